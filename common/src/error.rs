@@ -1,0 +1,62 @@
+//! The one error type of the libraries: every message is a single line that names the file, the place in it and
+//! what to do.
+
+use std::path::{Path, PathBuf};
+
+/// What went wrong, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused: missing file, permission, full disk.
+    #[error("{}: {source}", .file.display())]
+    Io { file: PathBuf, source: std::io::Error },
+    /// A file's content cannot be used. `place` is a line, field, key or time inside the file (may be empty).
+    #[error("{}{}{place}: {what}; {remedy}", .file.display(), if .place.is_empty() { "" } else { ", " })]
+    Input { file: PathBuf, place: String, what: String, remedy: String },
+    /// A flag, a field or an environment that cannot be worked with, apart from any file.
+    #[error("{what}; {remedy}")]
+    Usage { what: String, remedy: String },
+    /// libtorch refused an operation; the C++ backtrace is cut off.
+    #[error("libtorch: {0}")]
+    Torch(String),
+}
+
+/// Result of the libraries.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An unusable content of `file` at `place` (may be empty): what is wrong, and the remedy.
+    pub fn input(
+        file: impl AsRef<Path>,
+        place: impl Into<String>,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Input {
+            file: file.as_ref().to_path_buf(),
+            place: place.into(),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// A request that cannot be met, and the remedy.
+    pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Usage { what: what.into(), remedy: remedy.into() }
+    }
+
+    /// An operating-system error at `file`, for `map_err`.
+    pub fn io(file: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let file = file.as_ref().to_path_buf();
+        move |source| Self::Io { file, source }
+    }
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        // libtorch appends a C++ backtrace of some twenty lines; the first line says it all.
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        tracing::debug!("{text}");
+        Self::Torch(first.to_owned())
+    }
+}

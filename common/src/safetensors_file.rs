@@ -1,0 +1,144 @@
+//! Memory-mapped safetensors: one file, or the shards of a Hugging Face directory.
+
+use crate::{Error, Result};
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use tch::{Kind, Tensor};
+
+/// One mapped file with its table of tensors.
+pub struct SafetensorsFile {
+    pub path: PathBuf,
+    map: Mmap,
+    data_start: usize,
+    tensors: BTreeMap<String, Entry>,
+    metadata: BTreeMap<String, String>,
+}
+
+/// Where a tensor lies in the data section.
+#[derive(Debug, Clone)]
+struct Entry {
+    kind: Kind,
+    shape: Vec<i64>,
+    begin: usize,
+    end: usize,
+}
+
+impl SafetensorsFile {
+    /// Map `path` and read its table. Errors: missing, empty, truncated, a Git LFS pointer, or not safetensors.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        let length = file.metadata().map_err(Error::io(path))?.len();
+        if length == 0 {
+            return Err(Error::input(path, "", "the file is empty", "download it again"));
+        }
+        // SAFETY: weight files are only read, and replaced by rename (a new inode), never rewritten in place.
+        #[allow(unsafe_code)]
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
+        if is_lfs_pointer(&map) {
+            return Err(Error::input(
+                path,
+                "",
+                "this is a Git LFS pointer, not the weights",
+                "run `git lfs pull` where it came from, or download the file itself",
+            ));
+        }
+        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|e| {
+            Error::input(
+                path,
+                "header",
+                format!("not a complete safetensors file ({e})"),
+                "download it again, or convert the checkpoint to safetensors",
+            )
+        })?;
+        let data_start = header + 8;
+        let mut tensors = BTreeMap::new();
+        for (name, info) in metadata.tensors() {
+            let kind = kind_of(info.dtype).ok_or_else(|| {
+                Error::input(
+                    path,
+                    &name,
+                    format!("data type {:?} is not supported", info.dtype),
+                    "store it as F32, F16 or BF16",
+                )
+            })?;
+            let (begin, end) = info.data_offsets;
+            let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
+            tensors.insert(name, Entry { kind, shape, begin, end });
+        }
+        let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
+        Ok(Self { path: path.to_path_buf(), map, data_start, tensors, metadata })
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The text metadata of the header.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Shape of a tensor, if present.
+    pub fn shape(&self, name: &str) -> Option<&[i64]> {
+        self.tensors.get(name).map(|e| e.shape.as_slice())
+    }
+
+    /// Copy one tensor out of the map, in the type it is stored in, on the CPU.
+    pub fn tensor(&self, name: &str) -> Option<Result<Tensor>> {
+        let entry = self.tensors.get(name)?;
+        let bytes = &self.map[self.data_start + entry.begin..self.data_start + entry.end];
+        Some(Tensor::f_from_data_size(bytes, &entry.shape, entry.kind).map_err(Error::from))
+    }
+}
+
+/// The files that hold a model: `path` itself, or in a directory `model.safetensors`, or the shards that
+/// `model.safetensors.index.json` names.
+pub fn open_all(path: &Path) -> Result<Vec<SafetensorsFile>> {
+    if !path.is_dir() {
+        return Ok(vec![SafetensorsFile::open(path)?]);
+    }
+    let index = path.join("model.safetensors.index.json");
+    if !index.exists() {
+        return Ok(vec![SafetensorsFile::open(&path.join("model.safetensors"))?]);
+    }
+    let text = std::fs::read_to_string(&index).map_err(Error::io(&index))?;
+    let bad = |what: String| Error::input(&index, "weight_map", what, "download the directory again");
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let table = json["weight_map"].as_object().ok_or_else(|| bad("missing or not an object".to_owned()))?;
+    let mut shards: Vec<&str> = table.values().filter_map(|v| v.as_str()).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    let mut files = Vec::new();
+    for shard in shards {
+        if shard.contains(['/', '\\']) || shard == ".." {
+            return Err(bad(format!("shard name {shard:?} leads out of the directory")));
+        }
+        files.push(SafetensorsFile::open(&path.join(shard))?);
+    }
+    Ok(files)
+}
+
+/// Whether the bytes are the small text file that Git LFS leaves in place of a large one.
+pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.len() < 1024 && bytes.starts_with(b"version https://git-lfs.github.com/spec/")
+}
+
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    Some(match dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F64 => Kind::Double,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I8 => Kind::Int8,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::BOOL => Kind::Bool,
+        _ => return None,
+    })
+}
