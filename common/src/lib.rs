@@ -1,7 +1,11 @@
 //! What both stages of SignClip share. No model and no video code live here.
 
+pub mod atomic;
+pub mod checksum;
 pub mod error;
+pub mod manifest;
 pub mod safetensors_file;
+pub mod store;
 pub mod synthetic;
 pub mod weights;
 

@@ -1,0 +1,40 @@
+//! Files that are either complete or absent: write beside, fsync, rename.
+
+use crate::{Error, Result};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Replace `path` by `bytes`: a crash leaves the old content or the new, never a part.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// Like [`write`], with the content written by `fill`.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+    let beside = beside(path);
+    let attempt = || {
+        let mut file = File::create(&beside)?;
+        fill(&mut file)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        sync_folder(path)
+    };
+    attempt().map_err(|e| {
+        // What was written so far is of no use to anyone, and may be what fills the disk.
+        let _ = fs::remove_file(&beside);
+        Error::io(path)(e)
+    })
+}
+
+/// Make a rename or a new file in the folder of `path` durable.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}

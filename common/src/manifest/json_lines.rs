@@ -1,0 +1,67 @@
+//! Own data: one JSON object a line.
+
+use super::{Clip, Media, Row, Split, below, unique};
+use crate::{Error, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    id: String,
+    video: Option<String>,
+    frames: Option<String>,
+    text: Option<String>,
+    start: Option<f64>,
+    end: Option<f64>,
+    split: Option<String>,
+    signer: Option<String>,
+    gloss: Option<String>,
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<Split>> {
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::InvalidData => Error::input(path, "", "not UTF-8", "convert it to UTF-8"),
+        _ => Error::Io { file: path.to_path_buf(), source: e },
+    })?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    let mut splits: BTreeMap<(usize, String), Vec<Row>> = BTreeMap::new();
+    for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line.trim())) {
+        if line.is_empty() {
+            continue;
+        }
+        let bad = |what: String| {
+            let remedy = "a line is {\"id\", \"video\" or \"frames\", and if wanted \"text\", \"start\", \"end\", \"split\"}";
+            Error::input(path, format!("line {number}"), what, remedy)
+        };
+        let line: Line = serde_json::from_str(line).map_err(|e| bad(e.to_string()))?;
+        let place = |p: &str| {
+            // The user's own list may name absolute paths; relative ones stay below the list's folder.
+            if Path::new(p).is_absolute() { Ok(p.into()) } else { below(path, number, base, p) }
+        };
+        let media = match (&line.video, &line.frames) {
+            (Some(video), None) => Media::Video { path: place(video)?, start: line.start, end: line.end },
+            (None, Some(_)) if line.start.is_some() || line.end.is_some() => {
+                return Err(bad("\"start\" and \"end\" go with \"video\", not with \"frames\"".to_owned()));
+            }
+            (None, Some(frames)) => Media::Frames(place(frames)?),
+            _ => return Err(bad("exactly one of \"video\" and \"frames\" is wanted".to_owned())),
+        };
+        let split = line.split.unwrap_or_else(|| "all".to_owned());
+        super::check_id(path, number, &split)?;
+        let rank = ["train", "dev", "test"].iter().position(|s| *s == split).unwrap_or(3);
+        let clip = Clip { id: line.id, media, text: line.text, signer: line.signer, gloss: line.gloss };
+        splits.entry((rank, split)).or_default().push((number, clip));
+    }
+    if splits.is_empty() {
+        return Err(Error::input(path, "", "no clips", "write one JSON object a line"));
+    }
+    splits
+        .into_iter()
+        .map(|((_, name), rows)| {
+            let clips = unique(path, rows)?;
+            Ok(Split { name, clips, annotation: path.to_path_buf(), remarks: Vec::new() })
+        })
+        .collect()
+}

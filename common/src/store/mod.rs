@@ -1,0 +1,219 @@
+//! The feature store: what `extract` writes once and `train` reads many times. The format is specified in
+//! `cache/README.md`.
+
+mod npy;
+mod reader;
+mod verify;
+mod writer;
+
+pub use reader::{Features, Store};
+pub use verify::{Report, verify};
+pub use writer::{ClipWriter, StoreWriter};
+
+use crate::manifest::TextRules;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Version of the on-disk format.
+pub const FORMAT: u32 = 1;
+
+/// File that describes a store.
+pub const STORE_FILE: &str = "store.json";
+
+/// Element type of the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreDtype {
+    #[serde(rename = "<f2")]
+    F16,
+    #[serde(rename = "<f4")]
+    F32,
+}
+
+impl StoreDtype {
+    /// Bytes an element takes.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
+/// One feature stream of a store and how it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamInfo {
+    /// Columns of the arrays.
+    pub dim: usize,
+    /// Name of the encoder.
+    pub encoder: String,
+    /// Compute type of the encoder.
+    pub compute: String,
+    /// SHA-256 of every weight file that took part, by file name; synthetic weights are named with their salt.
+    pub weights: BTreeMap<String, String>,
+    /// Effective settings of the encoder.
+    pub config: serde_json::Value,
+}
+
+/// `store.json`. Everything but `tool` must agree for a run to append.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreInfo {
+    pub format: u32,
+    pub dataset: String,
+    pub split: String,
+    pub language: Option<String>,
+    pub text: TextRules,
+    pub dtype: StoreDtype,
+    /// Frames per second of the features, after resampling.
+    pub fps: f64,
+    /// Streams by name: `spatial` (Z_s), `mouthing` (Z_m).
+    pub streams: BTreeMap<String, StreamInfo>,
+    /// Further settings that change the features.
+    pub config: serde_json::Value,
+    /// Program and version that made the store.
+    pub tool: String,
+}
+
+impl StoreInfo {
+    /// Read `store.json` of the split folder `folder`.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(STORE_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::input(
+                &path,
+                "",
+                "no feature store here",
+                "make one with: extract --dataset NAME, or give another folder",
+            ),
+            _ => Error::Io { file: path.clone(), source: e },
+        })?;
+        let info: Self = serde_json::from_str(&text).map_err(|e| {
+            let remedy =
+                "it is damaged or of another version of this tool; move the folder away and extract again";
+            Error::input(&path, format!("line {}", e.line()), e.to_string(), remedy)
+        })?;
+        if info.format != FORMAT {
+            return Err(Error::input(
+                &path,
+                "format",
+                format!("version {} where this tool reads {FORMAT}", info.format),
+                "use the version of the tool that made it",
+            ));
+        }
+        Ok(info)
+    }
+
+    /// The first field in which two descriptions differ, with both values; the tool version does not count.
+    pub fn difference(&self, other: &Self) -> Option<(String, String, String)> {
+        let json = |info: &Self| {
+            serde_json::to_value(Self { tool: String::new(), ..info.clone() }).unwrap_or_default()
+        };
+        differing_field("", &json(self), &json(other))
+    }
+}
+
+/// One line of `clips-<rank>.jsonl`: a finished clip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipRecord {
+    pub id: String,
+    /// Number of the shard files that hold it.
+    pub shard: u32,
+    /// First row in the shard.
+    pub offset: usize,
+    /// Rows.
+    pub frames: usize,
+    /// SHA-256 of the clip's rows, by stream.
+    pub sha256: BTreeMap<String, String>,
+    #[serde(flatten)]
+    pub facts: ClipFacts,
+}
+
+/// What is known about a clip besides where its rows are.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ClipFacts {
+    pub text: Option<String>,
+    pub signer: Option<String>,
+    pub gloss: Option<String>,
+    /// Frames per second of the source, and its frames inside the clip's range.
+    pub source_fps: f64,
+    pub source_frames: usize,
+    /// Whether frames were dropped or repeated to reach the store's rate.
+    pub resampled: bool,
+    /// Share of frames with a detected face; absent where no face was looked for.
+    pub face_coverage: Option<f64>,
+    /// File or folder the clip came from, relative to the data set's root where it lies below it.
+    pub source: String,
+    /// Bytes and modification time (seconds since 1970) of the source.
+    pub source_bytes: u64,
+    pub source_mtime: u64,
+}
+
+/// One line of `failures-<rank>.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub id: String,
+    /// `open`, `decode`, `face`, `encode`, `store`.
+    pub stage: String,
+    pub reason: String,
+}
+
+/// Name of a shard file: `<stream>-<rank>-<seq>.npy`.
+pub(crate) fn shard_path(folder: &Path, stream: &str, rank: u32, shard: u32) -> PathBuf {
+    folder.join(format!("{stream}-{rank:05}-{shard:05}.npy"))
+}
+
+/// Files `clips-<rank>.jsonl` of a store with their ranks, sorted.
+pub(crate) fn index_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if let Some(rank) = name.strip_prefix("clips-").and_then(|n| n.strip_suffix(".jsonl")) {
+            files.push((rank.parse().map_err(|_| npy::damaged(&path, "name", "no rank in the name"))?, path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Read an index. A last line without line end is the trace of a kill: it is not part of the index.
+pub(crate) fn read_index(path: &Path) -> Result<(Vec<ClipRecord>, usize)> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            return Err(npy::damaged(path, "", "not UTF-8"));
+        }
+        Err(e) => return Err(Error::io(path)(e)),
+    };
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    let mut records = Vec::new();
+    for (number, line) in text[..whole].lines().enumerate() {
+        let record = serde_json::from_str(line)
+            .map_err(|e| npy::damaged(path, &format!("line {}", number + 1), &e.to_string()))?;
+        records.push(record);
+    }
+    Ok((records, whole))
+}
+
+fn differing_field(
+    place: &str,
+    a: &serde_json::Value,
+    b: &serde_json::Value,
+) -> Option<(String, String, String)> {
+    use serde_json::Value;
+    if let (Value::Object(a), Value::Object(b)) = (a, b) {
+        let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
+        names.sort();
+        names.dedup();
+        return names.into_iter().find_map(|name| {
+            let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+            differing_field(&place, a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null))
+        });
+    }
+    (a != b).then(|| (place.to_owned(), a.to_string(), b.to_string()))
+}

@@ -1,0 +1,113 @@
+//! Reading a store through memory maps.
+
+use super::{ClipRecord, StoreDtype, StoreInfo, StreamInfo, index_files, npy, read_index, shard_path};
+use crate::{Error, Result};
+use half::f16;
+use memmap2::Mmap;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A split's features, opened for reading.
+pub struct Store {
+    pub folder: PathBuf,
+    pub info: StoreInfo,
+    /// Finished clips in the order they were written.
+    pub clips: Vec<ClipRecord>,
+    /// Rank of each clip.
+    pub(super) ranks: Vec<u32>,
+    maps: HashMap<(String, u32, u32), Mmap>,
+}
+
+/// The rows of one clip in one stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Features<'s> {
+    pub frames: usize,
+    pub dim: usize,
+    pub dtype: StoreDtype,
+    /// `[frames, dim]`, row-major, little-endian.
+    pub bytes: &'s [u8],
+}
+
+impl Features<'_> {
+    /// The rows as float32, `[frames * dim]`.
+    pub fn to_f32(&self) -> Vec<f32> {
+        match self.dtype {
+            StoreDtype::F16 => {
+                self.bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+            }
+            StoreDtype::F32 => {
+                self.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Open the split folder `folder`. Every clip's rows are checked to lie inside their shard; payload bytes are
+    /// not read.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let info = StoreInfo::read(folder)?;
+        let mut store = Self {
+            folder: folder.to_path_buf(),
+            info,
+            clips: Vec::new(),
+            ranks: Vec::new(),
+            maps: HashMap::new(),
+        };
+        let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for (rank, path) in index_files(folder)? {
+            let (records, _) = read_index(&path)?;
+            for record in records {
+                if let Some(first) = seen.insert(record.id.clone(), path.clone()) {
+                    let what = format!("the clip {:?} stands already in {}", record.id, first.display());
+                    return Err(npy::damaged(&path, "", &what));
+                }
+                store.map(&record, rank)?;
+                store.clips.push(record);
+                store.ranks.push(rank);
+            }
+        }
+        Ok(store)
+    }
+
+    /// The rows of clip number `clip` in `stream`; `None` where the store has no such stream.
+    pub fn features(&self, clip: usize, stream: &str) -> Option<Features<'_>> {
+        let dim = self.info.streams.get(stream)?.dim;
+        let record = &self.clips[clip];
+        let map = self.maps.get(&(stream.to_owned(), self.ranks[clip], record.shard))?;
+        let row = dim * self.info.dtype.bytes();
+        let begin = npy::HEADER + record.offset * row;
+        let bytes = &map[begin..begin + record.frames * row];
+        Some(Features { frames: record.frames, dim, dtype: self.info.dtype, bytes })
+    }
+
+    /// Shard file of a clip, for messages.
+    pub fn shard_of(&self, clip: usize, stream: &str) -> PathBuf {
+        shard_path(&self.folder, stream, self.ranks[clip], self.clips[clip].shard)
+    }
+
+    fn map(&mut self, record: &ClipRecord, rank: u32) -> Result<()> {
+        for (stream, StreamInfo { dim, .. }) in &self.info.streams {
+            let path = shard_path(&self.folder, stream, rank, record.shard);
+            let key = (stream.clone(), rank, record.shard);
+            if !self.maps.contains_key(&key) {
+                npy::rows(&path, self.info.dtype, *dim)?;
+                let file = File::open(&path).map_err(Error::io(&path))?;
+                // SAFETY: indexed rows of a shard are never rewritten; a running extract only appends behind them.
+                #[allow(unsafe_code)]
+                let map = unsafe { Mmap::map(&file) }.map_err(Error::io(&path))?;
+                self.maps.insert(key.clone(), map);
+            }
+            let row = dim * self.info.dtype.bytes();
+            let end = (record.offset.checked_add(record.frames))
+                .and_then(|rows| rows.checked_mul(row))
+                .and_then(|bytes| bytes.checked_add(npy::HEADER));
+            if record.frames == 0 || end.is_none_or(|end| end > self.maps[&key].len()) {
+                let what = format!("the clip {:?} needs rows that the file does not have", record.id);
+                return Err(npy::damaged(&path, "length", &what));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Checking a store byte by byte.
+
+use super::{Store, npy, shard_path};
+use crate::{Result, checksum};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Report {
+    pub clips: usize,
+    pub frames: usize,
+    pub bytes: u64,
+    /// One line for each clip or file that is not as the index says.
+    pub problems: Vec<String>,
+}
+
+/// Read every payload byte of the split folder `folder` and compare lengths, row counts and checksums with the
+/// index. `tick` is called with the number of bytes read, clip by clip. Errors: the store cannot be opened at all.
+pub fn verify(folder: &Path, mut tick: impl FnMut(u64)) -> Result<Report> {
+    let store = Store::open(folder)?;
+    let mut report = Report { clips: store.clips.len(), frames: 0, bytes: 0, problems: Vec::new() };
+    let mut rows: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    for (clip, record) in store.clips.iter().enumerate() {
+        report.frames += record.frames;
+        let end = rows.entry((store.ranks[clip], record.shard)).or_default();
+        if record.offset != *end {
+            report
+                .problems
+                .push(format!("clip {:?}: begins at row {} where {end} is next", record.id, record.offset));
+        }
+        *end = record.offset + record.frames;
+        for stream in store.info.streams.keys() {
+            let Some(features) = store.features(clip, stream) else { continue };
+            report.bytes += features.bytes.len() as u64;
+            if record.sha256.get(stream).is_none_or(|wanted| checksum::of(features.bytes) != *wanted) {
+                let shard = store.shard_of(clip, stream);
+                report.problems.push(format!(
+                    "clip {:?}: checksum differs in {}",
+                    record.id,
+                    shard.display()
+                ));
+            }
+            tick(features.bytes.len() as u64);
+        }
+    }
+    for (&(rank, shard), &indexed) in &rows {
+        for (stream, info) in &store.info.streams {
+            let path = shard_path(folder, stream, rank, shard);
+            let header = npy::rows(&path, store.info.dtype, info.dim)?;
+            if header > indexed {
+                report
+                    .problems
+                    .push(format!("{}: {header} rows where the index has {indexed}", path.display()));
+            }
+        }
+    }
+    Ok(report)
+}
