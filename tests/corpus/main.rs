@@ -1,0 +1,165 @@
+//! `render-corpus`: draws a small sign-language corpus, so that the whole of SignClip can be tried and tested
+//! where the real data sets, which need a licence, are not at hand.
+//!
+//! A drawn signer reports the weather with hands and lips. The files lie as PHOENIX-2014-T or How2Sign have
+//! them; beside them are the 68 landmarks of every drawn face.
+
+#![allow(clippy::print_stderr)]
+
+mod canvas;
+mod corpus;
+mod face;
+mod figure;
+mod geometry;
+mod grammar;
+mod handshape;
+mod how2sign;
+mod landmarks;
+mod lexicon;
+mod mouthing;
+mod performance;
+mod phoenix;
+mod plan;
+mod random;
+mod sign;
+mod signer;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::corpus::{Counts, Layout, Parameters};
+use crate::lexicon::Language;
+use crate::plan::SPLITS;
+
+/// Draw a small corpus of a signed weather report, in the layout of a real data set.
+///
+/// The same seed gives the same corpus. Sentences are never shared between the splits; every sign of dev and
+/// test occurs in train. A second signer appears in half of the test clips only. The landmarks of the drawn
+/// faces are in landmarks/<split>/<clip>.npy, float32 [frames, 68, 2].
+#[derive(Debug, Parser)]
+#[command(
+    name = "render-corpus",
+    version,
+    after_help = "Examples:\n  \
+    render-corpus --out demo/phoenix\n  \
+    render-corpus --out demo/how2sign --layout how2sign --clips 40\n  \
+    render-corpus --out /tmp/tiny --clips 16 --seed 7\n\n\
+    Exit status: 0 done, or the corpus is there already; 2 it could not be made."
+)]
+struct Arguments {
+    /// Directory to write to: empty, or holding this corpus already
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Which data set's files to imitate
+    #[arg(long, value_enum, default_value_t = Layout::Phoenix)]
+    layout: Layout,
+    /// Sentences over all splits; an eighth each for dev and test
+    #[arg(long, default_value_t = 320)]
+    clips: usize,
+    /// Everything random follows from this number
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Frame size of how2sign videos, both even [default: 640x360]
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    video_size: Option<[usize; 2]>,
+    /// Threads [default: one per core]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    jobs: usize,
+}
+
+fn parse_size(text: &str) -> Result<[usize; 2]> {
+    let parsed = text.split_once('x').and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
+    match parsed {
+        Some([w, h])
+            if (128..=4096).contains(&w) && (128..=4096).contains(&h) && w % 2 == 0 && h % 2 == 0 =>
+        {
+            Ok([w, h])
+        }
+        _ => bail!("expected even numbers of 128 to 4096 such as 640x360"),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("render-corpus: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let (language, size) = match (arguments.layout, arguments.video_size) {
+        (Layout::Phoenix, None) => (Language::German, [210, 260]),
+        (Layout::Phoenix, Some(_)) => {
+            bail!("--video-size is for --layout how2sign; PHOENIX frames are 210x260")
+        }
+        (Layout::How2sign, size) => (Language::English, size.unwrap_or([640, 360])),
+    };
+    let parameters = Parameters::new(arguments.layout, arguments.clips, arguments.seed, size);
+    let (clips, seen) = plan::plan(arguments.clips, arguments.seed, language)?;
+    let root = &arguments.out;
+    if let Some(counts) = corpus::begin(root, &parameters)? {
+        let headline = format!("{} holds this corpus already, nothing to do.", root.display());
+        report(&headline, root, &parameters, &counts, seen);
+        return Ok(());
+    }
+    // Frames are drawn in parallel; threads inside OpenCV would only get in the way.
+    opencv::core::set_num_threads(1)?;
+    rayon::ThreadPoolBuilder::new().num_threads(arguments.jobs).build_global()?;
+    for split in SPLITS {
+        let folder = root.join("landmarks").join(arguments.layout.folder(split));
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+
+    let started = Instant::now();
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} clips  {per_sec}  {eta} left")
+        .map_err(|error| anyhow!("progress bar: {error}"))?;
+    let bar = ProgressBar::new(arguments.clips as u64).with_style(style).with_message("rendering");
+    let done = || bar.inc(1);
+    let counts = match arguments.layout {
+        Layout::Phoenix => phoenix::render(root, &clips, arguments.seed, &done),
+        Layout::How2sign => how2sign::render(root, &clips, arguments.seed, size, &done),
+    };
+    bar.finish_and_clear();
+    let counts = counts?;
+    corpus::finish(root, parameters.clone(), &counts)?;
+    let headline = format!("Rendered in {:.1} s.", started.elapsed().as_secs_f64());
+    report(&headline, root, &parameters, &counts, seen);
+    Ok(())
+}
+
+/// What there is now. A reader that closes the pipe early (`| head`) is not an error.
+fn report(headline: &str, root: &Path, parameters: &Parameters, counts: &Counts, seen: usize) {
+    let mut text = format!("{headline}\n{:>10} {:>6} {:>7} {:>8}\n", "split", "clips", "frames", "seconds");
+    for (place, split) in SPLITS.into_iter().enumerate() {
+        let name = parameters.layout.folder(split);
+        let (clips, frames) = (counts.clips[place], counts.frames[place]);
+        text += &format!("{name:>10} {clips:>6} {frames:>7} {:>8.1}\n", frames as f64 / 25.0);
+    }
+    let Counts { shortest, longest, glosses, words, .. } = counts;
+    text += &format!("{shortest} to {longest} frames a clip, {glosses} signs, {words} spoken words.\n");
+    if seen < plan::SEEN {
+        text +=
+            &format!("Note: a sign of dev or test occurs only {seen} times in train; use more --clips.\n");
+    }
+    let (tables, pictures) = match parameters.layout {
+        Layout::Phoenix => {
+            ("annotations/manual/PHOENIX-2014-T.*.corpus.csv", "features/fullFrame-210x260px/<split>/<clip>/")
+        }
+        Layout::How2sign => ("how2sign_realigned_*.csv", "video_level/<split>/rgb_front/raw_videos/*.mp4"),
+    };
+    for (what, place) in
+        [("texts", tables), ("pictures", pictures), ("landmarks", "landmarks/<split>/<clip>.npy")]
+    {
+        text += &format!("{what:>10}: {}\n", root.join(place).display());
+    }
+    std::io::stdout().write_all(text.as_bytes()).ok();
+}

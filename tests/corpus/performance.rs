@@ -1,0 +1,128 @@
+//! From a list of signs to the body of every frame: strokes, the transitions between them (coarticulation),
+//! and the mouth, which runs on its own track beside the hands.
+
+use crate::figure::BodyPose;
+use crate::geometry::{Blend, at, minimum_jerk};
+use crate::handshape;
+use crate::mouthing::{Mouth, Viseme};
+use crate::random::Random;
+use crate::sign::{HandPose, Sign};
+use crate::signer::Manner;
+
+/// Hands lie low in the lap between sentences.
+const RESTING: HandPose = HandPose {
+    palm: at(-24.0, 226.0),
+    angle: 62.0,
+    facing: -1.0,
+    shape: handshape::HandShape { fingers: [0.5, 0.6, 0.6, 0.6, 0.6], spread: 0.1 },
+};
+
+pub(crate) fn resting() -> BodyPose {
+    BodyPose { right: RESTING, left: RESTING.mirrored(), mouth: Viseme::Rest.mouth() }
+}
+
+/// The whole of a sentence, from rest to rest.
+pub(crate) fn perform(signs: &[Sign], manner: &Manner, random: &mut Random) -> Vec<BodyPose> {
+    let mut hands = Hands { right: vec![RESTING], left: vec![RESTING.mirrored()] };
+    let mut lips = vec![(0, Viseme::Rest)];
+    hands.hold(1 + random.below(3));
+    for sign in signs {
+        let jitter = Jitter::new(random);
+        let frames = (5.2 * manner.slowness + random.spread(1.2)).round().max(4.0) as usize;
+        let stroke: Vec<(HandPose, HandPose)> = (0..frames)
+            .map(|frame| {
+                let time = frame as f32 / (frames - 1) as f32;
+                let (right, left) = sign.hands.pose(time, manner.amplitude);
+                (jitter.right(right), left.map_or(RESTING.mirrored(), |pose| jitter.left(pose)))
+            })
+            .collect();
+        let before = hands.right.len();
+        hands.travel(stroke[0], manner.slowness);
+        let onset = hands.right.len();
+        for (right, left) in stroke {
+            hands.right.push(right);
+            hands.left.push(left);
+        }
+        // The lips start while the hands still travel and are done with the stroke.
+        let visemes = sign.mouthing.visemes();
+        let (from, to) = ((before + onset) as f32 / 2.0, hands.right.len() as f32 - 0.5);
+        for (index, &viseme) in visemes.iter().enumerate() {
+            let share = (index as f32 + 0.5) / visemes.len() as f32;
+            lips.push(((from + (to - from) * share) as usize, viseme));
+        }
+    }
+    let last = hands.right.len();
+    hands.travel((RESTING, RESTING.mirrored()), 1.3 * manner.slowness);
+    hands.hold(2 + random.below(3));
+    lips.push((last + 2, Viseme::Rest));
+    let mouths = mouth_track(&lips, hands.right.len());
+    (hands.right.into_iter().zip(hands.left).zip(mouths))
+        .map(|((right, left), mouth)| BodyPose { right, left, mouth })
+        .collect()
+}
+
+struct Hands {
+    right: Vec<HandPose>,
+    left: Vec<HandPose>,
+}
+
+impl Hands {
+    fn last(&self) -> (HandPose, HandPose) {
+        let last = self.right.len() - 1;
+        (self.right[last], self.left[last])
+    }
+
+    fn hold(&mut self, frames: usize) {
+        let (right, left) = self.last();
+        self.right.extend(vec![right; frames]);
+        self.left.extend(vec![left; frames]);
+    }
+
+    /// The frames between two strokes: more of them the farther the hands have to go.
+    fn travel(&mut self, target: (HandPose, HandPose), slowness: f32) {
+        let (right, left) = self.last();
+        let far = (target.0.palm - right.palm).length().max((target.1.palm - left.palm).length());
+        let frames = ((1.6 + far / 55.0) * slowness).round().clamp(2.0, 5.0) as usize;
+        for frame in 1..=frames {
+            let share = minimum_jerk(frame as f32 / (frames + 1) as f32);
+            self.right.push(right.blend(target.0, share));
+            self.left.push(left.blend(target.1, share));
+        }
+    }
+}
+
+/// No two productions of a sign are alike.
+struct Jitter {
+    places: [crate::geometry::Point; 2],
+    angle: f32,
+}
+
+impl Jitter {
+    fn new(random: &mut Random) -> Self {
+        let mut place = || at(random.spread(5.0), random.spread(5.0));
+        Self { places: [place(), place()], angle: random.spread(10.0) }
+    }
+
+    fn right(&self, pose: HandPose) -> HandPose {
+        HandPose { palm: pose.palm + self.places[0], angle: pose.angle + self.angle, ..pose }
+    }
+
+    fn left(&self, pose: HandPose) -> HandPose {
+        HandPose { palm: pose.palm + self.places[1], angle: pose.angle - self.angle, ..pose }
+    }
+}
+
+/// Cosine blends from one lip shape to the next.
+fn mouth_track(lips: &[(usize, Viseme)], frames: usize) -> Vec<Mouth> {
+    let mut mouths = Vec::with_capacity(frames);
+    for pair in lips.windows(2) {
+        let [(from, viseme), (to, next)] = [pair[0], pair[1]];
+        for frame in from..to {
+            let share = (frame - from) as f32 / (to - from) as f32;
+            let share = 0.5 - 0.5 * (std::f32::consts::PI * share).cos();
+            mouths.push(viseme.mouth().blend(next.mouth(), share));
+        }
+    }
+    mouths.resize(frames, Viseme::Rest.mouth());
+    mouths
+}
