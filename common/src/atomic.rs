@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -27,14 +28,36 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<(
     })
 }
 
+/// Make `path` with this content unless it exists already: of several processes the first one wins.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = beside(path);
+    let attempt = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        match fs::hard_link(&beside, path) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            // File systems without hard links.
+            Err(_) => fs::rename(&beside, path)?,
+            Ok(()) => {}
+        }
+        sync_folder(path)
+    };
+    let done = attempt().map_err(Error::io(path));
+    let _ = fs::remove_file(&beside);
+    done
+}
+
 /// Make a rename or a new file in the folder of `path` durable.
 pub fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
+/// A name no other thread, process or machine uses: process ids repeat across the nodes of a cluster.
 fn beside(path: &Path) -> PathBuf {
+    let random = RandomState::new().build_hasher().finish();
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{random:016x}.tmp"));
     path.with_file_name(name)
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused: missing file, permission, full disk.
-    #[error("{}: {source}", .file.display())]
+    #[error("{}", one_line(&format!("{}: {source}", .file.display())))]
     Io { file: PathBuf, source: std::io::Error },
     /// A file's content cannot be used. `place` is a line, field, key or time inside the file (may be empty).
-    #[error("{}{}{place}: {what}; {remedy}", .file.display(), if .place.is_empty() { "" } else { ", " })]
+    #[error("{}", one_line(&input_message(.file, .place, .what, .remedy)))]
     Input { file: PathBuf, place: String, what: String, remedy: String },
     /// A flag, a field or an environment that cannot be worked with, apart from any file.
-    #[error("{what}; {remedy}")]
+    #[error("{}", one_line(&format!("{what}; {remedy}")))]
     Usage { what: String, remedy: String },
     /// libtorch refused an operation; the C++ backtrace is cut off.
     #[error("libtorch: {0}")]
@@ -49,6 +49,21 @@ impl Error {
         let file = file.as_ref().to_path_buf();
         move |source| Self::Io { file, source }
     }
+}
+
+fn input_message(file: &Path, place: &str, what: &str, remedy: &str) -> String {
+    let comma = if place.is_empty() { "" } else { ", " };
+    format!("{}{comma}{place}: {what}; {remedy}", file.display())
+}
+
+/// File names and quoted content may hold line ends; a message must not.
+fn one_line(message: &str) -> String {
+    message.replace(char::is_control, " ")
+}
+
+/// What is wrong with one line of JSON. The parser's own "line 1" would contradict the line of the whole file.
+pub(crate) fn json_line(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", ", column ")
 }
 
 impl From<tch::TchError> for Error {

@@ -109,12 +109,15 @@ pub fn open_all(path: &Path) -> Result<Vec<SafetensorsFile>> {
     let bad = |what: String| Error::input(&index, "weight_map", what, "download the directory again");
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
     let table = json["weight_map"].as_object().ok_or_else(|| bad("missing or not an object".to_owned()))?;
-    let mut shards: Vec<&str> = table.values().filter_map(|v| v.as_str()).collect();
+    let shard = |(key, value): (&String, &'_ serde_json::Value)| {
+        value.as_str().map(str::to_owned).ok_or_else(|| bad(format!("{key:?} has no file name")))
+    };
+    let mut shards: Vec<String> = table.iter().map(shard).collect::<Result<_>>()?;
     shards.sort_unstable();
     shards.dedup();
     let mut files = Vec::new();
     for shard in shards {
-        if shard.contains(['/', '\\']) || shard == ".." {
+        if shard.contains(['/', '\\']) || ["", ".", ".."].contains(&shard.as_str()) {
             return Err(bad(format!("shard name {shard:?} leads out of the directory")));
         }
         files.push(SafetensorsFile::open(&path.join(shard))?);

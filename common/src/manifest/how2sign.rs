@@ -16,7 +16,12 @@ pub(super) fn read(
     remarks: &mut Vec<String>,
 ) -> Result<Vec<Row>> {
     let folder = first_folder(home, &split.media);
-    let ready_made = folder.is_dir() && folder.components().any(|c| c.as_os_str() == "sentence_level");
+    let ready_made = folder.is_dir()
+        && folder
+            .strip_prefix(home)
+            .unwrap_or(&folder)
+            .components()
+            .any(|c| c.as_os_str() == "sentence_level");
     if ready_made {
         remarks.push(format!(
             "{}: ready-made sentence clips, cut by the original times; full videos below video_level/ give better results",

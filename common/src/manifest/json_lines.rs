@@ -1,6 +1,7 @@
 //! Own data: one JSON object a line.
 
-use super::{Clip, Media, Row, Split, below, unique};
+use super::{Clip, Media, Row, Split, below, table, unique};
+use crate::error::json_line;
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -21,10 +22,8 @@ struct Line {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<Split>> {
-    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::InvalidData => Error::input(path, "", "not UTF-8", "convert it to UTF-8"),
-        _ => Error::Io { file: path.to_path_buf(), source: e },
-    })?;
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let text = table::decode(path, &bytes)?;
     let base = path.parent().unwrap_or(Path::new(""));
     let mut splits: BTreeMap<(usize, String), Vec<Row>> = BTreeMap::new();
     for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line.trim())) {
@@ -35,7 +34,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Split>> {
             let remedy = "a line is {\"id\", \"video\" or \"frames\", and if wanted \"text\", \"start\", \"end\", \"split\"}";
             Error::input(path, format!("line {number}"), what, remedy)
         };
-        let line: Line = serde_json::from_str(line).map_err(|e| bad(e.to_string()))?;
+        let line: Line = serde_json::from_str(line).map_err(|e| bad(json_line(&e)))?;
+        if line.start.is_some_and(|t| t < 0.0) || line.end.is_some_and(|end| end <= line.start.unwrap_or(0.0))
+        {
+            return Err(bad("\"start\" and \"end\" are seconds, with 0 <= start < end".to_owned()));
+        }
         let place = |p: &str| {
             // The user's own list may name absolute paths; relative ones stay below the list's folder.
             if Path::new(p).is_absolute() { Ok(p.into()) } else { below(path, number, base, p) }
@@ -49,7 +52,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Split>> {
             _ => return Err(bad("exactly one of \"video\" and \"frames\" is wanted".to_owned())),
         };
         let split = line.split.unwrap_or_else(|| "all".to_owned());
-        super::check_id(path, number, &split)?;
+        super::check_name(path, number, "split", &split)?;
         let rank = ["train", "dev", "test"].iter().position(|s| *s == split).unwrap_or(3);
         let clip = Clip { id: line.id, media, text: line.text, signer: line.signer, gloss: line.gloss };
         splits.entry((rank, split)).or_default().push((number, clip));

@@ -201,7 +201,7 @@ type Row = (usize, Clip);
 fn unique(file: &Path, rows: Vec<Row>) -> Result<Vec<Clip>> {
     let mut lines: HashMap<&str, usize> = HashMap::new();
     for (line, clip) in &rows {
-        check_id(file, *line, &clip.id)?;
+        check_name(file, *line, "clip id", &clip.id)?;
         if let Some(first) = lines.insert(&clip.id, *line) {
             return Err(Error::input(
                 file,
@@ -214,19 +214,19 @@ fn unique(file: &Path, rows: Vec<Row>) -> Result<Vec<Clip>> {
     Ok(rows.into_iter().map(|(_, clip)| clip).collect())
 }
 
-/// An id becomes part of file names: it must not be empty, lead elsewhere or hold control characters.
-fn check_id(file: &Path, line: usize, id: &str) -> Result<()> {
-    let odd = id.is_empty()
-        || id == "."
-        || id == ".."
-        || id.contains(['/', '\\'])
-        || id.chars().any(char::is_control);
+/// Ids and splits become file names: they must not be empty, lead elsewhere or hold control characters.
+fn check_name(file: &Path, line: usize, what: &str, name: &str) -> Result<()> {
+    let odd = name.is_empty()
+        || name == "."
+        || name == ".."
+        || name.contains(['/', '\\'])
+        || name.chars().any(char::is_control);
     if odd {
         return Err(Error::input(
             file,
             format!("line {line}"),
-            format!("{id:?} cannot be a clip id"),
-            "ids must not be empty and must hold no '/', '\\', '..' or control characters",
+            format!("{name:?} cannot be a {what}"),
+            "it must not be empty and must hold no '/', '\\', '..' or control characters",
         ));
     }
     Ok(())
@@ -235,13 +235,15 @@ fn check_id(file: &Path, line: usize, id: &str) -> Result<()> {
 /// `relative` below `base`, refusing anything that leads out of it.
 fn below(file: &Path, line: usize, base: &Path, relative: &str) -> Result<PathBuf> {
     let path = Path::new(relative);
-    if path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
+    // Control characters come from an unclosed quote, which makes several rows one.
+    let odd = relative.is_empty() || relative.contains(char::is_control);
+    if !odd && path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
         return Ok(base.join(path));
     }
     Err(Error::input(
         file,
         format!("line {line}"),
-        format!("the path {relative:?} leads out of the data set"),
+        format!("the path {relative:?} is empty, leads out of the data set or holds control characters"),
         "media must lie below the data set's root",
     ))
 }

@@ -10,6 +10,7 @@ pub use reader::{Features, Store};
 pub use verify::{Report, verify};
 pub use writer::{ClipWriter, StoreWriter};
 
+use crate::error::json_line;
 use crate::manifest::TextRules;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,7 @@ impl StoreInfo {
                 "no feature store here",
                 "make one with: extract --dataset NAME, or give another folder",
             ),
+            std::io::ErrorKind::InvalidData => npy::damaged(&path, "", "not UTF-8"),
             _ => Error::Io { file: path.clone(), source: e },
         })?;
         let info: Self = serde_json::from_str(&text).map_err(|e| {
@@ -103,7 +105,23 @@ impl StoreInfo {
                 "use the version of the tool that made it",
             ));
         }
+        info.check(&path)?;
         Ok(info)
+    }
+
+    /// Streams become file names, and their widths sizes in memory.
+    fn check(&self, path: &Path) -> Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        for (name, StreamInfo { dim, .. }) in &self.streams {
+            let field = format!("streams.{name}");
+            if name.is_empty() || !name.chars().all(plain) {
+                return Err(npy::damaged(path, &field, "not the name of a stream"));
+            }
+            if !(1..=1 << 20).contains(dim) {
+                return Err(npy::damaged(path, &field, &format!("{dim} columns")));
+            }
+        }
+        Ok(())
     }
 
     /// The first field in which two descriptions differ, with both values; the tool version does not count.
@@ -166,6 +184,11 @@ pub(crate) fn shard_path(folder: &Path, stream: &str, rank: u32, shard: u32) -> 
     folder.join(format!("{stream}-{rank:05}-{shard:05}.npy"))
 }
 
+/// Name of an index: `clips-<rank>.jsonl`.
+pub(crate) fn index_path(folder: &Path, rank: u32) -> PathBuf {
+    folder.join(format!("clips-{rank:05}.jsonl"))
+}
+
 /// Files `clips-<rank>.jsonl` of a store with their ranks, sorted.
 pub(crate) fn index_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>> {
     let mut files = Vec::new();
@@ -182,19 +205,16 @@ pub(crate) fn index_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>> {
 
 /// Read an index. A last line without line end is the trace of a kill: it is not part of the index.
 pub(crate) fn read_index(path: &Path) -> Result<(Vec<ClipRecord>, usize)> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
-            return Err(npy::damaged(path, "", "not UTF-8"));
-        }
         Err(e) => return Err(Error::io(path)(e)),
     };
-    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
     let mut records = Vec::new();
-    for (number, line) in text[..whole].lines().enumerate() {
-        let record = serde_json::from_str(line)
-            .map_err(|e| npy::damaged(path, &format!("line {}", number + 1), &e.to_string()))?;
+    for (number, line) in bytes[..whole].split_inclusive(|&b| b == b'\n').enumerate() {
+        let record = serde_json::from_slice(line)
+            .map_err(|e| npy::damaged(path, &format!("line {}", number + 1), &json_line(&e)))?;
         records.push(record);
     }
     Ok((records, whole))

@@ -1,10 +1,10 @@
 //! Reading a store through memory maps.
 
-use super::{ClipRecord, StoreDtype, StoreInfo, StreamInfo, index_files, npy, read_index, shard_path};
+use super::{ClipRecord, StoreDtype, StoreInfo, index_files, index_path, npy, read_index, shard_path};
 use crate::{Error, Result};
 use half::f16;
 use memmap2::Mmap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,8 @@ pub struct Store {
     pub clips: Vec<ClipRecord>,
     /// Rank of each clip.
     pub(super) ranks: Vec<u32>,
-    maps: HashMap<(String, u32, u32), Mmap>,
+    /// Files by rank and shard, one for each stream in the order of `info.streams`.
+    maps: HashMap<(u32, u32), Vec<Mmap>>,
 }
 
 /// The rows of one clip in one stream.
@@ -55,11 +56,12 @@ impl Store {
             ranks: Vec::new(),
             maps: HashMap::new(),
         };
-        let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut seen: HashMap<String, u32> = HashMap::new();
         for (rank, path) in index_files(folder)? {
             let (records, _) = read_index(&path)?;
             for record in records {
-                if let Some(first) = seen.insert(record.id.clone(), path.clone()) {
+                if let Some(first) = seen.insert(record.id.clone(), rank) {
+                    let first = index_path(folder, first);
                     let what = format!("the clip {:?} stands already in {}", record.id, first.display());
                     return Err(npy::damaged(&path, "", &what));
                 }
@@ -75,7 +77,8 @@ impl Store {
     pub fn features(&self, clip: usize, stream: &str) -> Option<Features<'_>> {
         let dim = self.info.streams.get(stream)?.dim;
         let record = &self.clips[clip];
-        let map = self.maps.get(&(stream.to_owned(), self.ranks[clip], record.shard))?;
+        let number = self.info.streams.keys().position(|name| name == stream)?;
+        let map = &self.maps.get(&(self.ranks[clip], record.shard))?[number];
         let row = dim * self.info.dtype.bytes();
         let begin = npy::HEADER + record.offset * row;
         let bytes = &map[begin..begin + record.frames * row];
@@ -87,25 +90,30 @@ impl Store {
         shard_path(&self.folder, stream, self.ranks[clip], self.clips[clip].shard)
     }
 
+    /// Map the shards of a clip, and check that its rows lie inside.
     fn map(&mut self, record: &ClipRecord, rank: u32) -> Result<()> {
-        for (stream, StreamInfo { dim, .. }) in &self.info.streams {
-            let path = shard_path(&self.folder, stream, rank, record.shard);
-            let key = (stream.clone(), rank, record.shard);
-            if !self.maps.contains_key(&key) {
-                npy::rows(&path, self.info.dtype, *dim)?;
+        let path = |stream: &str| shard_path(&self.folder, stream, rank, record.shard);
+        let key = (rank, record.shard);
+        if !self.maps.contains_key(&key) {
+            let mut maps = Vec::new();
+            for (stream, info) in &self.info.streams {
+                let path = path(stream);
+                npy::rows(&path, self.info.dtype, info.dim)?;
                 let file = File::open(&path).map_err(Error::io(&path))?;
                 // SAFETY: indexed rows of a shard are never rewritten; a running extract only appends behind them.
                 #[allow(unsafe_code)]
-                let map = unsafe { Mmap::map(&file) }.map_err(Error::io(&path))?;
-                self.maps.insert(key.clone(), map);
+                maps.push(unsafe { Mmap::map(&file) }.map_err(Error::io(&path))?);
             }
-            let row = dim * self.info.dtype.bytes();
+            self.maps.insert(key, maps);
+        }
+        for (map, (stream, info)) in self.maps[&key].iter().zip(&self.info.streams) {
+            let row = info.dim * self.info.dtype.bytes();
             let end = (record.offset.checked_add(record.frames))
                 .and_then(|rows| rows.checked_mul(row))
                 .and_then(|bytes| bytes.checked_add(npy::HEADER));
-            if record.frames == 0 || end.is_none_or(|end| end > self.maps[&key].len()) {
+            if record.frames == 0 || end.is_none_or(|end| end > map.len()) {
                 let what = format!("the clip {:?} needs rows that the file does not have", record.id);
-                return Err(npy::damaged(&path, "length", &what));
+                return Err(npy::damaged(&path(stream), "length", &what));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Checking a store byte by byte.
 
-use super::{Store, npy, shard_path};
+use super::{Store, index_files, npy, read_index, shard_path};
 use crate::{Result, checksum};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,15 +44,24 @@ pub fn verify(folder: &Path, mut tick: impl FnMut(u64)) -> Result<Report> {
             tick(features.bytes.len() as u64);
         }
     }
-    for (&(rank, shard), &indexed) in &rows {
+    // Headers first, then the index once more: a run in progress writes them in the other order.
+    let mut headers = Vec::new();
+    for &(rank, shard) in rows.keys() {
         for (stream, info) in &store.info.streams {
             let path = shard_path(folder, stream, rank, shard);
-            let header = npy::rows(&path, store.info.dtype, info.dim)?;
-            if header > indexed {
-                report
-                    .problems
-                    .push(format!("{}: {header} rows where the index has {indexed}", path.display()));
-            }
+            headers.push(((rank, shard), npy::rows(&path, store.info.dtype, info.dim)?, path));
+        }
+    }
+    for (rank, path) in index_files(folder)? {
+        for record in read_index(&path)?.0 {
+            let end = rows.entry((rank, record.shard)).or_default();
+            *end = (*end).max(record.offset.saturating_add(record.frames));
+        }
+    }
+    for (shard, header, path) in headers {
+        let indexed = rows[&shard];
+        if header > indexed {
+            report.problems.push(format!("{}: {header} rows where the index has {indexed}", path.display()));
         }
     }
     Ok(report)

@@ -2,19 +2,23 @@
 //! bytes behind the last indexed clip, which the next run cuts off.
 
 use super::{
-    ClipFacts, ClipRecord, FORMAT, Failure, STORE_FILE, StoreDtype, StoreInfo, npy, read_index, shard_path,
+    ClipFacts, ClipRecord, FORMAT, Failure, STORE_FILE, StoreDtype, StoreInfo, index_files, index_path, npy,
+    read_index, shard_path,
 };
 use crate::checksum::Checksum;
 use crate::{Error, Result, atomic};
 use half::f16;
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Rows a shard holds before the next one is begun: 1 GiB of spatial features in float16.
 const SHARD_ROWS: usize = 262_144;
+
+/// From here on rounding to float16 gives infinity.
+const F16_LIMIT: f32 = 65_520.0;
 
 /// One process's share of a store, open for appending.
 pub struct StoreWriter {
@@ -26,6 +30,8 @@ pub struct StoreWriter {
     index_bytes: u64,
     failures_path: PathBuf,
     done: HashSet<String>,
+    /// Clips that other ranks had finished when this one was opened: the number of ranks may change between runs.
+    elsewhere: HashSet<String>,
     shard: u32,
     rows: usize,
     files: BTreeMap<String, File>,
@@ -38,22 +44,8 @@ impl StoreWriter {
     pub fn open(folder: &Path, info: StoreInfo, rank: u32) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let lock = lock(folder, rank)?;
-        if folder.join(STORE_FILE).exists() {
-            let present = StoreInfo::read(folder)?;
-            if let Some((field, there, here)) = present.difference(&info) {
-                return Err(Error::input(
-                    folder.join(STORE_FILE),
-                    field,
-                    format!("the store was made with {there}, this run has {here}"),
-                    "use the same weights and settings, or another folder with --out",
-                ));
-            }
-        } else {
-            debug_assert_eq!(info.format, FORMAT);
-            let text = serde_json::to_string_pretty(&info).unwrap_or_default();
-            atomic::write(&folder.join(STORE_FILE), (text + "\n").as_bytes())?;
-        }
-        let index_path = folder.join(format!("clips-{rank:05}.jsonl"));
+        describe(folder, &info)?;
+        let index_path = index_path(folder, rank);
         let failures_path = folder.join(format!("failures-{rank:05}.jsonl"));
         let (records, whole) = read_index(&index_path)?;
         let open =
@@ -61,8 +53,14 @@ impl StoreWriter {
         let index = open(&index_path)?;
         index.set_len(whole as u64).map_err(Error::io(&index_path))?;
         let shard = records.iter().map(|r| r.shard).max().unwrap_or(0);
-        let rows =
-            records.iter().filter(|r| r.shard == shard).map(|r| r.offset + r.frames).max().unwrap_or(0);
+        let ends = records.iter().filter(|r| r.shard == shard).map(|r| r.offset.saturating_add(r.frames));
+        let rows = ends.max().unwrap_or(0);
+        let mut elsewhere = HashSet::new();
+        for (other, path) in index_files(folder)? {
+            if other != rank {
+                elsewhere.extend(read_index(&path)?.0.into_iter().map(|r| r.id));
+            }
+        }
         let mut writer = Self {
             folder: folder.to_path_buf(),
             info,
@@ -71,20 +69,20 @@ impl StoreWriter {
             index_path,
             index_bytes: whole as u64,
             failures_path,
-            done: HashSet::new(),
+            done: records.into_iter().map(|r| r.id).collect(),
+            elsewhere,
             shard,
             rows,
             files: BTreeMap::new(),
             _lock: lock,
         };
-        writer.open_shard(&records)?;
-        writer.done = records.into_iter().map(|r| r.id).collect();
+        writer.open_shard(shard, rows)?;
         Ok(writer)
     }
 
-    /// Whether a clip is already in this rank's share.
+    /// Whether a clip is already in the store, in this rank's share or, when this was opened, in another's.
     pub fn is_done(&self, id: &str) -> bool {
-        self.done.contains(id)
+        self.done.contains(id) || self.elsewhere.contains(id)
     }
 
     /// Clips in this rank's share.
@@ -99,12 +97,23 @@ impl StoreWriter {
     /// Begin a clip. Dropping the [`ClipWriter`] without `finish` forgets it.
     pub fn begin(&mut self) -> Result<ClipWriter<'_>> {
         if self.rows >= SHARD_ROWS {
-            self.shard += 1;
-            self.rows = 0;
-            self.open_shard(&[])?;
+            self.open_shard(self.shard + 1, 0)?;
         }
         let sums = self.info.streams.keys().map(|s| (s.clone(), (0, Checksum::default()))).collect();
         Ok(ClipWriter { store: self, streams: sums })
+    }
+
+    /// Failures recorded by earlier runs of this rank.
+    pub fn failures(&self) -> Result<Vec<Failure>> {
+        let text = match fs::read_to_string(&self.failures_path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io(&self.failures_path)(e)),
+        };
+        let line = |line| {
+            serde_json::from_str(line).map_err(|e| npy::damaged(&self.failures_path, "", &e.to_string()))
+        };
+        text.lines().map(line).collect()
     }
 
     /// Record failed clips, replacing earlier records: a clip that failed before and is stored now is no failure.
@@ -120,41 +129,40 @@ impl StoreWriter {
         atomic::write(&self.failures_path, lines.concat().as_bytes())
     }
 
-    /// Open the current shard of each stream, cut it behind the last indexed row and repair its row count. Shards
-    /// beyond it hold nothing indexed and are removed.
-    fn open_shard(&mut self, records: &[ClipRecord]) -> Result<()> {
-        let streams: Vec<(String, usize)> =
-            self.info.streams.iter().map(|(n, s)| (n.clone(), s.dim)).collect();
-        for (stream, dim) in streams {
-            let path = shard_path(&self.folder, &stream, self.rank, self.shard);
+    /// Open a shard of each stream, cut it behind its `rows` indexed rows, repair its row count and go on with it.
+    /// Shards beyond it hold nothing indexed and are removed.
+    fn open_shard(&mut self, shard: u32, rows: usize) -> Result<()> {
+        let mut files = BTreeMap::new();
+        for (stream, info) in &self.info.streams {
+            let path = shard_path(&self.folder, stream, self.rank, shard);
             let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path);
             let file = file.map_err(Error::io(&path))?;
-            let wanted = self.payload_end(self.rows, dim);
+            let wanted = self.payload_end(rows, info.dim);
             let present = file.metadata().map_err(Error::io(&path))?.len();
-            if present < wanted && !records.is_empty() {
-                return Err(npy::damaged(
-                    &path,
-                    "length",
-                    &format!("{present} bytes where the index has {wanted}"),
-                ));
+            if present < wanted && rows > 0 {
+                let what = format!("{present} bytes where the index has {wanted}");
+                return Err(npy::damaged(&path, "length", &what));
             }
             file.set_len(wanted).map_err(Error::io(&path))?;
-            self.write_header(&file, &path, dim)?;
-            self.files.insert(stream.clone(), file);
-            let mut beyond = self.shard + 1;
-            while fs::remove_file(shard_path(&self.folder, &stream, self.rank, beyond)).is_ok() {
+            self.write_header(&file, &path, rows, info.dim)?;
+            files.insert(stream.clone(), file);
+            let mut beyond = shard + 1;
+            while fs::remove_file(shard_path(&self.folder, stream, self.rank, beyond)).is_ok() {
                 beyond += 1;
             }
         }
-        atomic::sync_folder(&self.index_path).map_err(Error::io(&self.folder))
+        atomic::sync_folder(&self.index_path).map_err(Error::io(&self.folder))?;
+        (self.files, self.shard, self.rows) = (files, shard, rows);
+        Ok(())
     }
 
     fn payload_end(&self, rows: usize, dim: usize) -> u64 {
-        (npy::HEADER + rows * dim * self.info.dtype.bytes()) as u64
+        let bytes = rows.saturating_mul(dim * self.info.dtype.bytes());
+        bytes.saturating_add(npy::HEADER) as u64
     }
 
-    fn write_header(&self, file: &File, path: &Path, dim: usize) -> Result<()> {
-        file.write_all_at(&npy::header(self.info.dtype, self.rows, dim), 0).map_err(Error::io(path))
+    fn write_header(&self, file: &File, path: &Path, rows: usize, dim: usize) -> Result<()> {
+        file.write_all_at(&npy::header(self.info.dtype, rows, dim), 0).map_err(Error::io(path))
     }
 }
 
@@ -166,13 +174,29 @@ pub struct ClipWriter<'s> {
 }
 
 impl ClipWriter<'_> {
-    /// Append rows (`[n, dim]`, row-major float32) to a stream; converted to the store's type.
+    /// Append rows (`[n, dim]`, row-major float32) to a stream; converted to the store's type. Errors: a part of a
+    /// row, a value that is not finite in that type.
     pub fn append(&mut self, stream: &str, rows: &[f32]) -> Result<()> {
         let store = &mut *self.store;
         let unknown =
             || Error::usage(format!("the store has no stream {stream:?}"), "this is a bug; please report it");
         let dim = store.info.streams.get(stream).ok_or_else(unknown)?.dim;
         let (done, sum) = self.streams.get_mut(stream).ok_or_else(unknown)?;
+        if !rows.len().is_multiple_of(dim) {
+            let what = format!("stream {stream:?}: {} values are no rows of {dim}", rows.len());
+            return Err(Error::usage(what, "this is a bug; please report it"));
+        }
+        let limit = match store.info.dtype {
+            StoreDtype::F16 => F16_LIMIT,
+            StoreDtype::F32 => f32::INFINITY,
+        };
+        if let Some(at) = rows.iter().position(|x| !x.is_finite() || x.abs() >= limit) {
+            let row = *done + at / dim;
+            return Err(Error::usage(
+                format!("stream {stream:?}, row {row}: {} cannot be stored", rows[at]),
+                "use --store-dtype f32 for values beyond float16; NaN or infinity: compute with --dtype f32",
+            ));
+        }
         let bytes = to_bytes(rows, store.info.dtype);
         let begin = store.payload_end(store.rows + *done, dim);
         let file = &store.files[stream];
@@ -184,7 +208,7 @@ impl ClipWriter<'_> {
     }
 
     /// Make the clip part of the store. Errors where its streams differ in length, or it has no rows.
-    pub fn finish(self, id: &str, facts: ClipFacts) -> Result<ClipRecord> {
+    pub fn finish(mut self, id: &str, facts: ClipFacts) -> Result<ClipRecord> {
         let frames = self.streams.values().map(|(rows, _)| *rows).max().unwrap_or(0);
         if frames == 0 || self.streams.values().any(|(rows, _)| *rows != frames) {
             let lengths: Vec<String> = self.streams.iter().map(|(s, (n, _))| format!("{s} {n}")).collect();
@@ -193,15 +217,24 @@ impl ClipWriter<'_> {
                 "every stream needs the same number, and at least one",
             ));
         }
-        let store = self.store;
+        let sums = std::mem::take(&mut self.streams);
+        let store = &mut *self.store;
+        if store.is_done(id) {
+            let what = format!("the clip {id:?} is already in the store");
+            return Err(Error::usage(what, "give each clip an id of its own"));
+        }
         for (stream, file) in &store.files {
             let path = shard_path(&store.folder, stream, store.rank, store.shard);
             file.sync_data().map_err(Error::io(&path))?;
         }
-        let sha256 = self.streams.into_iter().map(|(stream, (_, sum))| (stream, sum.hex())).collect();
+        let sha256 = sums.into_iter().map(|(stream, (_, sum))| (stream, sum.hex())).collect();
         let record =
             ClipRecord { id: id.to_owned(), shard: store.shard, offset: store.rows, frames, sha256, facts };
         let line = serde_json::to_string(&record).unwrap_or_default() + "\n";
+        if serde_json::from_str(&line).ok().as_ref() != Some(&record) {
+            let what = format!("clip {id:?}: {line} does not read back as what was meant");
+            return Err(Error::usage(what, "numbers must be finite"));
+        }
         if let Err(e) = store.index.write_all(line.as_bytes()).and_then(|()| store.index.sync_data()) {
             // A part of a line would spoil the next one.
             let _ = store.index.set_len(store.index_bytes);
@@ -212,9 +245,52 @@ impl ClipWriter<'_> {
         store.done.insert(id.to_owned());
         for (stream, file) in &store.files {
             let path = shard_path(&store.folder, stream, store.rank, store.shard);
-            store.write_header(file, &path, store.info.streams[stream].dim)?;
+            store.write_header(file, &path, store.rows, store.info.streams[stream].dim)?;
         }
         Ok(record)
+    }
+}
+
+/// A clip that was given up must not keep the room its rows took, least of all on a full disk.
+impl Drop for ClipWriter<'_> {
+    fn drop(&mut self) {
+        for (stream, file) in &self.store.files {
+            let end = self.store.payload_end(self.store.rows, self.store.info.streams[stream].dim);
+            if let Err(e) = file.set_len(end) {
+                tracing::debug!("{stream}: not cut back: {e}");
+            }
+        }
+    }
+}
+
+/// Make `store.json`, or compare it with `info` where it exists: another rank may have been first.
+fn describe(folder: &Path, info: &StoreInfo) -> Result<()> {
+    let path = folder.join(STORE_FILE);
+    // Listed before store.json is looked for, which is older than any index.
+    let mut indexes = index_files(folder)?;
+    indexes.retain(|(_, index)| fs::metadata(index).is_ok_and(|m| m.len() > 0));
+    if !path.exists() {
+        if let Some((_, index)) = indexes.first() {
+            let what = format!("missing, though {} has clips", index.display());
+            return Err(npy::damaged(&path, "", &what));
+        }
+        info.check(&path)?;
+        let text = serde_json::to_string_pretty(info).unwrap_or_default() + "\n";
+        if info.format != FORMAT || serde_json::from_str(&text).ok().as_ref() != Some(info) {
+            let what = format!("{}: the description does not read back as what was meant", path.display());
+            return Err(Error::usage(what, "numbers must be finite"));
+        }
+        atomic::create(&path, text.as_bytes())?;
+    }
+    let present = StoreInfo::read(folder)?;
+    match present.difference(info) {
+        None => Ok(()),
+        Some((field, there, here)) => Err(Error::input(
+            path,
+            field,
+            format!("the store was made with {there}, this run has {here}"),
+            "use the same weights and settings, or another folder with --out",
+        )),
     }
 }
 
@@ -231,13 +307,18 @@ fn lock(folder: &Path, rank: u32) -> Result<File> {
     let path = folder.join(format!(".lock-{rank:05}"));
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
-    file.try_lock().map_err(|_| {
-        Error::input(
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::input(
             folder,
             "",
             format!("another process is writing rank {rank} of this store"),
             "wait for it, or stop it",
-        )
-    })?;
-    Ok(file)
+        )),
+        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+            tracing::warn!("{}: no file locks here; start each rank only once", folder.display());
+            Ok(file)
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io(&path)(e)),
+    }
 }
