@@ -1,0 +1,167 @@
+//! ROUGE-L (Lin, 2004) in the two forms found in sign-language translation. They differ by several points on the
+//! same sentences, so each comes with a signature.
+//!
+//! * [`RougeL`]: rouge-score 0.1.2 as SpaMo's `utils/evaluate.py` calls it, 0 to 1: text in lower case, tokens of
+//!   `[a-z0-9]` only (other letters split words: "für" gives "f" and "r"), Porter stems of tokens longer than three
+//!   characters, F1 of each sentence, mean.
+//! * [`LcsF`]: neccam/slt `external_metrics/mscoco_rouge.py`, 0 to 100: text split at single spaces, F with
+//!   beta = 1.2 of each sentence, mean.
+//!
+//! No deviations, except that a corpus without sentences scores 0.
+
+use super::porter;
+use serde::{Deserialize, Serialize};
+
+/// Precision, recall and F1 of the longest common subsequence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Prf {
+    pub precision: f64,
+    pub recall: f64,
+    pub f1: f64,
+}
+
+/// rouge-score's ROUGE-L of a corpus: means over sentences, 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RougeL {
+    #[serde(flatten)]
+    pub mean: Prf,
+    pub signature: String,
+}
+
+/// The F score of neccam/slt: mean over sentences, 0 to 100.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LcsF {
+    pub f: f64,
+    pub signature: String,
+}
+
+/// Weight of recall against precision in [`LcsF`].
+const BETA: f64 = 1.2;
+
+impl RougeL {
+    /// # Panics
+    /// Where the two lists are not of equal length.
+    pub fn corpus<S: AsRef<str>>(hypotheses: &[S], references: &[S], stem: bool) -> Self {
+        assert_eq!(hypotheses.len(), references.len(), "one reference per hypothesis");
+        let mut sum = Prf::default();
+        for (hypothesis, reference) in hypotheses.iter().zip(references) {
+            let one = Self::sentence(hypothesis.as_ref(), reference.as_ref(), stem);
+            sum.precision += one.precision;
+            sum.recall += one.recall;
+            sum.f1 += one.f1;
+        }
+        let n = hypotheses.len().max(1) as f64;
+        let mean = Prf { precision: sum.precision / n, recall: sum.recall / n, f1: sum.f1 / n };
+        let stemmer = if stem { "porter-nltk>3" } else { "no" };
+        let signature = format!(
+            "nrefs:1|case:lc|tok:[a-z0-9]+|stem:{stemmer}|beta:1|mean:sentences|version:{}",
+            super::VERSION
+        );
+        Self { mean, signature }
+    }
+
+    pub fn sentence(hypothesis: &str, reference: &str, stem: bool) -> Prf {
+        let (hypothesis, reference) = (rouge_tokens(hypothesis, stem), rouge_tokens(reference, stem));
+        let common = longest_common_subsequence(&hypothesis, &reference) as f64;
+        if common == 0.0 {
+            return Prf::default();
+        }
+        let precision = common / hypothesis.len() as f64;
+        let recall = common / reference.len() as f64;
+        Prf { precision, recall, f1: 2.0 * precision * recall / (precision + recall) }
+    }
+}
+
+impl LcsF {
+    /// # Panics
+    /// Where the two lists are not of equal length.
+    pub fn corpus<S: AsRef<str>>(hypotheses: &[S], references: &[S]) -> Self {
+        assert_eq!(hypotheses.len(), references.len(), "one reference per hypothesis");
+        let pairs = hypotheses.iter().zip(references);
+        let sum: f64 = pairs.map(|(h, r)| Self::sentence(h.as_ref(), r.as_ref())).sum();
+        let signature = format!(
+            "nrefs:1|case:mixed|tok:space|stem:no|beta:{BETA}|mean:sentences|version:{}",
+            super::VERSION
+        );
+        Self { f: 100.0 * sum / hypotheses.len().max(1) as f64, signature }
+    }
+
+    /// F of one sentence, 0 to 1. Two spaces in a row enclose an empty token, and an empty text is one empty token.
+    pub fn sentence(hypothesis: &str, reference: &str) -> f64 {
+        let hypothesis: Vec<&str> = hypothesis.split(' ').collect();
+        let reference: Vec<&str> = reference.split(' ').collect();
+        let common = longest_common_subsequence(&hypothesis, &reference) as f64;
+        if common == 0.0 {
+            return 0.0;
+        }
+        let precision = common / hypothesis.len() as f64;
+        let recall = common / reference.len() as f64;
+        (1.0 + BETA * BETA) * precision * recall / (recall + BETA * BETA * precision)
+    }
+}
+
+/// rouge-score's tokens.
+pub fn rouge_tokens(text: &str, stem: bool) -> Vec<String> {
+    let text = text.to_lowercase();
+    text.split(|c: char| !matches!(c, 'a'..='z' | '0'..='9'))
+        .filter(|token| !token.is_empty())
+        .map(|token| if stem && token.len() > 3 { porter::stem(token) } else { token.to_owned() })
+        .collect()
+}
+
+fn longest_common_subsequence<T: PartialEq>(a: &[T], b: &[T]) -> usize {
+    // row[j]: length for the part of `a` seen so far and the first j of `b`.
+    let mut row = vec![0; b.len() + 1];
+    for x in a {
+        let mut diagonal = 0;
+        for (j, y) in b.iter().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = if x == y { diagonal + 1 } else { above.max(row[j]) };
+            diagonal = above;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// REFERENCE values, printed by rouge-score 0.1.2 and mscoco_rouge.py.
+    #[test]
+    fn known_sentences() {
+        let pairs = [
+            (
+                "am montag und dienstag wechselhaft hier und da zeigt sich auch mal die sonne .",
+                "montag und dienstag wechselhaft hier und da zeigt sich aber auch die sonne.",
+                [12.0 / 14.0, 12.0 / 13.0, 0.888888888888889],
+                0.7959667852906288,
+            ),
+            (
+                "heute nacht elf grad an der ostsee und vier grad im erzgebirge.",
+                "heute nacht zwölf grad an der nordsee vier grad in der eifel.",
+                [7.0 / 12.0, 7.0 / 13.0, 0.56],
+                0.5833333333333334,
+            ),
+            ("", "ein satz", [0.0; 3], 0.0),
+        ];
+        for (hypothesis, reference, prf, f) in pairs {
+            let got = RougeL::sentence(hypothesis, reference, true);
+            for (got, want) in [got.precision, got.recall, got.f1].into_iter().zip(prf) {
+                assert!((got - want).abs() < 1e-12, "{hypothesis}: {got} {want}");
+            }
+            assert!((LcsF::sentence(hypothesis, reference) - f).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn tokens_are_ascii() {
+        assert_eq!(rouge_tokens("Für Südwesten: 20 Grad", true), ["f", "r", "s", "dwesten", "20", "grad"]);
+    }
+
+    #[test]
+    fn an_empty_corpus_scores_zero() {
+        assert_eq!(RougeL::corpus::<&str>(&[], &[], true).mean, Prf::default());
+        assert_eq!(LcsF::corpus::<&str>(&[], &[]).f, 0.0);
+    }
+}
