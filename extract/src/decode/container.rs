@@ -1,0 +1,318 @@
+//! A video file opened by FFmpeg: its best video stream, what the header says about it, packets and decoder.
+
+#![expect(unsafe_code, reason = "FFmpeg is a C library")]
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::Once;
+
+use ffmpeg_next::ffi::*;
+use signclip_common::{Error, Result};
+
+use super::header::Header;
+use crate::frame::MAX_PIXELS;
+
+/// An open file with the decoder of its video stream.
+///
+/// All pointers are owned, non-null, and freed on drop.
+pub(super) struct Container {
+    file: PathBuf,
+    io: *mut AVIOContext,
+    pub(super) format: *mut AVFormatContext,
+    codec: *mut AVCodecContext,
+    packet: *mut AVPacket,
+    pub(super) stream: c_int,
+    draining: bool,
+    suspect: bool,
+}
+
+/// Outcome of asking for a frame or a packet.
+pub(super) enum Step {
+    Done,
+    End,
+}
+
+/// FFmpeg's text for an error code.
+pub(super) fn text(code: c_int) -> String {
+    let mut buffer = [0; AV_ERROR_MAX_STRING_SIZE];
+    // SAFETY: FFmpeg writes at most the given size, its NUL included.
+    unsafe {
+        av_strerror(code, buffer.as_mut_ptr(), buffer.len());
+        CStr::from_ptr(buffer.as_ptr()).to_string_lossy().into_owned()
+    }
+}
+
+/// Playlists, external tracks and frame sequences name other files; a clip is one file.
+unsafe extern "C" fn refuse_other_files(
+    _: *mut AVFormatContext,
+    _: *mut *mut AVIOContext,
+    _: *const c_char,
+    _: c_int,
+    _: *mut *mut AVDictionary,
+) -> c_int {
+    AVERROR(libc::EACCES)
+}
+
+/// Decoder options: one thread (many clips are decoded at once) and no absurd picture sizes.
+fn codec_options() -> *mut AVDictionary {
+    let mut options = ptr::null_mut();
+    let pixels = CString::new(MAX_PIXELS.to_string()).unwrap_or_default();
+    // SAFETY: keys and values are NUL-terminated and copied by FFmpeg.
+    unsafe {
+        av_dict_set(&mut options, c"threads".as_ptr(), c"1".as_ptr(), 0);
+        av_dict_set(&mut options, c"max_pixels".as_ptr(), pixels.as_ptr(), 0);
+    }
+    options
+}
+
+impl Container {
+    /// Open `file`, read its header and prepare the decoder of its best video stream.
+    pub(super) fn open(file: &Path) -> Result<(Self, Header)> {
+        static QUIET: Once = Once::new();
+        // SAFETY: a plain setter; errors come back as codes, nothing may reach the terminal.
+        QUIET.call_once(|| unsafe { av_log_set_level(AV_LOG_QUIET) });
+
+        let meta = std::fs::metadata(file).map_err(Error::io(file))?;
+        let wrong = |what: &str| Error::input(file, "", what, "give the path of a video file");
+        if meta.is_dir() {
+            return Err(wrong("is a folder, not a video file"));
+        }
+        if !meta.is_file() {
+            return Err(wrong("is not a regular file"));
+        }
+        if meta.len() == 0 {
+            return Err(Error::input(file, "", "is empty (0 bytes)", "copy or download the file again"));
+        }
+        let mut url = b"file:".to_vec();
+        url.extend_from_slice(file.as_os_str().as_bytes());
+        let url = CString::new(url).map_err(|_| wrong("has a NUL byte in its name"))?;
+
+        let mut container = Self {
+            file: file.to_path_buf(),
+            io: ptr::null_mut(),
+            format: ptr::null_mut(),
+            codec: ptr::null_mut(),
+            packet: ptr::null_mut(),
+            stream: -1,
+            draining: false,
+            suspect: false,
+        };
+        container.open_format(&url)?;
+        let decoder = container.find_stream()?;
+        let header = container.header();
+        if header.size.0.saturating_mul(header.size.1) > MAX_PIXELS {
+            let what = format!("{}x{} pixels are beyond 8192x8192", header.size.0, header.size.1);
+            return Err(Error::input(file, "video stream", what, "copy or download the file again"));
+        }
+        container.open_decoder(decoder)?;
+        Ok((container, header))
+    }
+
+    fn unreadable(&self, code: c_int) -> Error {
+        Error::input(
+            &self.file,
+            "container",
+            format!("not a complete video file ({})", text(code)),
+            "copy or download the file again",
+        )
+    }
+
+    fn open_format(&mut self, url: &CStr) -> Result<()> {
+        // SAFETY: the out-pointers are fields of self, so that drop frees whatever was made before an early return;
+        // `avformat_open_input` frees and nulls the context itself on failure and leaves the I/O to us.
+        unsafe {
+            let code = avio_open(&mut self.io, url.as_ptr(), AVIO_FLAG_READ);
+            if code < 0 {
+                return Err(self.unreadable(code));
+            }
+            self.format = avformat_alloc_context();
+            if self.format.is_null() {
+                return Err(self.unreadable(AVERROR(libc::ENOMEM)));
+            }
+            (*self.format).pb = self.io;
+            (*self.format).io_open = Some(refuse_other_files);
+            let code = avformat_open_input(&mut self.format, url.as_ptr(), ptr::null_mut(), ptr::null_mut());
+            if code < 0 {
+                return Err(self.unreadable(code));
+            }
+            let mut options: Vec<*mut AVDictionary> =
+                (0..(*self.format).nb_streams).map(|_| codec_options()).collect();
+            let code = avformat_find_stream_info(self.format, options.as_mut_ptr());
+            options.iter_mut().for_each(|dictionary| av_dict_free(dictionary));
+            if code < 0 || (*self.format).nb_streams == 0 {
+                return Err(self.unreadable(if code < 0 { code } else { AVERROR_EOF }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Choose the video stream and switch all others off.
+    fn find_stream(&mut self) -> Result<*const AVCodec> {
+        let mut decoder = ptr::null();
+        // SAFETY: the format context is open; stream indices are below `nb_streams`.
+        unsafe {
+            let best =
+                av_find_best_stream(self.format, AVMediaType::AVMEDIA_TYPE_VIDEO, -1, -1, &mut decoder, 0);
+            if best == AVERROR_DECODER_NOT_FOUND {
+                return Err(Error::input(
+                    &self.file,
+                    "video stream",
+                    "this FFmpeg has no decoder for its codec",
+                    "convert the video to H.264",
+                ));
+            }
+            let cover = |index: c_int| {
+                (*self.stream_at(index)).disposition & AV_DISPOSITION_ATTACHED_PIC as c_int != 0
+            };
+            if best < 0 || decoder.is_null() || cover(best) {
+                return Err(Error::input(&self.file, "", "no video stream", "give a file that holds video"));
+            }
+            for index in 0..(*self.format).nb_streams as c_int {
+                if index != best {
+                    (*self.stream_at(index)).discard = AVDiscard::AVDISCARD_ALL;
+                }
+            }
+            self.stream = best;
+        }
+        Ok(decoder)
+    }
+
+    /// # Safety
+    /// The format context is open and `index` is one of its streams.
+    pub(super) unsafe fn stream_at(&self, index: c_int) -> *mut AVStream {
+        // SAFETY: upheld by the caller.
+        unsafe { *(*self.format).streams.add(index as usize) }
+    }
+
+    fn open_decoder(&mut self, decoder: *const AVCodec) -> Result<()> {
+        // SAFETY: results are stored in self at once, so that drop frees them; the stream's parameters outlive the
+        // call that copies them.
+        unsafe {
+            self.packet = av_packet_alloc();
+            self.codec = avcodec_alloc_context3(decoder);
+            if self.packet.is_null() || self.codec.is_null() {
+                return Err(self.unreadable(AVERROR(libc::ENOMEM)));
+            }
+            let stream = self.stream_at(self.stream);
+            let mut code = avcodec_parameters_to_context(self.codec, (*stream).codecpar);
+            if code >= 0 {
+                (*self.codec).pkt_timebase = (*stream).time_base;
+                let mut options = codec_options();
+                code = avcodec_open2(self.codec, decoder, &mut options);
+                av_dict_free(&mut options);
+            }
+            if code < 0 {
+                return Err(self.unreadable(code));
+            }
+        }
+        Ok(())
+    }
+
+    /// Go to a key frame at or before `time` (seconds on the stream's clock). `false` if the format cannot.
+    pub(super) fn seek(&mut self, time: f64, time_base: f64) -> bool {
+        let stamp = (time / time_base).floor();
+        if stamp.abs() > i64::MAX as f64 / 4.0 {
+            return false;
+        }
+        // SAFETY: format and codec contexts are open.
+        unsafe {
+            avcodec_flush_buffers(self.codec);
+            self.draining = false;
+            av_seek_frame(self.format, self.stream, stamp as i64, AVSEEK_FLAG_BACKWARD as c_int) >= 0
+        }
+    }
+
+    /// Read packets up to the next key frame of the video, hand it to the decoder, and return its presentation
+    /// time stamp; `None` if there is none or it has no time.
+    pub(super) fn start_at_key_frame(&mut self) -> Option<i64> {
+        while let Ok(Step::Done) = self.read_packet() {
+            // SAFETY: the packet was filled by `read_packet`.
+            let (key, pts) = unsafe { ((*self.packet).flags & AV_PKT_FLAG_KEY as c_int, (*self.packet).pts) };
+            if key != 0 {
+                return (self.send_packet() >= 0 && pts != AV_NOPTS_VALUE).then_some(pts);
+            }
+        }
+        None
+    }
+
+    /// The next packet of the video stream that is not empty.
+    fn read_packet(&mut self) -> Result<Step, c_int> {
+        loop {
+            // SAFETY: the packet is owned and is emptied before it is filled again.
+            unsafe {
+                av_packet_unref(self.packet);
+                match av_read_frame(self.format, self.packet) {
+                    AVERROR_EOF => return Ok(Step::End),
+                    code if code < 0 => return Err(code),
+                    _ => {}
+                }
+                // An empty packet would tell the decoder that the stream has ended.
+                if (*self.packet).stream_index == self.stream && (*self.packet).size > 0 {
+                    return Ok(Step::Done);
+                }
+            }
+        }
+    }
+
+    fn send_packet(&mut self) -> c_int {
+        // SAFETY: codec and packet are open.
+        unsafe {
+            if (*self.packet).flags & AV_PKT_FLAG_CORRUPT as c_int != 0 {
+                // An incomplete packet is refused before it can spoil pictures. In MPEG streams the mark also stands
+                // where two recordings were joined, which is harmless unless frames are missing.
+                if (*(*self.format).iformat).flags & AVFMT_TS_DISCONT as c_int == 0 {
+                    return AVERROR_INVALIDDATA;
+                }
+                self.suspect = true;
+            }
+            avcodec_send_packet(self.codec, self.packet)
+        }
+    }
+
+    /// Whether packets may be missing from what was read so far.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// Decode the next picture in presentation order into `frame`. The error is FFmpeg's code.
+    pub(super) fn decode(&mut self, frame: *mut AVFrame) -> Result<Step, c_int> {
+        loop {
+            // SAFETY: `frame` is an allocated frame (see `AvFrame`); the codec is open.
+            match unsafe { avcodec_receive_frame(self.codec, frame) } {
+                AVERROR_EOF => return Ok(Step::End),
+                code if code == AVERROR(libc::EAGAIN) => {}
+                code if code < 0 => return Err(code),
+                _ => return Ok(Step::Done),
+            }
+            if self.draining {
+                return Ok(Step::End);
+            }
+            let code = match self.read_packet()? {
+                Step::Done => self.send_packet(),
+                Step::End => {
+                    self.draining = true;
+                    // SAFETY: a null packet asks the decoder for its remaining frames.
+                    unsafe { avcodec_send_packet(self.codec, ptr::null()) }
+                }
+            };
+            if code < 0 {
+                return Err(code);
+            }
+        }
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // SAFETY: each pointer is null or owned; the functions accept both and null the pointer. The I/O context is
+        // closed after the format context that reads from it.
+        unsafe {
+            av_packet_free(&mut self.packet);
+            avcodec_free_context(&mut self.codec);
+            avformat_close_input(&mut self.format);
+            avio_closep(&mut self.io);
+        }
+    }
+}
