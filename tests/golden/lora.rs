@@ -1,0 +1,206 @@
+//! LoRA on T5 against Hugging Face PEFT: outputs, gradients, and three steps of AdamW.
+
+use crate::case::Case;
+use crate::t5::config;
+use signclip_common::weights::Weights;
+use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
+use signclip_train::lora::LoraConfig;
+use signclip_train::t5::{IGNORE, T5, Tuning};
+use std::collections::BTreeSet;
+use tch::{Device, Kind, Tensor, no_grad};
+
+/// The model that the adapters of the cases belong to.
+const BASE: &str = "t5_tiny";
+
+#[test]
+fn lora_qv() {
+    golden("lora_qv");
+}
+
+#[test]
+fn lora_all_linear() {
+    golden("lora_all_linear");
+}
+
+fn lora_config(case: &Case) -> LoraConfig {
+    let targets = case.json["config"]["target_modules"].as_array().expect("target_modules");
+    LoraConfig {
+        r: case.number("/config/r") as i64,
+        alpha: case.number("/config/lora_alpha"),
+        dropout: case.number("/config/lora_dropout"),
+        targets: targets.iter().map(|t| t.as_str().expect("a name").to_owned()).collect(),
+    }
+}
+
+fn load(base: &Case, config_of: &Case, adapter: &Weights) -> T5 {
+    T5::load(&base.weights(Kind::Float), &config(base), Tuning::Lora(&lora_config(config_of), adapter))
+        .unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The batch of a case.
+struct Batch {
+    inputs_bsd: Tensor,
+    mask_bs: Tensor,
+    labels_bt: Tensor,
+}
+
+impl Batch {
+    fn of(case: &Case) -> Self {
+        Self {
+            inputs_bsd: case.tensor("inputs_embeds"),
+            mask_bs: case.tensor("attention_mask"),
+            labels_bt: case.tensor("labels"),
+        }
+    }
+
+    /// Encoder output, logits and loss; PEFT's dropout of the case is 0, and the model is in evaluation mode.
+    fn run(&self, t5: &T5) -> (Tensor, Tensor, Tensor) {
+        let encoder_bsd = t5.encode(&self.inputs_bsd, &self.mask_bs, false);
+        let logits_btv = t5.decode(&t5.shift_right(&self.labels_bt), &encoder_bsd, &self.mask_bs, false);
+        let loss = T5::loss(&logits_btv, &self.labels_bt);
+        (encoder_bsd, logits_btv, loss)
+    }
+
+    /// Compare logits where the label counts; elsewhere the reference masks positions as keys, too.
+    fn check(&self, case: &Case, name: &str, logits_btv: &Tensor) {
+        let counts_bt1 = self.labels_bt.ne(IGNORE).to_kind(Kind::Float).unsqueeze(-1);
+        let (max_abs, rel_l2) = bounds(case, "logits");
+        let want = case.tensor(name) * &counts_bt1;
+        case.check_with(name, &(logits_btv * counts_bt1), &want, max_abs, rel_l2);
+    }
+}
+
+fn golden(name: &str) {
+    let (Some(base), Some(case)) = (Case::load(BASE), Case::load(name)) else { return };
+    let adapter = case.weights(Kind::Float);
+    let mut t5 = load(&base, &case, &adapter);
+    let parameters = adapter.parameters();
+    let names = |list: Vec<String>| list.into_iter().collect::<BTreeSet<_>>();
+    let got = names(parameters.iter().map(|(name, _)| name.clone()).collect());
+    assert_eq!(got, names(case.state_dict().into_iter().map(|(key, _)| key).collect()), "{name}: names");
+
+    let batch = Batch::of(&case);
+    let (logits_abs, logits_rel) = bounds(&case, "logits");
+    let loss_bound = case.tolerance("losses");
+    if case.has("plain_logits") {
+        let plain = T5::load(&base.weights(Kind::Float), &config(&base), Tuning::Frozen);
+        let (_, logits, _) = batch.run(&plain.unwrap_or_else(|e| panic!("{e}")));
+        batch.check(&case, "plain_logits", &logits);
+    }
+    let (encoder_bsd, logits_btv, loss) = batch.run(&t5);
+    let valid = |x: &Tensor| x * batch.mask_bs.unsqueeze(-1);
+    let want = valid(&case.tensor("encoder_last"));
+    case.check_with("encoder_last", &valid(&encoder_bsd), &want, logits_abs, logits_rel);
+    batch.check(&case, "logits", &logits_btv);
+    loss.backward();
+    gradients(&case, &parameters);
+
+    let rate = optimizer_number(&case, "lr");
+    let betas = (optimizer_number(&case, "betas ("), optimizer_number(&case, ", 0."));
+    let group = ParameterGroup {
+        parameters: adapter.parameters(),
+        lr: rate,
+        weight_decay: optimizer_number(&case, "weight_decay"),
+    };
+    let config = AdamWConfig { beta1: betas.0, beta2: betas.1, eps: optimizer_number(&case, "eps") };
+    let mut optimizer = AdamW::new(vec![group], config);
+    let mut losses = vec![loss.double_value(&[])];
+    for _ in 1..case.tensor("losses").size()[0] {
+        optimizer.step(1.0);
+        optimizer.zero_grad();
+        let (_, _, loss) = batch.run(&t5);
+        loss.backward();
+        losses.push(loss.double_value(&[]));
+    }
+    case.check("losses", &Tensor::from_slice(&losses), loss_bound, f64::INFINITY);
+    after(&case, &parameters);
+    let (_, logits_btv, _) = no_grad(|| batch.run(&t5));
+    batch.check(&case, "logits_after", &logits_btv);
+
+    t5.merge();
+    let (_, merged_btv, _) = no_grad(|| batch.run(&t5));
+    batch.check(&case, "logits_after", &merged_btv);
+}
+
+fn gradients(case: &Case, parameters: &[(String, Tensor)]) {
+    let (max_abs, rel_l2) = bounds(case, "grads");
+    let flat = |tensors: Vec<Tensor>| {
+        Tensor::cat(&tensors.iter().map(|t| t.to_kind(Kind::Double).flatten(0, -1)).collect::<Vec<_>>(), 0)
+    };
+    let want: Vec<Tensor> = parameters.iter().map(|(name, _)| case.tensor(&format!("grad.{name}"))).collect();
+    let got: Vec<Tensor> = parameters.iter().map(|(_, parameter)| parameter.grad().copy()).collect();
+    for (((name, _), got), want) in parameters.iter().zip(&got).zip(&want) {
+        // The relative bound is for all gradients together: some single ones are near zero.
+        let gap = crate::case::Difference::between(got, want);
+        assert!(gap.max_abs <= max_abs, "{}: gradient of {name}: {gap}", case.name);
+    }
+    let (got, want) = (flat(got), flat(want));
+    case.check_with("all gradients", &got, &want, max_abs, rel_l2);
+    if case.has("grad_norm") {
+        let norm = got.norm().reshape([1]);
+        case.check("grad_norm", &norm, f64::INFINITY, rel_l2);
+    }
+}
+
+/// Parameters after the steps, where the first gradient was above 1e-5: AdamW divides a gradient by its own size,
+/// so that rounding in smaller ones moves an element by the learning rate (as the case says). The parameters are
+/// then set to the reference's, so that the logits after the steps are comparable.
+fn after(case: &Case, parameters: &[(String, Tensor)]) {
+    let (max_abs, rel_l2) = bounds(case, "after");
+    let (mut got, mut want) = (Vec::new(), Vec::new());
+    for (name, parameter) in parameters {
+        let clear = case.tensor(&format!("grad.{name}")).abs().gt(1e-5);
+        let reference = case.tensor(&format!("after.{name}"));
+        got.push(parameter.detach().masked_select(&clear));
+        want.push(reference.masked_select(&clear));
+        parameter.detach().copy_(&reference);
+    }
+    case.check_with("all after", &Tensor::cat(&got, 0), &Tensor::cat(&want, 0), max_abs, rel_l2);
+}
+
+/// The number behind `key` in the description of the optimizer.
+fn optimizer_number(case: &Case, key: &str) -> f64 {
+    let text = case.json["config"]["optimizer"].as_str().expect("optimizer");
+    let from = text.find(key).unwrap_or_else(|| panic!("{key} in {text:?}"));
+    let rest = text[from + if key.starts_with(',') { 2 } else { key.len() }..].trim_start();
+    let end = rest.find([' ', ',', ')']).unwrap_or(rest.len());
+    rest[..end].parse().unwrap_or_else(|e| panic!("{key} in {text:?}: {e}"))
+}
+
+fn bounds(case: &Case, section: &str) -> (f64, f64) {
+    (case.tolerance(&format!("{section}/max_abs")), case.tolerance(&format!("{section}/rel_l2")))
+}
+
+/// The adapter file that PEFT wrote is read under its own names, completely.
+#[test]
+fn peft_adapter_file() {
+    for name in ["lora_qv", "lora_all_linear"] {
+        let (Some(base), Some(case)) = (Case::load(BASE), Case::load(name)) else { continue };
+        let folder = case.json["adapter"]["folder"].as_str().expect("folder");
+        let file = case.folder.join(folder).join("adapter_model.safetensors");
+        let adapter = Weights::open(&file, Device::Cpu, Kind::Float).unwrap_or_else(|e| panic!("{e}"));
+        let batch = Batch::of(&case);
+        let (_, logits_btv, _) = no_grad(|| batch.run(&load(&base, &case, &adapter)));
+        batch.check(&case, "logits", &logits_btv);
+    }
+}
+
+/// A fresh adapter changes nothing before its first step, and a target without a layer is refused.
+#[test]
+fn fresh_adapter() {
+    let Some(base) = Case::load(BASE) else { return };
+    let Some(case) = Case::load("lora_qv") else { return };
+    let fresh = Weights::fresh(3, Device::Cpu, Kind::Float);
+    let batch = Batch::of(&case);
+    let (_, logits_btv, _) = no_grad(|| batch.run(&load(&base, &case, &fresh)));
+    batch.check(&case, "plain_logits", &logits_btv);
+
+    let config_of = |targets: &[&str]| LoraConfig {
+        targets: targets.iter().map(|&t| t.to_owned()).collect(),
+        ..LoraConfig::default()
+    };
+    let lora = config_of(&["q", "query"]);
+    let error = T5::load(&base.weights(Kind::Float), &config(&base), Tuning::Lora(&lora, &fresh))
+        .expect_err("no layer is called query");
+    assert!(error.to_string().contains("query"), "{error}");
+}

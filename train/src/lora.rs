@@ -1,0 +1,206 @@
+//! Low-rank adapters (LoRA, Hu et al. 2021) in the naming of Hugging Face PEFT.
+//!
+//! A linear layer `y = W x` becomes `y = W x + (alpha / r) B(A(dropout(x)))` with `A [r, in]` and `B [out, r]`.
+//! `A` starts as PEFT's `kaiming_uniform(a = sqrt(5))`, which is uniform in ±1/sqrt(in), and `B` as zeros, so that
+//! training starts at the frozen model.
+//!
+//! The adapter comes from its own [`Weights`](signclip_common::weights::Weights), fresh or from a file; its tensors
+//! are called `base_model.model.<module path>.lora_A.weight` as in `adapter_model.safetensors`. So
+//! `parameters()` of those weights is what PEFT reads.
+//!
+//! Deviation from PEFT: the masters are float32, and the branch is computed in the type of the activations
+//! (REFERENCE 6.8, "fp32 masters, bf16 compute"). In float32 there is no difference.
+
+use serde::{Deserialize, Serialize};
+use signclip_common::weights::{Init, Part};
+use signclip_common::{Error, Result};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use tch::Tensor;
+
+/// Which layers are adapted, and how strongly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the update.
+    pub r: i64,
+    /// The update is scaled by `alpha / r`.
+    pub alpha: f64,
+    /// Dropout on the input of the low-rank branch only.
+    pub dropout: f64,
+    /// Names of linear layers: a module path, or its end after a dot (`q`, `SelfAttention.q`).
+    pub targets: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    /// Rank and alpha of the published code; "self-attention and feed-forward layers" (paper, implementation
+    /// details) read as REFERENCE 6.8 does.
+    fn default() -> Self {
+        let targets = ["q", "v", "wi_0", "wi_1", "wo"].map(str::to_owned).to_vec();
+        Self { r: 16, alpha: 32.0, dropout: 0.1, targets }
+    }
+}
+
+impl LoraConfig {
+    /// Refuse values that no adapter can have.
+    pub fn check(&self) -> Result<()> {
+        let bad = |field: &str, value: String, remedy: &str| {
+            Err(Error::usage(format!("lora.{field} is {value}"), remedy.to_owned()))
+        };
+        if self.r < 1 {
+            return bad("r", self.r.to_string(), "the rank is at least 1");
+        }
+        if !self.alpha.is_finite() {
+            return bad("alpha", self.alpha.to_string(), "give a finite number, for example 32");
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return bad("dropout", self.dropout.to_string(), "give a number from 0 to below 1");
+        }
+        if self.targets.is_empty() {
+            return bad("targets", "empty".to_owned(), "name the layers to adapt, for example q and v");
+        }
+        Ok(())
+    }
+
+    /// Place in `targets` of the entry that selects `module`, by PEFT's rule for lists: the whole path, or its end
+    /// after a dot.
+    fn target_of(&self, module: &str) -> Option<usize> {
+        let ends = |target: &String| module.strip_suffix(target.as_str()).is_some_and(|h| h.ends_with('.'));
+        self.targets.iter().position(|target| module == target || ends(target))
+    }
+}
+
+/// The adapter while a network is being built: its configuration, where its tensors come from, what has matched.
+pub struct Lora<'a> {
+    config: &'a LoraConfig,
+    part: Part<'a>,
+    matched: RefCell<BTreeSet<usize>>,
+}
+
+impl<'a> Lora<'a> {
+    /// `root` is the root part of the adapter's weights; the tensors are handed out as trainable leaves.
+    pub fn new(config: &'a LoraConfig, root: &Part<'a>) -> Self {
+        let part = root.sub("base_model.model").trainable();
+        Self { config, part, matched: RefCell::default() }
+    }
+
+    /// The pair for linear layer `module` (its Hugging Face path), if the targets select it.
+    fn pair(&self, module: &str, inputs: i64, outputs: i64) -> Option<LoraPair> {
+        let target = self.config.target_of(module)?;
+        self.matched.borrow_mut().insert(target);
+        let (part, r) = (self.part.sub(module), self.config.r);
+        Some(LoraPair {
+            a_ri: part.init("lora_A.weight", &[r, inputs], Init::Uniform(1.0 / (inputs as f64).sqrt())),
+            b_or: part.init("lora_B.weight", &[outputs, r], Init::Constant(0.0)),
+            scale: self.config.alpha / r as f64,
+            dropout: self.config.dropout,
+        })
+    }
+
+    /// After building: every target must have selected a layer.
+    pub fn check(&self) -> Result<()> {
+        let matched = self.matched.borrow();
+        let idle: Vec<&str> = (0..self.config.targets.len())
+            .filter(|i| !matched.contains(i) && !self.is_repeated(*i))
+            .map(|i| self.config.targets[i].as_str())
+            .collect();
+        if idle.is_empty() {
+            return Ok(());
+        }
+        Err(Error::usage(
+            format!(
+                "LoRA target{} {} selects no layer",
+                if idle.len() == 1 { "" } else { "s" },
+                idle.join(", ")
+            ),
+            "name linear layers by the end of their path: q, k, v, o, wi_0, wi_1, wo, lm_head, SelfAttention.q",
+        ))
+    }
+
+    /// Whether an earlier target already selects everything that target `i` can.
+    fn is_repeated(&self, i: usize) -> bool {
+        self.config.target_of(&self.config.targets[i]).is_some_and(|first| first < i)
+    }
+}
+
+/// The trainable update of one linear layer.
+#[derive(Debug)]
+pub struct LoraPair {
+    a_ri: Tensor,
+    b_or: Tensor,
+    scale: f64,
+    dropout: f64,
+}
+
+impl LoraPair {
+    /// `(alpha / r) B(A(dropout(x)))`, in the type of `x`.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let kind = x.kind();
+        let x = if train && self.dropout > 0.0 { x.dropout(self.dropout, true) } else { x.shallow_clone() };
+        let low = x.linear::<&Tensor>(&self.a_ri.to_kind(kind), None);
+        low.linear::<&Tensor>(&self.b_or.to_kind(kind), None) * self.scale
+    }
+
+    /// `(alpha / r) B A`, what the update adds to the frozen weight; float32.
+    pub fn delta(&self) -> Tensor {
+        self.b_or.matmul(&self.a_ri) * self.scale
+    }
+}
+
+/// A place in a network that is being built: the base model there, and the adapter beside it if there is one.
+pub struct Adapted<'a> {
+    pub base: Part<'a>,
+    lora: Option<&'a Lora<'a>>,
+    /// Hugging Face module path of the place, which is the same under any prefix of `base`.
+    module: String,
+}
+
+impl<'a> Adapted<'a> {
+    /// The root of the model.
+    pub fn root(base: &Part<'a>, lora: Option<&'a Lora<'a>>) -> Self {
+        Self { base: base.in_kind(base.kind()), lora, module: String::new() }
+    }
+
+    /// The place below `name`.
+    pub fn sub(&self, name: &str) -> Self {
+        Self { base: self.base.sub(name), lora: self.lora, module: self.path(name) }
+    }
+
+    /// The update of linear layer `name`, if the adapter has one.
+    pub fn pair(&self, name: &str, inputs: i64, outputs: i64) -> Option<LoraPair> {
+        self.lora.and_then(|lora| lora.pair(&self.path(name), inputs, outputs))
+    }
+
+    fn path(&self, name: &str) -> String {
+        if self.module.is_empty() { name.to_owned() } else { format!("{}.{name}", self.module) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(names: &[&str]) -> LoraConfig {
+        LoraConfig { targets: names.iter().map(|&n| n.to_owned()).collect(), ..LoraConfig::default() }
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_its_end_after_a_dot() {
+        let config = targets(&["q", "SelfAttention.v", "lm_head"]);
+        assert_eq!(config.target_of("encoder.block.0.layer.0.SelfAttention.q"), Some(0));
+        assert_eq!(config.target_of("decoder.block.0.layer.1.EncDecAttention.q"), Some(0));
+        assert_eq!(config.target_of("encoder.block.0.layer.0.SelfAttention.v"), Some(1));
+        assert_eq!(config.target_of("decoder.block.0.layer.1.EncDecAttention.v"), None);
+        assert_eq!(config.target_of("lm_head"), Some(2));
+        assert_eq!(config.target_of("block.seq"), None);
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        assert!(LoraConfig::default().check().is_ok());
+        assert!(LoraConfig { r: 0, ..LoraConfig::default() }.check().is_err());
+        assert!(LoraConfig { dropout: 1.0, ..LoraConfig::default() }.check().is_err());
+        assert!(LoraConfig { alpha: f64::NAN, ..LoraConfig::default() }.check().is_err());
+        assert!(targets(&[]).check().is_err());
+    }
+}

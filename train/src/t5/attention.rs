@@ -1,0 +1,221 @@
+//! Multi-head attention of T5: no scaling by the width of a head, and the position bias added to the scores.
+
+use super::{T5Config, T5LayerNorm, dropout};
+use crate::linear::Linear;
+use crate::lora::Adapted;
+use tch::Tensor;
+
+/// Keys and values of one layer, per head: `[b, h, s, k]`.
+#[derive(Debug)]
+pub struct KeyValue {
+    k_bhsk: Tensor,
+    v_bhsk: Tensor,
+}
+
+impl KeyValue {
+    /// These rows, in this order; a row may be taken several times.
+    pub fn select(&self, rows_r: &Tensor) -> Self {
+        Self { k_bhsk: self.k_bhsk.index_select(0, rows_r), v_bhsk: self.v_bhsk.index_select(0, rows_r) }
+    }
+
+    /// These positions, then those of `next`.
+    fn append(&self, next: &Self) -> Self {
+        Self {
+            k_bhsk: Tensor::cat(&[&self.k_bhsk, &next.k_bhsk], 2),
+            v_bhsk: Tensor::cat(&[&self.v_bhsk, &next.v_bhsk], 2),
+        }
+    }
+}
+
+/// `o(softmax(q k^T + bias) v)`.
+///
+/// Softmax is computed in float32 inside the fused attention of libtorch, which agrees with the explicit form in
+/// value and gradient, the one of the bias included (see the test).
+#[derive(Debug)]
+pub struct T5Attention {
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
+    heads: i64,
+    d_kv: i64,
+    dropout: f64,
+}
+
+impl T5Attention {
+    pub fn new(at: &Adapted, config: &T5Config) -> Self {
+        let (d, inner) = (config.d_model, config.inner_dim());
+        let std = |n: i64| (n as f64).powf(-0.5);
+        Self {
+            // The missing 1/sqrt(d_kv) of the scores is in the initialisation of q.
+            q: Linear::new(at, "q", d, inner, std(d * config.d_kv)),
+            k: Linear::new(at, "k", d, inner, std(d)),
+            v: Linear::new(at, "v", d, inner, std(d)),
+            o: Linear::new(at, "o", inner, d, std(inner)),
+            heads: config.num_heads,
+            d_kv: config.d_kv,
+            dropout: config.dropout_rate,
+        }
+    }
+
+    /// Keys and values of `x_bsd`.
+    pub fn key_value(&self, x_bsd: &Tensor, train: bool) -> KeyValue {
+        let split = |x: Tensor| x.unflatten(-1, [self.heads, self.d_kv]).transpose(1, 2);
+        KeyValue { k_bhsk: split(self.k.forward(x_bsd, train)), v_bhsk: split(self.v.forward(x_bsd, train)) }
+    }
+
+    /// Attend from `x_rtd` to `past`, which has one row for every `r / b` rows of `x`: the beams of a clip are no
+    /// more than further queries to the keys of the clip, which so need no copy per beam. `bias` is added to the
+    /// scores and broadcasts to `[b, h, r / b * t, s]`.
+    pub fn forward(&self, x_rtd: &Tensor, past: &KeyValue, bias: &Tensor, train: bool) -> Tensor {
+        let (rows, t) = (x_rtd.size()[0], x_rtd.size()[1]);
+        let clips = past.k_bhsk.size()[0];
+        let q_bqhk = self.q.forward(x_rtd, train).reshape([clips, rows / clips * t, self.heads, self.d_kv]);
+        let out_bhqk = Tensor::scaled_dot_product_attention(
+            &q_bqhk.transpose(1, 2),
+            &past.k_bhsk,
+            &past.v_bhsk,
+            Some(bias),
+            if train { self.dropout } else { 0.0 },
+            false,
+            1.0,
+            false,
+        );
+        let out_rti = out_bhqk.transpose(1, 2).reshape([rows, t, self.heads * self.d_kv]);
+        self.o.forward(&out_rti, train)
+    }
+
+    fn merge(&mut self) {
+        [&mut self.q, &mut self.k, &mut self.v, &mut self.o].into_iter().for_each(Linear::merge);
+    }
+}
+
+/// `x + dropout(SelfAttention(norm(x)))`.
+#[derive(Debug)]
+pub struct T5LayerSelfAttention {
+    attention: T5Attention,
+    layer_norm: T5LayerNorm,
+    dropout: f64,
+}
+
+impl T5LayerSelfAttention {
+    pub fn new(at: &Adapted, config: &T5Config) -> Self {
+        Self {
+            attention: T5Attention::new(&at.sub("SelfAttention"), config),
+            layer_norm: layer_norm(at, config),
+            dropout: config.dropout_rate,
+        }
+    }
+
+    /// With `past`, the keys and values of earlier positions come first, and those of `x` are appended to it.
+    pub fn forward(
+        &self,
+        x_btd: &Tensor,
+        bias: &Tensor,
+        past: Option<&mut Option<KeyValue>>,
+        train: bool,
+    ) -> Tensor {
+        let norm_btd = self.layer_norm.forward(x_btd);
+        let own = self.attention.key_value(&norm_btd, train);
+        let y_btd = match past {
+            None => self.attention.forward(&norm_btd, &own, bias, train),
+            Some(past) => {
+                let all = match past.take() {
+                    Some(earlier) => earlier.append(&own),
+                    None => own,
+                };
+                self.attention.forward(&norm_btd, past.insert(all), bias, train)
+            }
+        };
+        x_btd + dropout(y_btd, self.dropout, train)
+    }
+
+    /// Add the adapter to the frozen weights (see [`Linear::merge`]).
+    pub fn merge(&mut self) {
+        self.attention.merge();
+    }
+}
+
+/// `x + dropout(EncDecAttention(norm(x), encoder))`; its only bias is the mask of the encoder.
+#[derive(Debug)]
+pub struct T5LayerCrossAttention {
+    attention: T5Attention,
+    layer_norm: T5LayerNorm,
+    dropout: f64,
+}
+
+impl T5LayerCrossAttention {
+    pub fn new(at: &Adapted, config: &T5Config) -> Self {
+        // Some files hold a bias here that nobody uses.
+        if at.base.has("EncDecAttention.relative_attention_bias.weight") {
+            at.base.skip("EncDecAttention.relative_attention_bias.weight");
+        }
+        Self {
+            attention: T5Attention::new(&at.sub("EncDecAttention"), config),
+            layer_norm: layer_norm(at, config),
+            dropout: config.dropout_rate,
+        }
+    }
+
+    /// Keys and values of the encoder output, once per clip.
+    pub fn key_value(&self, encoder_bsd: &Tensor, train: bool) -> KeyValue {
+        self.attention.key_value(encoder_bsd, train)
+    }
+
+    pub fn forward(&self, x_rtd: &Tensor, encoder: &KeyValue, mask_b11s: &Tensor, train: bool) -> Tensor {
+        let norm_rtd = self.layer_norm.forward(x_rtd);
+        let y_rtd = self.attention.forward(&norm_rtd, encoder, mask_b11s, train);
+        x_rtd + dropout(y_rtd, self.dropout, train)
+    }
+
+    /// Add the adapter to the frozen weights (see [`Linear::merge`]).
+    pub fn merge(&mut self) {
+        self.attention.merge();
+    }
+}
+
+fn layer_norm(at: &Adapted, config: &T5Config) -> T5LayerNorm {
+    T5LayerNorm::new(&at.base.sub("layer_norm"), config.d_model, config.layer_norm_epsilon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MASKED;
+    use tch::{Device, Kind, Tensor};
+
+    /// Value, gradients of q, k, v and of a trainable bias: fused against explicit attention; some keys are masked,
+    /// and one row sees no key at all.
+    #[test]
+    fn fused_attention_is_the_explicit_one() {
+        let leaf = |shape: &[i64], seed: i64| {
+            let x = Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu));
+            ((x * 12.9898 + seed).sin() * 1.5).reshape(shape).set_requires_grad(true)
+        };
+        let mask = Tensor::zeros([2, 1, 5, 7], (Kind::Float, Device::Cpu));
+        let _ = mask.narrow(3, 4, 3).narrow(0, 1, 1).fill_(MASKED);
+        let _ = mask.narrow(2, 3, 1).narrow(0, 0, 1).fill_(MASKED);
+        let run = |fused: bool| {
+            let leaves = [
+                leaf(&[2, 3, 5, 8], 1),
+                leaf(&[2, 3, 7, 8], 2),
+                leaf(&[2, 3, 7, 8], 3),
+                leaf(&[1, 3, 5, 7], 4),
+            ];
+            let [q, k, v, bias] = &leaves;
+            let bias = bias + &mask;
+            let y = if fused {
+                Tensor::scaled_dot_product_attention(q, k, v, Some(&bias), 0.0, false, 1.0, false)
+            } else {
+                (q.matmul(&k.transpose(-1, -2)) + bias).softmax(-1, Kind::Float).matmul(v)
+            };
+            (&y * y.detach().cos()).sum(Kind::Float).backward();
+            let mut all = vec![y.detach()];
+            all.extend(leaves.iter().map(Tensor::grad));
+            all
+        };
+        for (i, (fused, explicit)) in run(true).iter().zip(run(false)).enumerate() {
+            let gap = (fused - explicit).abs().max().double_value(&[]);
+            assert!(gap < 1e-5, "array {i}: {gap}");
+        }
+    }
+}

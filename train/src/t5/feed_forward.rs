@@ -1,0 +1,70 @@
+//! The feed-forward sub-layer: `wo(dropout(gelu(wi_0 x) * wi_1 x))`.
+
+use super::{T5Config, T5LayerNorm, dropout};
+use crate::linear::Linear;
+use crate::lora::Adapted;
+use tch::Tensor;
+
+/// Gated feed-forward network with the tanh approximation of GELU (`gelu_new`).
+#[derive(Debug)]
+pub struct T5DenseGatedActDense {
+    wi_0: Linear,
+    wi_1: Linear,
+    wo: Linear,
+    dropout: f64,
+}
+
+impl T5DenseGatedActDense {
+    pub fn new(at: &Adapted, config: &T5Config) -> Self {
+        let (d, f) = (config.d_model, config.d_ff);
+        let (std_d, std_f) = ((d as f64).powf(-0.5), (f as f64).powf(-0.5));
+        Self {
+            wi_0: Linear::new(at, "wi_0", d, f, std_d),
+            wi_1: Linear::new(at, "wi_1", d, f, std_d),
+            wo: Linear::new(at, "wo", f, d, std_f),
+            dropout: config.dropout_rate,
+        }
+    }
+
+    pub fn forward(&self, x_btd: &Tensor, train: bool) -> Tensor {
+        let gate_btf = self.wi_0.forward(x_btd, train).gelu("tanh");
+        let hidden_btf = gate_btf * self.wi_1.forward(x_btd, train);
+        self.wo.forward(&dropout(hidden_btf, self.dropout, train), train)
+    }
+
+    fn linears(&mut self) -> [&mut Linear; 3] {
+        [&mut self.wi_0, &mut self.wi_1, &mut self.wo]
+    }
+}
+
+/// `x + dropout(FF(norm(x)))`.
+#[derive(Debug)]
+pub struct T5LayerFF {
+    dense: T5DenseGatedActDense,
+    layer_norm: T5LayerNorm,
+    dropout: f64,
+}
+
+impl T5LayerFF {
+    pub fn new(at: &Adapted, config: &T5Config) -> Self {
+        Self {
+            dense: T5DenseGatedActDense::new(&at.sub("DenseReluDense"), config),
+            layer_norm: T5LayerNorm::new(
+                &at.base.sub("layer_norm"),
+                config.d_model,
+                config.layer_norm_epsilon,
+            ),
+            dropout: config.dropout_rate,
+        }
+    }
+
+    pub fn forward(&self, x_btd: &Tensor, train: bool) -> Tensor {
+        let y_btd = self.dense.forward(&self.layer_norm.forward(x_btd), train);
+        x_btd + dropout(y_btd, self.dropout, train)
+    }
+
+    /// Add the adapter to the frozen weights (see [`Linear::merge`]).
+    pub fn merge(&mut self) {
+        self.dense.linears().into_iter().for_each(Linear::merge);
+    }
+}

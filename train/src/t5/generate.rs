@@ -1,0 +1,34 @@
+//! T5 as the step function of a search, with cached keys and values.
+
+use super::{DecoderCache, T5};
+use crate::beam_search::{self, BeamSearchConfig, Hypothesis};
+use signclip_common::Result;
+use tch::{Tensor, no_grad_guard};
+
+impl T5 {
+    /// The best translations of every clip of `encoder_bsd`, best first.
+    pub fn generate(
+        &self,
+        encoder_bsd: &Tensor,
+        mask_bs: &Tensor,
+        config: &BeamSearchConfig,
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        let _no_grad = no_grad_guard();
+        let mut cache = self.decoder.start(encoder_bsd, mask_bs);
+        let start = self.config.decoder_start_token_id;
+        let end = config.eos_token_id.unwrap_or(self.config.eos_token_id);
+        let clips = encoder_bsd.size()[0] as usize;
+        beam_search::search(config, clips, start, end, |tokens, rows| self.step(&mut cache, tokens, rows))
+    }
+
+    /// Logits `[r, v]` after appending `tokens` to the rows of the last step that `rows` names.
+    fn step(&self, cache: &mut DecoderCache, tokens: &[i64], rows: Option<&[i64]>) -> Tensor {
+        let device = self.shared_vd.device();
+        if let Some(rows) = rows {
+            cache.select(&Tensor::from_slice(rows).to_device(device));
+        }
+        let ids_r1 = Tensor::from_slice(tokens).to_device(device).unsqueeze(1);
+        let hidden_r1d = self.decoder.step(self.embed(&ids_r1), cache);
+        self.logits(&hidden_r1d, false).squeeze_dim(1)
+    }
+}

@@ -1,0 +1,28 @@
+//! `T5LayerNorm`: scale only, by the root of the mean square; no mean, no bias.
+
+use signclip_common::weights::{Init, Part};
+use tch::{Kind, Tensor};
+
+/// `y = x / sqrt(mean(x^2) + eps) * weight`, computed in float32 with a float32 weight whatever the type of `x`.
+///
+/// Deviation: for bfloat16 the reference rounds the normalised value before multiplying by a bfloat16 weight; here
+/// the product is rounded once.
+#[derive(Debug)]
+pub struct T5LayerNorm {
+    weight_d: Tensor,
+    epsilon: f64,
+}
+
+impl T5LayerNorm {
+    pub fn new(part: &Part, d_model: i64, epsilon: f64) -> Self {
+        let weight_d = part.in_kind(Kind::Float).init("weight", &[d_model], Init::Constant(1.0));
+        Self { weight_d, epsilon }
+    }
+
+    /// Normalise the last axis.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let x_f32 = x.to_kind(Kind::Float);
+        let variance = x_f32.square().mean_dim(-1, true, Kind::Float);
+        (x_f32 * (variance + self.epsilon).rsqrt() * &self.weight_d).to_kind(x.kind())
+    }
+}

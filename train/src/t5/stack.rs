@@ -1,0 +1,188 @@
+//! The encoder and the decoder: blocks, the position bias that they share, and the final norm.
+
+use super::{
+    KeyValue, MASKED, RelativePositionBias, T5Config, T5LayerCrossAttention, T5LayerFF, T5LayerNorm,
+    T5LayerSelfAttention, dropout,
+};
+use crate::lora::Adapted;
+use tch::{Kind, Tensor};
+
+/// Self-attention, in the decoder cross-attention, feed-forward.
+#[derive(Debug)]
+pub struct T5Block {
+    self_attention: T5LayerSelfAttention,
+    cross_attention: Option<T5LayerCrossAttention>,
+    feed_forward: T5LayerFF,
+}
+
+impl T5Block {
+    pub fn new(at: &Adapted, config: &T5Config, is_decoder: bool) -> Self {
+        Self {
+            self_attention: T5LayerSelfAttention::new(&at.sub("layer.0"), config),
+            cross_attention: is_decoder.then(|| T5LayerCrossAttention::new(&at.sub("layer.1"), config)),
+            feed_forward: T5LayerFF::new(&at.sub(if is_decoder { "layer.2" } else { "layer.1" }), config),
+        }
+    }
+
+    /// Keys and values of the encoder output for this block; `None` in an encoder.
+    fn cross_key_value(&self, encoder_bsd: &Tensor, train: bool) -> Option<KeyValue> {
+        self.cross_attention.as_ref().map(|layer| layer.key_value(encoder_bsd, train))
+    }
+
+    fn forward(
+        &self,
+        x_rtd: &Tensor,
+        bias: &Tensor,
+        past: Option<&mut Option<KeyValue>>,
+        encoder: Option<(&KeyValue, &Tensor)>,
+        train: bool,
+    ) -> Tensor {
+        let mut x_rtd = self.self_attention.forward(x_rtd, bias, past, train);
+        if let (Some(layer), Some((key_value, mask_b11s))) = (&self.cross_attention, encoder) {
+            x_rtd = layer.forward(&x_rtd, key_value, mask_b11s, train);
+        }
+        self.feed_forward.forward(&x_rtd, train)
+    }
+
+    fn merge(&mut self) {
+        self.self_attention.merge();
+        self.cross_attention.iter_mut().for_each(T5LayerCrossAttention::merge);
+        self.feed_forward.merge();
+    }
+}
+
+/// The encoder, or the decoder.
+#[derive(Debug)]
+pub struct T5Stack {
+    block: Vec<T5Block>,
+    relative_attention_bias: RelativePositionBias,
+    final_layer_norm: T5LayerNorm,
+    dropout: f64,
+}
+
+/// What the decoder keeps between the steps of a generation.
+#[derive(Debug)]
+pub struct DecoderCache {
+    /// Per block: the positions so far of every row, and the encoder output of every clip.
+    blocks: Vec<(Option<KeyValue>, KeyValue)>,
+    mask_b11s: Tensor,
+    length: i64,
+}
+
+impl DecoderCache {
+    /// Continue with these rows of the last step; a row may be taken several times. Rows stay with their clip, so
+    /// the encoder side is not touched.
+    pub fn select(&mut self, rows_r: &Tensor) {
+        for (past, _) in &mut self.blocks {
+            *past = past.as_ref().map(|key_value| key_value.select(rows_r));
+        }
+    }
+}
+
+impl T5Stack {
+    /// The encoder at `encoder`.
+    pub fn encoder(at: &Adapted, config: &T5Config) -> Self {
+        Self::new(at, config, config.num_layers, false)
+    }
+
+    /// The decoder at `decoder`.
+    pub fn decoder(at: &Adapted, config: &T5Config) -> Self {
+        Self::new(at, config, config.decoder_layers(), true)
+    }
+
+    fn new(at: &Adapted, config: &T5Config, layers: i64, is_decoder: bool) -> Self {
+        let block = |i| T5Block::new(&at.sub(&format!("block.{i}")), config, is_decoder);
+        let bias = at.base.sub("block.0.layer.0.SelfAttention.relative_attention_bias");
+        Self {
+            block: (0..layers).map(block).collect(),
+            relative_attention_bias: RelativePositionBias::new(&bias, config, !is_decoder),
+            final_layer_norm: T5LayerNorm::new(
+                &at.base.sub("final_layer_norm"),
+                config.d_model,
+                config.layer_norm_epsilon,
+            ),
+            dropout: config.dropout_rate,
+        }
+    }
+
+    /// The position bias `[1, h, t, s]` of this stack (see [`RelativePositionBias::forward`]).
+    pub fn position_bias(&self, first: i64, queries: i64, keys: i64, kind: Kind) -> Tensor {
+        self.relative_attention_bias.forward(first, queries, keys, kind)
+    }
+
+    /// Encode `x_bsd` where `mask_bs` is not 0. `seen` gets the input of every block.
+    pub fn encode(
+        &self,
+        x_bsd: Tensor,
+        mask_bs: &Tensor,
+        train: bool,
+        seen: &mut dyn FnMut(&Tensor),
+    ) -> Tensor {
+        let (kind, s) = (x_bsd.kind(), x_bsd.size()[1]);
+        let bias_bhss = self.position_bias(0, s, s, kind) + key_mask(mask_bs, kind);
+        let mut x_bsd = dropout(x_bsd, self.dropout, train);
+        for block in &self.block {
+            seen(&x_bsd);
+            x_bsd = block.forward(&x_bsd, &bias_bhss, None, None, train);
+        }
+        self.finish(&x_bsd, train)
+    }
+
+    /// Decode all positions of `x_btd` at once, each seeing those up to itself. `seen` as in [`Self::encode`].
+    pub fn decode(
+        &self,
+        x_btd: Tensor,
+        encoder_bsd: &Tensor,
+        mask_bs: &Tensor,
+        train: bool,
+        seen: &mut dyn FnMut(&Tensor),
+    ) -> Tensor {
+        let (kind, t) = (x_btd.kind(), x_btd.size()[1]);
+        let future_tt = Tensor::ones([t, t], (kind, x_btd.device())).triu(1) * MASKED;
+        let bias_1htt = self.position_bias(0, t, t, kind) + future_tt;
+        let mask_b11s = key_mask(mask_bs, kind);
+        let mut x_btd = dropout(x_btd, self.dropout, train);
+        for block in &self.block {
+            seen(&x_btd);
+            let encoder = block.cross_key_value(encoder_bsd, train);
+            let encoder = encoder.as_ref().map(|key_value| (key_value, &mask_b11s));
+            x_btd = block.forward(&x_btd, &bias_1htt, None, encoder, train);
+        }
+        self.finish(&x_btd, train)
+    }
+
+    /// The cache before the first step, for the clips of `encoder_bsd`.
+    pub fn start(&self, encoder_bsd: &Tensor, mask_bs: &Tensor) -> DecoderCache {
+        let blocks = self.block.iter().filter_map(|block| block.cross_key_value(encoder_bsd, false));
+        DecoderCache {
+            blocks: blocks.map(|key_value| (None, key_value)).collect(),
+            mask_b11s: key_mask(mask_bs, encoder_bsd.kind()),
+            length: 0,
+        }
+    }
+
+    /// Decode the next position of every row, `x_r1d`, after those in `cache`.
+    pub fn step(&self, x_r1d: Tensor, cache: &mut DecoderCache) -> Tensor {
+        let bias_1h1t = self.position_bias(cache.length, 1, cache.length + 1, x_r1d.kind());
+        cache.length += 1;
+        let mut x_r1d = x_r1d;
+        for (block, (past, encoder)) in self.block.iter().zip(&mut cache.blocks) {
+            x_r1d = block.forward(&x_r1d, &bias_1h1t, Some(past), Some((encoder, &cache.mask_b11s)), false);
+        }
+        self.finish(&x_r1d, false)
+    }
+
+    /// Add the adapter to the frozen weights (see [`crate::linear::Linear::merge`]).
+    pub fn merge(&mut self) {
+        self.block.iter_mut().for_each(T5Block::merge);
+    }
+
+    fn finish(&self, x: &Tensor, train: bool) -> Tensor {
+        dropout(self.final_layer_norm.forward(x), self.dropout, train)
+    }
+}
+
+/// What to add to the scores of keys: 0 where `mask_bs` is not 0, [`MASKED`] elsewhere; `[b, 1, 1, s]`.
+fn key_mask(mask_bs: &Tensor, kind: Kind) -> Tensor {
+    (mask_bs.eq(0).to_kind(kind) * MASKED).unsqueeze(1).unsqueeze(1)
+}
