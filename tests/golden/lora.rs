@@ -5,7 +5,7 @@ use crate::t5::config;
 use signclip_common::weights::Weights;
 use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use signclip_train::lora::LoraConfig;
-use signclip_train::t5::{IGNORE, T5, Tuning};
+use signclip_train::t5::{IGNORE, T5, T5Config, Tuning};
 use std::collections::BTreeSet;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -203,4 +203,40 @@ fn fresh_adapter() {
     let error = T5::load(&base.weights(Kind::Float), &config(&base), Tuning::Lora(&lora, &fresh))
         .expect_err("no layer is called query");
     assert!(error.to_string().contains("query"), "{error}");
+}
+
+/// Training in bfloat16 with dropout: every float32 master of a fresh adapter gets a finite float32 gradient (that
+/// of `A` is zero while `B` is), the same for the same seed and another for another; evaluation has no dropout.
+#[test]
+fn bf16_training_step() {
+    let base = Weights::synthetic(0, Device::Cpu, Kind::BFloat16);
+    let adapter = Weights::fresh(5, Device::Cpu, Kind::Float);
+    let (t5_config, lora) = (T5Config::tiny(40), LoraConfig::default());
+    let t5 = T5::load(&base, &t5_config, Tuning::Lora(&lora, &adapter)).unwrap_or_else(|e| panic!("{e}"));
+    let shape = [2, 6, t5_config.d_model];
+    let inputs =
+        Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)).sin().reshape(shape);
+    let mask = Tensor::from_slice2(&[[1_i64; 6], [1, 1, 1, 1, 0, 0]]);
+    let labels = Tensor::from_slice2(&[[7_i64, 9, 1], [8, 1, -100]]);
+    let step = |seed: i64, train: bool| {
+        tch::manual_seed(seed);
+        let encoded = t5.encode(&inputs, &mask, train);
+        let loss = T5::loss(&t5.decode(&t5.shift_right(&labels), &encoded, &mask, train), &labels);
+        loss.backward();
+        let gradients = adapter.parameters().into_iter().map(|(name, parameter)| {
+            let gradient = parameter.grad();
+            assert!(gradient.defined() && gradient.kind() == Kind::Float, "{name}");
+            assert_eq!(gradient.isfinite().all().int64_value(&[]), 1, "{name}");
+            let used = gradient.abs().max().double_value(&[]) > 0.0;
+            assert_eq!(used, name.ends_with("lora_B.weight"), "{name}");
+            let copy = gradient.copy().flatten(0, -1);
+            let _ = parameter.grad().zero_();
+            copy
+        });
+        Tensor::cat(&gradients.collect::<Vec<_>>(), 0)
+    };
+    let first = step(1, true);
+    assert_eq!(first, step(1, true), "same seed");
+    assert_ne!(first, step(2, true), "another seed");
+    assert_eq!(step(1, false), step(2, false), "evaluation");
 }
