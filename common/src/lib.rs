@@ -2,8 +2,11 @@
 
 pub mod atomic;
 pub mod checksum;
+pub mod devices;
+pub mod difference;
 pub mod error;
 pub mod manifest;
+pub mod progress;
 pub mod safetensors_file;
 pub mod store;
 pub mod synthetic;

@@ -1,1 +1,197 @@
-fn main() {}
+//! `extract`: see `args.rs` for the command line.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use clap::Parser;
+use signclip_common::progress::{Progress, start_log};
+use signclip_common::store::{self, STORE_FILE, StoreWriter};
+use signclip_common::{Error, Result, devices};
+use signclip_extract::args::{Cli, Command, RunArgs};
+use signclip_extract::doctor;
+use signclip_extract::pipeline::{Outcome, Work};
+use signclip_extract::plan::{Plan, bytes};
+use signclip_extract::settings::{Settings, WeightSource, row_bytes};
+use signclip_extract::spatial_encoder::SpatialEncoder;
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tch::Device;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Tensor panics become errors of a clip; their text is reported there, once.
+    std::panic::set_hook(Box::new(|info| tracing::debug!("{info}")));
+    let result = match cli.command {
+        Some(Command::Doctor { weights, json }) => doctor::report(weights.as_deref(), json),
+        None if cli.run.verify => run_verify(&cli.run),
+        None if cli.run.dry_run => dry_run(&cli.run),
+        None => run(&cli.run),
+    };
+    match result {
+        Ok(code) => code,
+        Err(errors) => {
+            errors.iter().for_each(|e| eprintln!("error: {e}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// All problems that stand in the way, so that a user mends them in one go.
+type Problems = Vec<Error>;
+
+fn dry_run(args: &RunArgs) -> Result<ExitCode, Problems> {
+    let plan = Plan::new(args).map_err(|e| vec![e])?;
+    let summary = plan.summary(row_bytes(args));
+    if args.json {
+        print_json(&summary);
+    } else {
+        print!("{}", summary.table());
+        let out = out(args, &plan.dataset.name);
+        println!("\nNothing was done. The same command without --dry-run writes {}.", out.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(args: &RunArgs) -> Result<ExitCode, Problems> {
+    let mut problems = Problems::new();
+    let plan = Plan::new(args).and_then(|plan| plan.check().map(|()| plan));
+    let plan = plan.map_err(|e| problems.push(e)).ok();
+    let source = WeightSource::find(args).map_err(|e| problems.push(e)).ok();
+    // Opens CUDA where asked to: no tensor may exist before.
+    let list = args.gpus.clone().unwrap_or_else(devices::default_list);
+    let devices = devices::open(&list).map_err(|e| problems.push(e)).ok();
+    let (Some(plan), Some(source), Some(devices)) = (plan, source, devices) else { return Err(problems) };
+    let settings = Settings::new(args, &plan.dataset, source, devices[0]);
+    settings.and_then(|settings| extract(args, &plan, &devices, &settings)).map_err(|e| vec![e])
+}
+
+fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings) -> Result<ExitCode> {
+    let out = out(args, &plan.dataset.name);
+    std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
+    start_log(Some(&out.join("extract.log.jsonl")))?;
+    if let Some(warning) = settings.warning() {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!("{} from {} into {}", plan.dataset.title, plan.root.display(), out.display());
+    tracing::info!("{}, on {devices:?}", settings.describe());
+    for remark in plan.splits.iter().flat_map(|s| &s.remarks) {
+        tracing::warn!("{remark}");
+    }
+    let sums = settings.weight_sums()?;
+    let mut stores = Vec::new();
+    for split in &plan.splits {
+        let info = settings.store_info(&plan.dataset, &split.name, &sums);
+        stores.push(StoreWriter::open(&out.join(&split.name), info, 0)?);
+    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    tch::set_num_threads((cores / devices.len()).max(1) as i32);
+    let encoders: Result<Vec<SpatialEncoder>> =
+        devices.iter().map(|&d| settings.spatial_encoder(d)).collect();
+    let mut encoders = encoders?;
+    let mut outcomes = Outcomes::new();
+    for (split, store) in plan.splits.iter().zip(&mut stores) {
+        let expected = plan.frames(split.clips.iter().filter(|c| !store.is_done(&c.id)));
+        let progress = Progress::new(&split.name, expected, "frames");
+        let work = Work { clips: &split.clips, settings, folder_fps: plan.dataset.fps, root: &plan.root };
+        let outcome = work.run(&mut encoders, store, &progress)?;
+        progress.finish();
+        outcomes.insert(split.name.clone(), outcome);
+    }
+    drop(stores);
+    Ok(summarise(args, &out, &outcomes))
+}
+
+/// What was done, by split.
+type Outcomes = BTreeMap<String, Outcome>;
+
+fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
+    let failed: usize = outcomes.values().map(|o| o.failures.len()).sum();
+    if args.json {
+        print_json(outcomes);
+    } else {
+        println!("split      stored  already there  failed     frames   frames/s  device busy");
+        for (name, o) in outcomes {
+            let rate = o.frames as f64 / o.seconds.max(1e-9);
+            println!(
+                "{name:<8} {:>8} {:>14} {:>7} {:>10} {rate:>10.1} {:>10.0} %",
+                o.stored,
+                o.already_done,
+                o.failures.len(),
+                o.frames,
+                100.0 * o.busy
+            );
+        }
+        for failure in outcomes.values().flat_map(|o| &o.failures) {
+            println!("failed: {}: {}", failure.id, failure.reason);
+        }
+        println!("\nfeatures: {}", out.display());
+        if failed > 0 {
+            println!("{failed} clips failed (failures-*.jsonl); mend them and run the same command again");
+        }
+        println!("check:    extract --verify --out {}", out.display());
+        println!("next:     train --features {}", out.display());
+    }
+    if failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+fn run_verify(args: &RunArgs) -> Result<ExitCode, Problems> {
+    check_stores(args).map_err(|e| vec![e])
+}
+
+fn check_stores(args: &RunArgs) -> Result<ExitCode> {
+    start_log(None)?;
+    let Some(out) = args.out.clone().or_else(|| args.dataset.as_deref().map(|d| out(args, &dataset_name(d))))
+    else {
+        return Err(Error::usage("--verify: no store named", "add --out DIR or --dataset NAME"));
+    };
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(&out).map_err(Error::io(&out))? {
+        let folder = entry.map_err(Error::io(&out))?.path();
+        let name = folder.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        if folder.join(STORE_FILE).is_file() && (args.split.is_empty() || args.split.contains(&name)) {
+            folders.push(folder);
+        }
+    }
+    folders.sort();
+    if folders.is_empty() {
+        return Err(Error::input(&out, "", "no feature store here", "make one with: extract --dataset NAME"));
+    }
+    let mut reports = BTreeMap::new();
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let total = store::payload_bytes(&folder)?;
+        let progress = Progress::new(&name, total, "bytes");
+        let report = store::verify(&folder, |n| progress.advance(n, String::new))?;
+        progress.finish();
+        reports.insert(name, report);
+    }
+    let problems: usize = reports.values().map(|r| r.problems.len()).sum();
+    if args.json {
+        print_json(&reports);
+    } else {
+        for (name, r) in &reports {
+            println!("{name:<8} {:>7} clips {:>9} frames {:>12}", r.clips, r.frames, bytes(r.bytes));
+            r.problems.iter().for_each(|p| println!("  {p}"));
+        }
+        match problems {
+            0 => println!("every length and checksum agrees"),
+            n => println!("{n} problems; extract the clips named again into a new folder"),
+        }
+    }
+    Ok(if problems > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Where features go: `--out`, else `cache/<dataset>`.
+fn out(args: &RunArgs, dataset: &str) -> PathBuf {
+    args.out.clone().unwrap_or_else(|| Path::new("cache").join(dataset))
+}
+
+fn dataset_name(dataset: &str) -> String {
+    let stem = Path::new(dataset).file_stem().map(|s| s.to_string_lossy().into_owned());
+    stem.unwrap_or_else(|| dataset.to_owned())
+}
+
+fn print_json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+}

@@ -7,12 +7,12 @@ mod verify;
 mod writer;
 
 pub use reader::{Features, Store};
-pub use verify::{Report, verify};
+pub use verify::{Report, payload_bytes, verify};
 pub use writer::{ClipWriter, StoreWriter};
 
 use crate::error::json_line;
 use crate::manifest::TextRules;
-use crate::{Error, Result};
+use crate::{Error, Result, difference};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -129,7 +129,7 @@ impl StoreInfo {
         let json = |info: &Self| {
             serde_json::to_value(Self { tool: String::new(), ..info.clone() }).unwrap_or_default()
         };
-        differing_field("", &json(self), &json(other))
+        difference::first(&json(self), &json(other))
     }
 }
 
@@ -218,22 +218,4 @@ pub(crate) fn read_index(path: &Path) -> Result<(Vec<ClipRecord>, usize)> {
         records.push(record);
     }
     Ok((records, whole))
-}
-
-fn differing_field(
-    place: &str,
-    a: &serde_json::Value,
-    b: &serde_json::Value,
-) -> Option<(String, String, String)> {
-    use serde_json::Value;
-    if let (Value::Object(a), Value::Object(b)) = (a, b) {
-        let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
-        names.sort();
-        names.dedup();
-        return names.into_iter().find_map(|name| {
-            let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
-            differing_field(&place, a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null))
-        });
-    }
-    (a != b).then(|| (place.to_owned(), a.to_string(), b.to_string()))
 }

@@ -31,6 +31,15 @@ pub struct Features<'s> {
 }
 
 impl Features<'_> {
+    /// The part from row `first` on, `frames` rows long.
+    ///
+    /// # Panics
+    /// Where there are not that many.
+    pub fn rows(&self, first: usize, frames: usize) -> Self {
+        let row = self.dim * self.dtype.bytes();
+        Self { frames, bytes: &self.bytes[first * row..(first + frames) * row], ..*self }
+    }
+
     /// The rows as float32, `[frames * dim]`.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {

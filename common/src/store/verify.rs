@@ -15,6 +15,13 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
+/// Payload bytes that the index of the split folder `folder` names.
+pub fn payload_bytes(folder: &Path) -> Result<u64> {
+    let store = Store::open(folder)?;
+    let row: usize = store.info.streams.values().map(|s| s.dim * store.info.dtype.bytes()).sum();
+    Ok(store.clips.iter().map(|c| (c.frames * row) as u64).sum())
+}
+
 /// Read every payload byte of the split folder `folder` and compare lengths, row counts and checksums with the
 /// index. `tick` is called with the number of bytes read, clip by clip. Errors: the store cannot be opened at all.
 pub fn verify(folder: &Path, mut tick: impl FnMut(u64)) -> Result<Report> {

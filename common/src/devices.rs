@@ -1,0 +1,138 @@
+//! The devices a run computes on, and opening the CUDA half of libtorch.
+//!
+//! Programs link only `libtorch_cpu.so`. When a CUDA device is asked for, `libtorch_cuda.so` is opened before any
+//! other torch call: torch looks for its CUDA hooks once, at first use.
+
+use crate::{Error, Result};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind};
+
+/// What `--gpus` says: a comma-separated list of CUDA indices and `cpu`.
+///
+/// # Errors
+/// Entries that are neither; no NVIDIA driver; no CUDA half of libtorch; an index beyond the devices present.
+pub fn open(list: &str) -> Result<Vec<Device>> {
+    let devices = parse(list)?;
+    let wanted = devices.iter().filter_map(|d| if let Device::Cuda(i) = d { Some(*i) } else { None }).max();
+    if let Some(highest) = wanted {
+        open_cuda()?;
+        let present = tch::Cuda::device_count();
+        if highest as i64 >= present {
+            return Err(Error::usage(
+                format!("--gpus {list}: this machine has {present} CUDA device(s), numbered from 0"),
+                "give numbers that exist, or --gpus cpu",
+            ));
+        }
+    }
+    Ok(devices)
+}
+
+/// The entries of a device list, without looking at the machine.
+fn parse(list: &str) -> Result<Vec<Device>> {
+    let entry = |e: &str| match e.trim() {
+        "cpu" => Ok(Device::Cpu),
+        n => n.parse().map(Device::Cuda).map_err(|_| {
+            Error::usage(
+                format!("--gpus {list}: {n:?} is no device"),
+                "give CUDA numbers or cpu, as in --gpus 0,1",
+            )
+        }),
+    };
+    list.split(',').map(entry).collect()
+}
+
+/// All CUDA devices where there is a driver, else the processor.
+pub fn default_list() -> String {
+    if driver().is_err() {
+        return "cpu".to_owned();
+    }
+    match open_cuda() {
+        Ok(()) => (0..tch::Cuda::device_count()).map(|i| i.to_string()).collect::<Vec<_>>().join(","),
+        // Named when the list is opened: a machine with a driver is meant to use it.
+        Err(_) => "0".to_owned(),
+    }
+}
+
+/// Make the CUDA half of libtorch known to torch. Must come before any other torch call.
+fn open_cuda() -> Result<()> {
+    driver()?;
+    let path = cuda_half();
+    // SAFETY: libtorch's own library; its initialisers register the CUDA backend and nothing else.
+    #[allow(unsafe_code)]
+    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
+    match library {
+        Ok(library) => {
+            // Torch keeps pointers into it: it must stay open until the process ends.
+            std::mem::forget(library);
+            Ok(())
+        }
+        Err(e) => Err(Error::usage(
+            format!("the CUDA half of libtorch cannot be opened ({e})"),
+            "install the CUDA libraries with `./justw cuda`, or use --gpus cpu",
+        )),
+    }
+}
+
+/// Whether NVIDIA's driver can be opened; its version text where the kernel module says it.
+pub fn driver() -> Result<Option<String>> {
+    // SAFETY: the driver's user library has no initialisers with side effects on this process.
+    #[allow(unsafe_code)]
+    let library = unsafe { Library::open(Some("libcuda.so.1"), RTLD_NOW) };
+    if library.is_err() {
+        return Err(Error::usage(
+            "no NVIDIA driver on this machine (libcuda.so.1 not found)",
+            "install the driver, or use --gpus cpu",
+        ));
+    }
+    let version = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
+    Ok(version.and_then(|text| text.lines().next().map(str::to_owned)))
+}
+
+/// Where `libtorch_cuda.so` is kept: `cuda/` beside the folder that `libtorch_cpu.so` was loaded from.
+pub fn cuda_half() -> PathBuf {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let cpu_half = maps.lines().find_map(|line| {
+        line.ends_with("/libtorch_cpu.so").then(|| line.split_whitespace().last().map(Path::new)).flatten()
+    });
+    let libtorch = cpu_half.and_then(|p| p.parent()?.parent()).unwrap_or(Path::new(".libtorch"));
+    libtorch.join("cuda/libtorch_cuda.so")
+}
+
+/// Compute type by name: `f32`, `bf16`, or `auto` (bf16 where the device multiplies it natively).
+pub fn compute_kind(name: &str, device: Device) -> Result<Kind> {
+    match name {
+        "f32" => Ok(Kind::Float),
+        "bf16" => Ok(Kind::BFloat16),
+        "auto" if device.is_cuda() || cpu_has_bf16() => Ok(Kind::BFloat16),
+        "auto" => Ok(Kind::Float),
+        _ => Err(Error::usage(format!("--dtype {name} is unknown"), "give f32, bf16 or auto")),
+    }
+}
+
+/// Whether this processor multiplies bf16 matrices in hardware.
+pub fn cpu_has_bf16() -> bool {
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    flags.contains(" avx512_bf16") || flags.contains(" amx_bf16")
+}
+
+/// Short name of a compute type, as `--dtype` takes it.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::BFloat16 => "bf16",
+        _ => "f32",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists() {
+        assert_eq!(parse("0,1,cpu").unwrap(), [Device::Cuda(0), Device::Cuda(1), Device::Cpu]);
+        for bad in ["", "gpu", "0,,1", "-1"] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Progress that people watch: a bar on a terminal, a line now and then elsewhere.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Seconds between lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// Progress of one piece of work in countable units.
+pub struct Progress {
+    bar: ProgressBar,
+    what: String,
+    begun: Instant,
+    last_line: Mutex<Instant>,
+}
+
+impl Progress {
+    /// Begin `total` units (`unit` in the plural, for example "frames") of `what`.
+    pub fn new(what: &str, total: u64, unit: &str) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let template = format!(
+            "{{prefix:>10}} {{bar:28}} {{pos}}/{{len}} {unit} {{per_sec:.0}} · {{msg}} · {{elapsed}} gone, {{eta}} left"
+        );
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what.to_owned());
+        let now = Instant::now();
+        Self { bar, what: what.to_owned(), begun: now, last_line: Mutex::new(now) }
+    }
+
+    /// `n` more units are done; `state` says what else is worth seeing.
+    pub fn advance(&self, n: u64, state: impl FnOnce() -> String) {
+        self.bar.inc(n);
+        if !self.bar.is_hidden() {
+            self.bar.set_message(state());
+            return;
+        }
+        let Ok(mut last) = self.last_line.lock() else { return };
+        if last.elapsed() < LINE_EVERY {
+            return;
+        }
+        *last = Instant::now();
+        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let rate = done as f64 / seconds;
+        let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
+        let state = state();
+        let comma = if state.is_empty() { "" } else { ", " };
+        tracing::info!("{}: {done}/{total}, {rate:.1}/s{comma}{state}, about {left:.0} s left", self.what);
+    }
+
+    /// Units that turned out not to be needed.
+    pub fn shrink(&self, n: u64) {
+        let total = self.bar.length().unwrap_or(0);
+        self.bar.set_length(total.saturating_sub(n).max(self.bar.position()));
+    }
+
+    /// Seconds since the beginning.
+    pub fn seconds(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    /// Remove the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Logs to the console as plain lines, and to `file` as JSON lines where given.
+pub fn start_log(file: Option<&std::path::Path>) -> crate::Result<()> {
+    use tracing_subscriber::prelude::*;
+    let filter = || {
+        tracing_subscriber::EnvFilter::try_from_env("SIGNCLIP_LOG")
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"))
+    };
+    let console = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_filter(filter());
+    let json = match file {
+        None => None,
+        Some(path) => {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            let file = file.map_err(crate::Error::io(path))?;
+            Some(tracing_subscriber::fmt::layer().json().with_writer(Mutex::new(file)).with_filter(filter()))
+        }
+    };
+    // A second call in one process (tests) keeps the first log.
+    let _ = tracing_subscriber::registry().with(console).with(json).try_init();
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! `extract doctor`: what this machine has and lacks.
+
+#![allow(clippy::print_stdout)]
+
+use crate::places;
+use serde::{Deserialize, Serialize};
+use signclip_common::safetensors_file::is_lfs_pointer;
+use signclip_common::{Error, Result, checksum, devices};
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// One pretrained file in `manifests/weights.json`.
+#[derive(Debug, Deserialize)]
+struct WeightFile {
+    path: String,
+    what: String,
+    needed_by: Vec<String>,
+    source: String,
+    /// Known size and SHA-256; absent where nobody could check them.
+    bytes: Option<u64>,
+    sha256: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct WeightManifest {
+    files: Vec<WeightFile>,
+}
+
+/// What was found where a weight file should be.
+#[derive(Debug, Serialize)]
+struct WeightState {
+    path: String,
+    what: String,
+    needed_by: Vec<String>,
+    source: String,
+    state: &'static str,
+    detail: String,
+}
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+struct Report {
+    facts: Vec<(&'static str, String)>,
+    weights_folder: String,
+    weights: Vec<WeightState>,
+}
+
+/// Print the report. Reads every present weight file once for its checksum.
+pub fn report(weights: Option<&Path>, json: bool) -> Result<ExitCode, Vec<Error>> {
+    let report = inspect(weights).map_err(|e| vec![e])?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (name, value) in &report.facts {
+        println!("{name:<12} {value}");
+    }
+    println!("\nweights in {}", report.weights_folder);
+    for file in &report.weights {
+        println!("  {:<13} {}", file.state, file.path);
+        println!("                {} ({})", file.what, file.needed_by.join(", "));
+        if !file.detail.is_empty() {
+            println!("                {}", file.detail);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn inspect(weights: Option<&Path>) -> Result<Report> {
+    let manifest = places::manifests().join("weights.json");
+    let text = std::fs::read_to_string(&manifest).map_err(Error::io(&manifest))?;
+    let table: WeightManifest = serde_json::from_str(&text).map_err(|e| {
+        Error::input(&manifest, format!("line {}", e.line()), e.to_string(), "restore the file")
+    })?;
+    let folder = places::weights_root(weights);
+    let weights_folder = match &folder {
+        Ok(folder) => folder.display().to_string(),
+        Err(error) => error.to_string(),
+    };
+    let folder = folder.unwrap_or_else(|_| "weights".into());
+    let weights = table.files.into_iter().map(|file| state(&folder, file)).collect::<Result<_>>()?;
+    Ok(Report { facts: facts(), weights_folder, weights })
+}
+
+fn facts() -> Vec<(&'static str, String)> {
+    let cuda = devices::cuda_half();
+    let cuda_half = match cuda.is_file() {
+        true => format!("{} ({})", cuda.display(), open_state()),
+        false => format!("not there ({}); run ./justw setup again", cuda.display()),
+    };
+    let driver = match devices::driver() {
+        Ok(version) => version.unwrap_or_else(|| "present".to_owned()),
+        Err(error) => error.to_string(),
+    };
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = |key: &str| cpu.lines().find(|l| l.starts_with(key)).and_then(|l| l.split_once(':'));
+    let features: Vec<&str> = line("flags")
+        .map(|(_, flags)| flags.split_whitespace().filter(|f| WORTH_NAMING.contains(f)).collect())
+        .unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    vec![
+        ("signclip", env!("CARGO_PKG_VERSION").to_owned()),
+        ("libtorch", libtorch(&cuda)),
+        ("cuda", cuda_half),
+        ("driver", driver),
+        ("ffmpeg", ffmpeg()),
+        ("opencv", opencv::core::CV_VERSION.to_owned()),
+        ("processor", format!("{}, {cores} cores", line("model name").map_or("unknown", |(_, n)| n.trim()))),
+        ("features", features.join(" ")),
+        (
+            "compute",
+            format!(
+                "--dtype auto is {} on the processor",
+                if devices::cpu_has_bf16() { "bf16" } else { "f32" }
+            ),
+        ),
+    ]
+}
+
+/// Processor features that decide how fast matrix products are.
+const WORTH_NAMING: [&str; 7] =
+    ["avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile"];
+
+/// Version and place of the libtorch this program is linked to.
+fn libtorch(cuda_half: &Path) -> String {
+    let folder = cuda_half.parent().and_then(Path::parent).unwrap_or(Path::new(".libtorch"));
+    let header =
+        std::fs::read_to_string(folder.join("include/torch/headeronly/version.h")).unwrap_or_default();
+    let number = |part: &str| {
+        let line = header.lines().find(|l| l.starts_with(&format!("#define TORCH_VERSION_{part} ")));
+        line.and_then(|l| l.split_whitespace().last()).unwrap_or("?").to_owned()
+    };
+    format!("{}.{}.{} in {}", number("MAJOR"), number("MINOR"), number("PATCH"), folder.display())
+}
+
+/// FFmpeg's libraries as they were loaded.
+fn ffmpeg() -> String {
+    let text = |name: &str, v: u32| format!("lib{name} {}.{}.{}", v >> 16, v >> 8 & 255, v & 255);
+    [
+        text("avformat", ffmpeg_next::format::version()),
+        text("avcodec", ffmpeg_next::codec::version()),
+        text("swscale", ffmpeg_next::software::scaling::version()),
+    ]
+    .join(", ")
+}
+
+/// Whether the CUDA half opens. It is opened only where there is a driver, since it stays open.
+fn open_state() -> String {
+    if devices::driver().is_err() {
+        return "not opened: no driver".to_owned();
+    }
+    match devices::open("0") {
+        Ok(_) => format!("opens; {} device(s)", tch::Cuda::device_count()),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn state(folder: &Path, file: WeightFile) -> Result<WeightState> {
+    let path = folder.join(&file.path);
+    let (state, detail) = look(&path, &file)?;
+    let WeightFile { path, what, needed_by, source, .. } = file;
+    Ok(WeightState { path, what, needed_by, source, state, detail })
+}
+
+fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
+    let Ok(meta) = path.metadata() else {
+        return Ok(("missing", format!("from {}", file.source)));
+    };
+    let mut head = Vec::new();
+    let opened = std::fs::File::open(path).map_err(Error::io(path))?;
+    opened.take(1024).read_to_end(&mut head).map_err(Error::io(path))?;
+    if is_lfs_pointer(&head) {
+        return Ok((
+            "LFS pointer",
+            "run `git lfs pull` where it came from, or download the file itself".to_owned(),
+        ));
+    }
+    if let Some(bytes) = file.bytes.filter(|b| *b != meta.len()) {
+        return Ok((
+            "wrong size",
+            format!("{} bytes where {bytes} are expected; download it again", meta.len()),
+        ));
+    }
+    let sum = checksum::of_file(path)?;
+    match &file.sha256 {
+        Some(wanted) if *wanted != sum => Ok(("wrong sha256", format!("{sum} where {wanted} is expected"))),
+        Some(_) => Ok(("present", String::new())),
+        None => Ok(("present", format!("no published checksum to compare with; sha256 {sum}"))),
+    }
+}

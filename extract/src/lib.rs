@@ -1,0 +1,15 @@
+//! The first stage of SignClip: clips in, cached features out.
+
+pub mod args;
+pub mod decode;
+pub mod doctor;
+pub mod frame;
+pub mod frame_folder;
+pub mod media;
+pub mod pipeline;
+pub mod places;
+pub mod plan;
+pub mod resample;
+pub mod resize;
+pub mod settings;
+pub mod spatial_encoder;

@@ -1,0 +1,231 @@
+//! The vision tower of CLIP, as `CLIPVisionModel` of transformers computes it.
+//!
+//! Shapes: n images, t tokens (class token first), d hidden size, h heads, e size of a head.
+
+use serde::{Deserialize, Serialize};
+use signclip_common::weights::Part;
+use tch::{IndexOp, Kind, Tensor};
+
+/// Fields of the `vision_config` in Hugging Face's `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClipVisionConfig {
+    pub hidden_size: i64,
+    pub intermediate_size: i64,
+    pub num_hidden_layers: i64,
+    pub num_attention_heads: i64,
+    pub image_size: i64,
+    pub patch_size: i64,
+    pub layer_norm_eps: f64,
+}
+
+impl ClipVisionConfig {
+    /// `openai/clip-vit-large-patch14`: 24 layers of width 1024 on 224×224 images.
+    pub fn vit_large_patch14() -> Self {
+        Self {
+            hidden_size: 1024,
+            intermediate_size: 4096,
+            num_hidden_layers: 24,
+            num_attention_heads: 16,
+            image_size: 224,
+            patch_size: 14,
+            layer_norm_eps: 1e-5,
+        }
+    }
+
+    /// Two layers of width 128 on 112×112 images: for trying the programs out, without trained weights.
+    pub fn tiny() -> Self {
+        Self {
+            hidden_size: 128,
+            intermediate_size: 256,
+            num_hidden_layers: 2,
+            num_attention_heads: 8,
+            image_size: 112,
+            patch_size: 14,
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+/// Keys of a complete CLIP checkpoint that belong to its text side or to projections that are not used.
+pub const OTHER_KEYS: [&str; 5] = [
+    "text_model.",
+    "visual_projection.weight",
+    "text_projection.weight",
+    "logit_scale",
+    "vision_model.embeddings.position_ids",
+];
+
+/// The vision tower: class-token features before `post_layernorm`.
+pub struct ClipVision {
+    class_embedding: Tensor,
+    patch_embedding: Tensor,
+    position_embedding: Tensor,
+    pre_layrnorm: LayerNorm,
+    layers: Vec<EncoderLayer>,
+    post_layernorm: LayerNorm,
+    patch_size: i64,
+}
+
+impl ClipVision {
+    /// Build from a checkpoint's root part; keys begin with `vision_model.`.
+    pub fn new(root: &Part, config: &ClipVisionConfig) -> Self {
+        let part = root.sub("vision_model");
+        let (d, patch) = (config.hidden_size, config.patch_size);
+        let tokens = (config.image_size / patch).pow(2) + 1;
+        let embeddings = part.sub("embeddings");
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| EncoderLayer::new(&part.sub(&format!("encoder.layers.{i}")), config))
+            .collect();
+        Self {
+            class_embedding: embeddings.get("class_embedding", &[d]),
+            patch_embedding: embeddings.get("patch_embedding.weight", &[d, 3, patch, patch]),
+            position_embedding: embeddings.get("position_embedding.weight", &[tokens, d]),
+            // sic: the checkpoint's own spelling
+            pre_layrnorm: LayerNorm::new(&part.sub("pre_layrnorm"), d, config.layer_norm_eps),
+            layers,
+            post_layernorm: LayerNorm::new(&part.sub("post_layernorm"), d, config.layer_norm_eps),
+            patch_size: patch,
+        }
+    }
+
+    /// Class token of the last layer, before `post_layernorm`: pixels `[n, 3, size, size]` (normalised) to `[n, d]`.
+    pub fn class_token(&self, pixels_n3hw: &Tensor) -> Tensor {
+        let mut x_ntd = self.embed(pixels_n3hw);
+        for layer in &self.layers {
+            x_ntd = layer.forward(&x_ntd);
+        }
+        x_ntd.i((.., 0))
+    }
+
+    /// Every hidden state: the output of `pre_layrnorm`, then of each layer; `[n, t, d]` each.
+    pub fn hidden_states(&self, pixels_n3hw: &Tensor) -> Vec<Tensor> {
+        let mut states = vec![self.embed(pixels_n3hw)];
+        for layer in &self.layers {
+            states.push(layer.forward(&states[states.len() - 1]));
+        }
+        states
+    }
+
+    /// `post_layernorm` of a class token, the pooled output of the reference: `[n, d]` to `[n, d]`.
+    pub fn pool(&self, class_token_nd: &Tensor) -> Tensor {
+        self.post_layernorm.forward(class_token_nd)
+    }
+
+    fn embed(&self, pixels_n3hw: &Tensor) -> Tensor {
+        let n = pixels_n3hw.size()[0];
+        let pixels = pixels_n3hw.to_kind(self.patch_embedding.kind());
+        let stride = [self.patch_size; 2];
+        let patches_ntd = pixels
+            .conv2d(&self.patch_embedding, None::<&Tensor>, stride, [0, 0], [1, 1], 1)
+            .flatten(2, 3)
+            .transpose(1, 2);
+        let class_n1d = self.class_embedding.expand([n, 1, -1], false);
+        let x_ntd = Tensor::cat(&[class_n1d, patches_ntd], 1) + &self.position_embedding;
+        self.pre_layrnorm.forward(&x_ntd)
+    }
+}
+
+/// Pre-norm transformer layer.
+struct EncoderLayer {
+    layer_norm1: LayerNorm,
+    self_attn: Attention,
+    layer_norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl EncoderLayer {
+    fn new(part: &Part, config: &ClipVisionConfig) -> Self {
+        let (d, wide, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        Self {
+            layer_norm1: LayerNorm::new(&part.sub("layer_norm1"), d, eps),
+            self_attn: Attention::new(&part.sub("self_attn"), d, config.num_attention_heads),
+            layer_norm2: LayerNorm::new(&part.sub("layer_norm2"), d, eps),
+            fc1: Linear::new(&part.sub("mlp.fc1"), d, wide),
+            fc2: Linear::new(&part.sub("mlp.fc2"), wide, d),
+        }
+    }
+
+    fn forward(&self, x_ntd: &Tensor) -> Tensor {
+        let x_ntd = x_ntd + self.self_attn.forward(&self.layer_norm1.forward(x_ntd));
+        let inner = quick_gelu(&self.fc1.forward(&self.layer_norm2.forward(&x_ntd)));
+        self.fc2.forward(&inner) + x_ntd
+    }
+}
+
+/// Multi-head self-attention, with the three input projections as one matrix product.
+struct Attention {
+    qkv: Linear,
+    out_proj: Linear,
+    heads: i64,
+}
+
+impl Attention {
+    fn new(part: &Part, d: i64, heads: i64) -> Self {
+        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|name| Linear::new(&part.sub(name), d, d));
+        let qkv = Linear {
+            weight: Tensor::cat(&[q.weight, k.weight, v.weight], 0),
+            bias: Tensor::cat(&[q.bias, k.bias, v.bias], 0),
+        };
+        Self { qkv, out_proj: Linear::new(&part.sub("out_proj"), d, d), heads }
+    }
+
+    fn forward(&self, x_ntd: &Tensor) -> Tensor {
+        let (n, t, d) = x_ntd.size3().unwrap_or_default();
+        let qkv =
+            self.qkv.forward(x_ntd).view([n, t, 3, self.heads, d / self.heads]).permute([2, 0, 3, 1, 4]);
+        let [q_nhte, k_nhte, v_nhte] = [0, 1, 2].map(|i| qkv.i(i));
+        let mixed = Tensor::scaled_dot_product_attention(
+            &q_nhte,
+            &k_nhte,
+            &v_nhte,
+            None::<&Tensor>,
+            0.0,
+            false,
+            None,
+            false,
+        );
+        self.out_proj.forward(&mixed.transpose(1, 2).reshape([n, t, d]))
+    }
+}
+
+struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
+        Self { weight: part.get("weight", &[outputs, inputs]), bias: part.get("bias", &[outputs]) }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    fn new(part: &Part, d: i64, eps: f64) -> Self {
+        let part = part.in_kind(Kind::Float);
+        Self { weight: part.get("weight", &[d]), bias: part.get("bias", &[d]), eps }
+    }
+
+    /// Statistics and affine map in float32, whatever the type of `x`.
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let d = self.weight.size();
+        x.to_kind(Kind::Float)
+            .layer_norm(d, Some(&self.weight), Some(&self.bias), self.eps, false)
+            .to_kind(x.kind())
+    }
+}
+
+/// x · σ(1.702 x)
+fn quick_gelu(x: &Tensor) -> Tensor {
+    (x * 1.702).sigmoid() * x
+}

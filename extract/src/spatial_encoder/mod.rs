@@ -1,0 +1,118 @@
+//! The gesture stream Z_s: frozen CLIP with S² on every frame (paper, "Gesture Feature Extraction").
+
+pub mod clip_vision;
+pub mod s2;
+
+use crate::frame::Frame;
+use crate::resize::{clip_resize_crop, squash_lanczos};
+use clip_vision::{ClipVision, ClipVisionConfig, OTHER_KEYS};
+use s2::S2Source;
+use serde::{Deserialize, Serialize};
+use signclip_common::weights::Weights;
+use signclip_common::{Error, Result};
+use std::borrow::Cow;
+use tch::{Device, Kind, Tensor};
+
+/// Mean and standard deviation of CLIP's image processor, by channel (R, G, B).
+const MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+const STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+
+/// Settings of the spatial encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpatialConfig {
+    pub tower: ClipVisionConfig,
+    pub s2_source: S2Source,
+    /// Squash frames to this (width, height) by OpenCV's Lanczos before anything else, or not at all.
+    pub squash: Option<(usize, usize)>,
+}
+
+impl SpatialConfig {
+    /// Features a frame gets: the small image's class token beside the mean of its tiles'.
+    pub fn dim(&self) -> usize {
+        2 * self.tower.hidden_size as usize
+    }
+
+    /// Resize one decoded frame for the tower. Runs on any thread; no tensor is involved.
+    pub fn prepare(&self, frame: &Frame) -> Result<Prepared> {
+        let size = self.tower.image_size as usize;
+        let frame = match self.squash {
+            Some((width, height)) => Cow::Owned(squash_lanczos(frame, width, height)?),
+            None => Cow::Borrowed(frame),
+        };
+        Ok(Prepared {
+            small: clip_resize_crop(&frame, size).rgb,
+            double: (self.s2_source == S2Source::Frame).then(|| clip_resize_crop(&frame, 2 * size).rgb),
+        })
+    }
+}
+
+/// A frame resized and cropped to the tower's input, 8-bit RGB `[size, size, 3]`.
+pub struct Prepared {
+    pub small: Vec<u8>,
+    /// `[2·size, 2·size, 3]`, where S² takes its double from the frame.
+    pub double: Option<Vec<u8>>,
+}
+
+/// The frozen tower on one device.
+pub struct SpatialEncoder {
+    tower: ClipVision,
+    config: SpatialConfig,
+    device: Device,
+}
+
+impl SpatialEncoder {
+    /// Load the tower; keys of CLIP's text side are skipped, anything else unexpected is an error.
+    pub fn load(weights: &Weights, config: &SpatialConfig, device: Device) -> Result<Self> {
+        let tower = weights.build(&OTHER_KEYS, |root| ClipVision::new(root, &config.tower))?;
+        Ok(Self { tower, config: config.clone(), device })
+    }
+
+    /// Z_s of n frames, row-major `[n, dim]`.
+    ///
+    /// Frames pass the tower one by one on the CPU, five images each: the fastest size there, and a frame's features
+    /// cannot depend on its neighbours. On CUDA devices they pass in batches.
+    pub fn encode(&self, frames: &[Prepared]) -> Result<Vec<f32>> {
+        let _frozen = tch::no_grad_guard();
+        let batch = if self.device.is_cuda() { 32 } else { 1 };
+        let mut rows: Vec<f32> = Vec::with_capacity(frames.len() * self.config.dim());
+        for frames in frames.chunks(batch) {
+            let features = self.forward(frames).to_device(Device::Cpu).contiguous().view(-1);
+            let begin = rows.len();
+            rows.resize(begin + features.numel(), 0.0);
+            features.f_copy_data(&mut rows[begin..], features.numel()).map_err(Error::from)?;
+        }
+        if let Some(i) = rows.iter().position(|x| !x.is_finite()) {
+            let frame = i / self.config.dim();
+            return Err(Error::usage(
+                format!("the spatial encoder gives {} for frame {frame} of this window", rows[i]),
+                "try --dtype f32; if it stays, the weight file is damaged",
+            ));
+        }
+        Ok(rows)
+    }
+
+    fn forward(&self, frames: &[Prepared]) -> Tensor {
+        let size = self.config.tower.image_size;
+        let small = self.normalise(frames.iter().map(|f| f.small.as_slice()), size);
+        let double = match self.config.s2_source {
+            S2Source::Upsampled => s2::upsample(&small),
+            S2Source::Frame => self.normalise(frames.iter().filter_map(|f| f.double.as_deref()), 2 * size),
+        };
+        s2::features(&self.tower, &small, &double)
+    }
+
+    /// 8-bit RGB images to normalised pixels `[n, 3, size, size]` on the device.
+    fn normalise<'a>(&self, images: impl Iterator<Item = &'a [u8]>, size: i64) -> Tensor {
+        let images: Vec<Tensor> = images.map(|rgb| Tensor::from_slice(rgb).view([size, size, 3])).collect();
+        normalise(&Tensor::stack(&images, 0).to_device(self.device))
+    }
+}
+
+/// (x / 255 - mean) / std: 8-bit `[n, h, w, 3]` to float32 `[n, 3, h, w]`.
+pub fn normalise(rgb_nhw3: &Tensor) -> Tensor {
+    let device = rgb_nhw3.device();
+    let [mean, std] =
+        [MEAN, STD].map(|v| Tensor::from_slice(&v.map(|x| x as f32)).view([3, 1, 1]).to_device(device));
+    ((rgb_nhw3.permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0 - mean) / std).contiguous()
+}

@@ -1,0 +1,109 @@
+//! CLIP vision tower and S² against transformers and SpaMo's S² wrapper.
+
+#![allow(clippy::print_stdout)]
+
+use crate::case::Case;
+use signclip_common::weights::Weights;
+use signclip_extract::frame::Frame;
+use signclip_extract::resize::{clip_resize_crop, squash_lanczos};
+use signclip_extract::spatial_encoder::clip_vision::{ClipVision, ClipVisionConfig};
+use signclip_extract::spatial_encoder::{SpatialConfig, SpatialEncoder, normalise, s2};
+use tch::{Device, IndexOp, Kind, Tensor};
+
+fn config(case: &Case) -> ClipVisionConfig {
+    assert_eq!(case.json["config"]["hidden_act"], "quick_gelu", "{}: activation", case.name);
+    serde_json::from_value(case.json["config"].clone()).expect("a CLIP vision configuration")
+}
+
+fn tower(weights: &Weights, config: &ClipVisionConfig) -> ClipVision {
+    weights.build(&[], |root| ClipVision::new(root, config)).expect("all keys of the case")
+}
+
+#[test]
+fn clip_tiny() {
+    let Some(case) = Case::load("clip_tiny") else { return };
+    let _frozen = tch::no_grad_guard();
+    let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
+    let tower = tower(&case.weights(Kind::Float), &config(&case));
+    let pixels = case.tensor("pixel_values");
+    let states = tower.hidden_states(&pixels);
+    case.check("hidden_states", &Tensor::stack(&states, 0), abs, rel);
+    let last = &states[states.len() - 1];
+    case.check("last_hidden_state", last, abs, rel);
+    case.check("pooler_output", &tower.pool(&last.i((.., 0))), abs, rel);
+    let double = s2::upsample(&pixels);
+    case.check("upsampled_2x", &double.narrow(0, 0, case.tensor("upsampled_2x").size()[0]), abs, rel);
+    case.check("s2", &s2::features(&tower, &pixels, &double), abs, rel);
+}
+
+#[test]
+fn clip_vit_l14() {
+    let Some(case) = Case::load("clip_vit_l14") else { return };
+    let _frozen = tch::no_grad_guard();
+    let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
+    let config = config(&case);
+    let size = config.image_size as usize;
+
+    let [a, b] = ["frame_a", "frame_b"].map(|name| frame(&case.tensor(name)));
+    let squashed = squash_lanczos(&a, 256, 256).expect("an image");
+    let crops: Vec<Frame> = [&a, &b, &squashed].map(|f| clip_resize_crop(f, size)).into();
+    for (crop, name) in crops.iter().zip(["a_rows_u8", "b_rows_u8", "c_rows_u8"]) {
+        equal_rows(&case, name, crop);
+    }
+    equal_rows(&case, "c_squash_rows_u8", &squashed);
+    let images: Vec<Tensor> = crops.iter().map(pixels).collect();
+    let small = normalise(&Tensor::stack(&images, 0));
+    let pixel_abs = case.tolerance("pixel_values/max_abs");
+    case.check("pixel_values_sub", &every(&small, 3, 16, 5, 16), pixel_abs, rel);
+    let double = s2::upsample(&small);
+    case.check("up448_sub", &every(&double, 7, 32, 9, 32), abs, rel);
+
+    let tower = tower(&case.weights(Kind::Float), &config);
+    let states = tower.hidden_states(&small);
+    let layers: Vec<Tensor> = states.iter().map(|s| s.i((0, 0)).slice(0, 0, None, 8)).collect();
+    case.check("cls_per_layer_a", &Tensor::stack(&layers, 0), abs, rel);
+    let last = &states[states.len() - 1];
+    case.check("last_hidden_state_sub", &last.slice(1, 0, None, 32).slice(2, 0, None, 16), abs, rel);
+    case.check("cls_last_hidden_state", &last.i((.., 0)), abs, rel);
+    case.check("pooler_output", &tower.pool(&last.i((.., 0))), abs, rel);
+    case.check("s2", &s2::features(&tower, &small, &double), abs, rel);
+
+    // The same through the encoder that the program runs, frame by frame, in both compute types.
+    for (kind, worst) in [(Kind::Float, 0.999_999), (Kind::BFloat16, 0.9995)] {
+        let weights = case.weights(kind);
+        for (frame, squash, row) in [(&a, None, 0), (&b, None, 1), (&a, Some((256, 256)), 2)] {
+            let spatial = SpatialConfig { tower: config.clone(), s2_source: s2::S2Source::Upsampled, squash };
+            let encoder = SpatialEncoder::load(&weights, &spatial, Device::Cpu).expect("all keys");
+            let features =
+                encoder.encode(&[spatial.prepare(frame).expect("an image")]).expect("finite features");
+            let want = case.tensor("s2").i(row);
+            let got = Tensor::from_slice(&features);
+            if kind == Kind::Float {
+                case.check_with(&format!("s2[{row}] encoded"), &got, &want, abs, rel);
+            }
+            let cosine = f64::try_from(got.dot(&want) / (got.norm() * want.norm())).unwrap_or(0.0);
+            println!("{} s2[{row}] {kind:?}: cosine {cosine:.6}; at least {worst}", case.name);
+            assert!(cosine >= worst, "{kind:?} row {row}: cosine {cosine}");
+        }
+    }
+}
+
+fn frame(rgb_hw3: &Tensor) -> Frame {
+    let size = rgb_hw3.size();
+    let rgb = Vec::<u8>::try_from(rgb_hw3.contiguous().view(-1)).expect("8-bit image");
+    Frame { rgb, width: size[1] as usize, height: size[0] as usize }
+}
+
+fn pixels(frame: &Frame) -> Tensor {
+    Tensor::from_slice(&frame.rgb).view([frame.height as i64, frame.width as i64, 3])
+}
+
+/// Every 16th row must agree to the last bit.
+fn equal_rows(case: &Case, name: &str, frame: &Frame) {
+    let got = pixels(frame).slice(0, 0, None, 16);
+    assert_eq!(got, case.tensor(name), "{}: {name}", case.name);
+}
+
+fn every(x: &Tensor, row: i64, row_step: i64, column: i64, column_step: i64) -> Tensor {
+    x.slice(2, row, None, row_step).slice(3, column, None, column_step)
+}

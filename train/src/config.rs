@@ -1,0 +1,314 @@
+//! Every choice of a training run, with the paper's values as defaults.
+
+use crate::adamw::AdamWConfig;
+use crate::beam_search::BeamSearchConfig;
+use crate::lora::LoraConfig;
+use crate::schedule::Decay;
+use crate::sign_head::Streams;
+use crate::temporal::ConvKind;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use signclip_common::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Settings of a run; written as `config.json` into its folder. Unknown fields are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    pub head: HeadSettings,
+    pub language_model: LanguageModel,
+    pub loss: LossSettings,
+    pub optimiser: OptimiserSettings,
+    pub text: TextSettings,
+    /// Longest clip in frames; longer ones give a window: random in training, the middle one otherwise (SpaMo: 512).
+    pub max_frames: usize,
+    /// Search for validation and evaluation.
+    pub decoding: BeamSearchConfig,
+    /// Validate on the dev split after every so many epochs; the best dev BLEU-4 decides which weights are kept.
+    pub validate_every: usize,
+    pub seed: u64,
+}
+
+/// The trainable visual part (paper, "Multimodal Contrastive Fusion"). Stream widths come from the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeadSettings {
+    /// `both`, or one alone as in the paper's ablation.
+    pub streams: Streams,
+    /// Width of the fusion, d in the paper.
+    pub d: i64,
+    /// Temporal convolution: `spamo` (two convolutions with pooling) or `same` (one, as the text reads).
+    pub conv: ConvKind,
+    /// Project Z_m too (paper, "Implementation Details").
+    pub project_mouth: bool,
+}
+
+/// The language model and how it is adapted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LanguageModel {
+    /// Hugging Face folder; relative paths are looked for below the weights folder. `tiny`: a small T5 trained from
+    /// nothing, with a vocabulary of the training sentences' words.
+    pub path: String,
+    pub tuning: TuningKind,
+    pub lora: LoraConfig,
+    /// Compute type of the language model: `f32`, `bf16`, or `auto`.
+    pub dtype: String,
+    /// Dropout inside the language model in training; absent: what its `config.json` says.
+    pub dropout: Option<f64>,
+}
+
+/// What of the language model is trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TuningKind {
+    /// Low-rank adapters on a frozen model (paper).
+    #[default]
+    Lora,
+    /// Every weight; for small models.
+    Full,
+    /// Nothing.
+    Frozen,
+}
+
+/// L_total = L_trans + α L_vt + β L_sm (paper, "Training details").
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LossSettings {
+    /// Weight α of the visual-text contrast.
+    pub alpha: f64,
+    /// Weight β of the spatial-mouthing contrast; without effect where only one stream is used.
+    pub beta: f64,
+    /// Mean of both directions instead of the one that the paper prints.
+    pub symmetric: bool,
+}
+
+/// AdamW (paper, "Implementation Details").
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimiserSettings {
+    pub epochs: usize,
+    /// Clips a step.
+    pub batch_size: usize,
+    /// Learning rate of projections, gate, convolution and contrastive heads.
+    pub lr_visual: f64,
+    /// Learning rate of the language model's trainable part.
+    pub lr_language: f64,
+    pub adamw: AdamWConfig,
+    /// Decoupled weight decay; biases, norms and temperatures have none.
+    pub weight_decay: f64,
+    /// Global gradient norm is clipped to this.
+    pub clip_norm: f64,
+    pub decay: Decay,
+    pub warmup_steps: u64,
+}
+
+/// Sentences and prompt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextSettings {
+    /// `{language}` is replaced by the data set's language.
+    pub prompt: String,
+    /// Overrides the data set's language.
+    pub language: Option<String>,
+    /// Longest target in tokens, the end token included; longer ones are an error, not cut.
+    pub max_target_tokens: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            head: HeadSettings::default(),
+            language_model: LanguageModel::default(),
+            loss: LossSettings::default(),
+            optimiser: OptimiserSettings::default(),
+            text: TextSettings::default(),
+            max_frames: 512,
+            decoding: BeamSearchConfig::default(),
+            validate_every: 1,
+            seed: 0,
+        }
+    }
+}
+
+impl Default for HeadSettings {
+    fn default() -> Self {
+        Self { streams: Streams::Both, d: 1024, conv: ConvKind::Spamo, project_mouth: true }
+    }
+}
+
+impl Default for LanguageModel {
+    fn default() -> Self {
+        Self {
+            path: "flan-t5-xl".to_owned(),
+            tuning: TuningKind::Lora,
+            lora: LoraConfig::default(),
+            dtype: "auto".to_owned(),
+            dropout: None,
+        }
+    }
+}
+
+impl Default for LossSettings {
+    fn default() -> Self {
+        Self { alpha: 1.0, beta: 0.2, symmetric: false }
+    }
+}
+
+impl Default for OptimiserSettings {
+    fn default() -> Self {
+        Self {
+            epochs: 50,
+            batch_size: 16,
+            lr_visual: 5e-5,
+            lr_language: 1e-4,
+            adamw: AdamWConfig::default(),
+            weight_decay: 0.01,
+            clip_norm: 1.0,
+            decay: Decay::Cosine,
+            warmup_steps: 0,
+        }
+    }
+}
+
+impl Default for TextSettings {
+    fn default() -> Self {
+        Self {
+            prompt: "Translate the given sentence into {language}.".to_owned(),
+            language: None,
+            max_target_tokens: 256,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// A small model trained from nothing in minutes on a processor: for trying the programs out.
+    pub fn tiny() -> Self {
+        Self {
+            head: HeadSettings { d: 128, ..HeadSettings::default() },
+            language_model: LanguageModel {
+                path: "tiny".to_owned(),
+                tuning: TuningKind::Full,
+                dtype: "f32".to_owned(),
+                ..LanguageModel::default()
+            },
+            optimiser: OptimiserSettings {
+                epochs: 40,
+                lr_visual: 1e-3,
+                lr_language: 1e-3,
+                ..OptimiserSettings::default()
+            },
+            validate_every: 5,
+            ..Self::default()
+        }
+    }
+
+    /// Start from `self`, lay the JSON file over it, then `key=value` settings (`optimiser.epochs=10`).
+    pub fn with(self, file: Option<&Path>, settings: &[String]) -> Result<Self> {
+        let mut json = serde_json::to_value(&self).unwrap_or_default();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+            let over: Value = serde_json::from_str(&text).map_err(|e| {
+                Error::input(path, format!("line {}", e.line()), e.to_string(), "correct the file")
+            })?;
+            lay_over(&mut json, over);
+        }
+        for setting in settings {
+            let wrong = |what: &str| {
+                Error::usage(format!("--set {setting}: {what}"), "write --set optimiser.epochs=10")
+            };
+            let (key, value) = setting.split_once('=').ok_or_else(|| wrong("no '='"))?;
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+            let pointer = format!("/{}", key.replace('.', "/"));
+            *json.pointer_mut(&pointer).ok_or_else(|| wrong("no such field"))? = value;
+        }
+        let place = file.map_or_else(|| "the settings".to_owned(), |f| f.display().to_string());
+        let config: Self = serde_json::from_value(json)
+            .map_err(|e| Error::usage(format!("{place}: {e}"), "config.json of any run shows all fields"))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuse values that no run can have.
+    fn check(&self) -> Result<()> {
+        let o = &self.optimiser;
+        let positive = [
+            ("optimiser.epochs", o.epochs),
+            ("optimiser.batch_size", o.batch_size),
+            ("max_frames", self.max_frames),
+            ("validate_every", self.validate_every),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::usage(format!("{name} is 0"), "give at least 1"));
+        }
+        let finite = [
+            ("optimiser.lr_visual", o.lr_visual),
+            ("optimiser.lr_language", o.lr_language),
+            ("optimiser.weight_decay", o.weight_decay),
+            ("optimiser.clip_norm", o.clip_norm),
+            ("loss.alpha", self.loss.alpha),
+            ("loss.beta", self.loss.beta),
+        ];
+        if let Some((name, value)) = finite.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
+            return Err(Error::usage(format!("{name} is {value}"), "give a number that is not negative"));
+        }
+        self.language_model.lora.check()?;
+        self.decoding.check()
+    }
+}
+
+/// Where the language model's folder is: as given, else below the weights folder. Errors name the places.
+pub fn language_model_folder(path: &str, weights: Option<&Path>) -> Result<PathBuf> {
+    let base =
+        weights.map(Path::to_path_buf).or_else(|| std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from));
+    let places = [PathBuf::from(path), base.unwrap_or_else(|| "weights".into()).join(path)];
+    places.iter().find(|p| p.join("config.json").is_file()).cloned().ok_or_else(|| {
+        let looked: Vec<String> =
+            places.iter().map(|p| p.join("config.json").display().to_string()).collect();
+        Error::usage(
+            format!("the language model {path} was not found; looked for {}", looked.join(", ")),
+            "download its folder (README, \"Weights\"), give --weights DIR, or try --preset tiny",
+        )
+    })
+}
+
+/// Replace the fields of `json` that `over` names.
+fn lay_over(json: &mut Value, over: Value) {
+    match (json, over) {
+        (Value::Object(json), Value::Object(over)) => {
+            for (key, value) in over {
+                lay_over(json.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (json, over) => *json = over,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_laid_over_the_papers() {
+        let settings = ["optimiser.epochs=3".to_owned(), "head.streams=spatial".to_owned()];
+        let config = TrainConfig::default().with(None, &settings).unwrap();
+        assert_eq!(config.optimiser.epochs, 3);
+        assert_eq!(config.head.streams, Streams::Spatial);
+        assert_eq!(config.loss, LossSettings { alpha: 1.0, beta: 0.2, symmetric: false });
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (setting, named) in [
+            ("epochs=3", "no such field"),
+            ("optimiser.epochs", "no '='"),
+            ("optimiser.epochs=many", "invalid type"),
+            ("optimiser.epochs=0", "optimiser.epochs is 0"),
+            ("head.streams=hands", "unknown variant"),
+            ("loss.alpha=-1", "loss.alpha is -1"),
+        ] {
+            let error = TrainConfig::default().with(None, &[setting.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(named), "{setting}: {error}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Cached features and their sentences, as batches.
+//!
+//! Shapes: b clips, t frames (padded to the longest of the batch), s and m stream widths, l target tokens.
+
+use crate::sign_head::Streams;
+use crate::t5::IGNORE;
+use crate::text::{Text, prepare};
+use signclip_common::store::Store;
+use signclip_common::synthetic::Stream;
+use signclip_common::{Error, Result};
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+/// Names of the streams in a store.
+pub const SPATIAL: &str = "spatial";
+pub const MOUTHING: &str = "mouthing";
+
+/// One split, opened for training or evaluation.
+pub struct Corpus {
+    pub store: Store,
+    /// Prepared sentence of each clip.
+    pub texts: Vec<String>,
+    /// Target ids of each clip, the end token last.
+    targets: Vec<Vec<i64>>,
+    streams: Streams,
+    max_frames: usize,
+}
+
+/// Padded clips with their targets.
+pub struct Batch {
+    /// Places in the corpus.
+    pub clips: Vec<usize>,
+    /// `[b, t, s]`, zero at padding.
+    pub spatial: Option<Tensor>,
+    /// `[b, t, m]`
+    pub mouthing: Option<Tensor>,
+    /// `[b]` int64.
+    pub lengths: Tensor,
+    /// `[b, l]` int64, [`IGNORE`] at padding.
+    pub labels: Tensor,
+    /// `[b, b]` bool: clips with the same sentence.
+    pub same: Tensor,
+    pub frames: usize,
+}
+
+/// Which part of a clip longer than the cap is taken.
+#[derive(Debug, Clone, Copy)]
+pub enum Window {
+    /// The middle: for validation and evaluation.
+    Middle,
+    /// A random one, a pure function of (seed, epoch, clip).
+    Random { seed: u64, epoch: usize },
+}
+
+impl Corpus {
+    /// Open `folder/<split>`. Errors: no store, a stream that is wanted and absent, a clip without text.
+    pub fn open(folder: &Path, split: &str, streams: Streams, max_frames: usize) -> Result<Self> {
+        let store = Store::open(&folder.join(split))?;
+        for (wanted, stream) in [(streams.spatial(), SPATIAL), (streams.mouthing(), MOUTHING)] {
+            if wanted && !store.info.streams.contains_key(stream) {
+                let there: Vec<&str> = store.info.streams.keys().map(String::as_str).collect();
+                return Err(Error::input(
+                    &store.folder,
+                    "streams",
+                    format!("the store has no {stream} stream, only {}", there.join(", ")),
+                    format!("extract it, or train on what is there: --set head.streams={}", there.join(",")),
+                ));
+            }
+        }
+        if store.clips.is_empty() {
+            return Err(Error::input(&store.folder, "", "the store has no clips", "run extract again"));
+        }
+        let rules = store.info.text;
+        let mut texts = Vec::new();
+        for clip in &store.clips {
+            let text = clip.facts.text.as_deref().map(|t| prepare(t, rules)).filter(|t| !t.is_empty());
+            texts.push(text.ok_or_else(|| {
+                let what = format!("the clip {:?} has no sentence", clip.id);
+                Error::input(&store.folder, "", what, "add its text to the data set and extract again")
+            })?);
+        }
+        Ok(Self { store, texts, targets: Vec::new(), streams, max_frames })
+    }
+
+    /// Tokenise the sentences. Errors: one longer than `max_tokens`.
+    pub fn tokenise(&mut self, text: &Text, max_tokens: usize) -> Result<()> {
+        self.targets.clear();
+        for (clip, sentence) in self.store.clips.iter().zip(&self.texts) {
+            let ids = text.encode(sentence)?;
+            if ids.len() > max_tokens {
+                return Err(Error::input(
+                    &self.store.folder,
+                    format!("clip {:?}", clip.id),
+                    format!("its sentence has {} tokens", ids.len()),
+                    format!("allow it with --set text.max_target_tokens={}", ids.len()),
+                ));
+            }
+            self.targets.push(ids);
+        }
+        Ok(())
+    }
+
+    pub fn len(&self) -> usize {
+        self.store.clips.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.store.clips.is_empty()
+    }
+
+    /// Columns of a stream; 0 where the store does not have it.
+    pub fn dim(&self, stream: &str) -> i64 {
+        self.store.info.streams.get(stream).map_or(0, |s| s.dim as i64)
+    }
+
+    /// The clips in the order of `epoch`: a pure function of (seed, epoch), whatever the machine.
+    pub fn order(&self, seed: u64, epoch: usize) -> Vec<usize> {
+        let random = Stream::new(&format!("order of epoch {epoch}"), seed);
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        for last in (1..order.len()).rev() {
+            order.swap(last, (random.unit(last as u64) * (last + 1) as f64) as usize);
+        }
+        order
+    }
+
+    /// Read clips as one padded batch onto `device`.
+    pub fn batch(&self, clips: &[usize], window: Window, device: Device) -> Batch {
+        let cut = |&clip: &usize| {
+            let frames = self.store.clips[clip].frames;
+            let taken = frames.min(self.max_frames);
+            let first = match window {
+                Window::Middle => (frames - taken) / 2,
+                Window::Random { seed, epoch } => {
+                    let unit = Stream::new(&format!("window of {epoch}"), seed).unit(clip as u64);
+                    (unit * (frames - taken + 1) as f64) as usize
+                }
+            };
+            (clip, first, taken)
+        };
+        let cuts: Vec<(usize, usize, usize)> = clips.iter().map(cut).collect();
+        let longest = cuts.iter().map(|(_, _, taken)| *taken).max().unwrap_or(0);
+        let stream = |name: &str| self.padded(name, &cuts, longest).to_device(device);
+        let lengths: Vec<i64> = cuts.iter().map(|(_, _, taken)| *taken as i64).collect();
+        let same: Vec<bool> =
+            clips.iter().flat_map(|&a| clips.iter().map(move |&b| self.texts[a] == self.texts[b])).collect();
+        let n = clips.len() as i64;
+        Batch {
+            clips: clips.to_vec(),
+            spatial: self.streams.spatial().then(|| stream(SPATIAL)),
+            mouthing: self.streams.mouthing().then(|| stream(MOUTHING)),
+            lengths: Tensor::from_slice(&lengths).to_device(device),
+            labels: self.labels(clips).to_device(device),
+            same: Tensor::from_slice(&same).view([n, n]).to_device(device),
+            frames: cuts.iter().map(|(_, _, taken)| taken).sum(),
+        }
+    }
+
+    /// Rows of a stream as float32 `[b, longest, dim]`.
+    fn padded(&self, stream: &str, cuts: &[(usize, usize, usize)], longest: usize) -> Tensor {
+        let dim = self.dim(stream) as usize;
+        let mut rows = vec![0_f32; cuts.len() * longest * dim];
+        for (&(clip, first, taken), rows) in cuts.iter().zip(rows.chunks_exact_mut(longest * dim)) {
+            if let Some(features) = self.store.features(clip, stream) {
+                let values = features.rows(first, taken).to_f32();
+                rows[..values.len()].copy_from_slice(&values);
+            }
+        }
+        Tensor::from_slice(&rows).view([cuts.len() as i64, longest as i64, dim as i64])
+    }
+
+    fn labels(&self, clips: &[usize]) -> Tensor {
+        let none = Vec::new();
+        let targets: Vec<&Vec<i64>> = clips.iter().map(|&c| self.targets.get(c).unwrap_or(&none)).collect();
+        let longest = targets.iter().map(|t| t.len()).max().unwrap_or(0);
+        let labels = Tensor::full([clips.len() as i64, longest as i64], IGNORE, (Kind::Int64, Device::Cpu));
+        for (row, target) in targets.iter().enumerate() {
+            labels.get(row as i64).narrow(0, 0, target.len() as i64).copy_(&Tensor::from_slice(target));
+        }
+        labels
+    }
+}

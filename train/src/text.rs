@@ -1,0 +1,164 @@
+//! Sentences and tokens.
+
+use signclip_common::manifest::TextRules;
+use signclip_common::{Error, Result};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use tokenizers::Tokenizer;
+
+/// A sentence as the field trains and scores it: trimmed, with a final dot and in lower case where the data set's
+/// rules say so.
+pub fn prepare(sentence: &str, rules: TextRules) -> String {
+    let mut text = sentence.trim().to_owned();
+    if rules.final_dot && !text.ends_with('.') {
+        text.push('.');
+    }
+    if rules.lowercase { text.to_lowercase() } else { text }
+}
+
+/// A tokenizer in Hugging Face's `tokenizer.json` format, with T5's ids: 0 pad, 1 end.
+pub struct Text {
+    tokenizer: Tokenizer,
+    file: PathBuf,
+}
+
+impl Text {
+    /// Read `tokenizer.json`.
+    pub fn load(file: &Path) -> Result<Self> {
+        if !file.is_file() {
+            return Err(Error::input(
+                file,
+                "",
+                "no tokenizer",
+                "download tokenizer.json of the language model",
+            ));
+        }
+        let tokenizer = Tokenizer::from_file(file)
+            .map_err(|e| Error::input(file, "", e.to_string(), "download tokenizer.json again"))?;
+        let text = Self { tokenizer, file: file.to_path_buf() };
+        if text.tokenizer.id_to_token(0).as_deref() != Some("<pad>")
+            || text.tokenizer.id_to_token(1).as_deref() != Some("</s>")
+        {
+            return Err(Error::input(
+                file,
+                "vocabulary",
+                "ids 0 and 1 are not <pad> and </s>",
+                "this is not the tokenizer of a T5 model; use the one of the language model's folder",
+            ));
+        }
+        Ok(text)
+    }
+
+    /// Ids a model needs embeddings for.
+    pub fn vocabulary(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// Ids of a text, the end token last.
+    pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
+        let encoding = self
+            .tokenizer
+            .encode(text, true)
+            .map_err(|e| Error::input(&self.file, "", e.to_string(), "download tokenizer.json again"))?;
+        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
+    /// Text of ids without special tokens, spaces before punctuation removed as transformers does.
+    pub fn decode(&self, ids: &[i64]) -> Result<String> {
+        let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
+        let text = self
+            .tokenizer
+            .decode(&ids, true)
+            .map_err(|e| Error::input(&self.file, "", e.to_string(), "download tokenizer.json again"))?;
+        let pairs = [
+            (" .", "."),
+            (" ?", "?"),
+            (" !", "!"),
+            (" ,", ","),
+            (" ' ", "'"),
+            (" n't", "n't"),
+            (" 'm", "'m"),
+            (" 's", "'s"),
+            (" 've", "'ve"),
+            (" 're", "'re"),
+        ];
+        Ok(pairs.iter().fold(text.trim().to_owned(), |text, (spaced, tight)| text.replace(spaced, tight)))
+    }
+}
+
+/// `tokenizer.json` with the words of `sentences` as vocabulary: split at white space and punctuation, T5's special
+/// ids. For a language model trained from nothing.
+pub fn word_tokenizer<'t>(sentences: impl Iterator<Item = &'t str>) -> String {
+    let split = |sentence: &'t str| sentence.split_inclusive(|c: char| c.is_whitespace() || is_mark(c));
+    let mut words = BTreeSet::new();
+    for piece in sentences.flat_map(split) {
+        let piece = piece.trim_end();
+        let mark = piece.char_indices().next_back().filter(|(_, c)| is_mark(*c));
+        let (word, mark) = mark.map_or((piece, ""), |(at, _)| piece.split_at(at));
+        words.extend([word, mark].into_iter().filter(|w| !w.is_empty()));
+    }
+    let special = ["<pad>", "</s>", "<unk>"];
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        special.into_iter().chain(words).enumerate().map(|(id, word)| (word.to_owned(), id.into())).collect();
+    let added: Vec<serde_json::Value> = special
+        .iter()
+        .enumerate()
+        .map(|(id, token)| {
+            serde_json::json!({ "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true })
+        })
+        .collect();
+    let end = serde_json::json!({ "</s>": { "id": "</s>", "ids": [1], "tokens": ["</s>"] } });
+    let sequence = |id: &str| serde_json::json!({ "Sequence": { "id": id, "type_id": 0 } });
+    let stop = serde_json::json!({ "SpecialToken": { "id": "</s>", "type_id": 0 } });
+    let json = serde_json::json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added,
+        "normalizer": null,
+        "pre_tokenizer": { "type": "Sequence", "pretokenizers": [
+            { "type": "WhitespaceSplit" },
+            { "type": "Split", "pattern": { "Regex": MARKS }, "behavior": "Isolated", "invert": false },
+        ] },
+        "post_processor": { "type": "TemplateProcessing", "single": [sequence("A"), stop.clone()],
+            "pair": [sequence("A"), stop.clone(), sequence("B"), stop], "special_tokens": end },
+        "decoder": null,
+        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" },
+    });
+    serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
+}
+
+/// Punctuation that is a token of its own.
+const MARKS: &str = "[.,!?;:\"()]";
+
+fn is_mark(c: char) -> bool {
+    ".,!?;:\"()".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_the_data_set() {
+        let rules = TextRules { lowercase: true, final_dot: true };
+        assert_eq!(prepare(" Am Montag Regen", rules), "am montag regen.");
+        assert_eq!(prepare("am montag regen.", rules), "am montag regen.");
+        assert_eq!(prepare("Hi!", TextRules { lowercase: true, final_dot: false }), "hi!");
+    }
+
+    #[test]
+    fn words_come_back() {
+        let sentences = ["am montag regen.", "He said \"yes\", didn't he?"];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), word_tokenizer(sentences.into_iter())).unwrap();
+        let text = Text::load(file.path()).unwrap();
+        let ids = text.encode("am montag regen.").unwrap();
+        assert_eq!(ids.len(), 5);
+        assert_eq!(ids.last(), Some(&1));
+        assert_eq!(text.decode(&ids).unwrap(), "am montag regen.");
+        assert!(!text.encode(sentences[1]).unwrap().contains(&2), "no unknown word");
+        assert_eq!(text.encode("schnee").unwrap(), [2, 1]);
+    }
+}

@@ -1,0 +1,70 @@
+//! Translating a split and scoring it.
+
+use crate::beam_search::BeamSearchConfig;
+use crate::corpus::{Corpus, Window};
+use crate::metrics::Scores;
+use crate::model::SignClip;
+use crate::text::Text;
+use serde::Serialize;
+use signclip_common::Result;
+use signclip_common::manifest::TextRules;
+use signclip_common::progress::Progress;
+
+/// One line of `predictions.jsonl`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Prediction {
+    pub id: String,
+    pub hypothesis: String,
+    pub reference: String,
+    /// Summed log probability, normalised by length.
+    pub score: f64,
+    pub frames: usize,
+    pub signer: Option<String>,
+}
+
+/// Translate every clip of `corpus`, in its order. Clips are searched in batches of similar length.
+pub fn translate(
+    model: &SignClip,
+    corpus: &Corpus,
+    text: &Text,
+    search: &BeamSearchConfig,
+    batch: usize,
+) -> Result<Vec<Prediction>> {
+    let rules = corpus.store.info.text;
+    let mut order: Vec<usize> = (0..corpus.len()).collect();
+    order.sort_by_key(|&clip| (corpus.store.clips[clip].frames, clip));
+    let progress = Progress::new("translate", corpus.len() as u64, "clips");
+    let mut predictions = Vec::new();
+    for clips in order.chunks(batch) {
+        let found = model.translate(&corpus.batch(clips, Window::Middle, model.device()), search)?;
+        for (&clip, hypotheses) in clips.iter().zip(&found) {
+            let record = &corpus.store.clips[clip];
+            let best = hypotheses.first();
+            let hypothesis = best.map_or(Ok(String::new()), |h| text.decode(&h.ids))?;
+            let prediction = Prediction {
+                id: record.id.clone(),
+                hypothesis: cased(hypothesis, rules),
+                reference: corpus.texts[clip].clone(),
+                score: best.map_or(f64::NEG_INFINITY, |h| h.score),
+                frames: record.frames,
+                signer: record.facts.signer.clone(),
+            };
+            predictions.push((clip, prediction));
+        }
+        progress.advance(clips.len() as u64, String::new);
+    }
+    progress.finish();
+    predictions.sort_by_key(|(clip, _)| *clip);
+    Ok(predictions.into_iter().map(|(_, p)| p).collect())
+}
+
+/// Corpus scores of predictions.
+pub fn score(predictions: &[Prediction]) -> Scores {
+    let hypotheses: Vec<&str> = predictions.iter().map(|p| p.hypothesis.as_str()).collect();
+    let references: Vec<&str> = predictions.iter().map(|p| p.reference.as_str()).collect();
+    Scores::of(&hypotheses, &references)
+}
+
+fn cased(text: String, rules: TextRules) -> String {
+    if rules.lowercase { text.to_lowercase() } else { text }
+}
