@@ -48,38 +48,50 @@ test:
 
 # the numbers of each network against its reference (cases in $SIGNCLIP_GOLDEN, else ../shared/golden)
 golden:
-    cargo test --release -p signclip-tests --test golden -- --nocapture
+    cargo test --release --workspace --test golden -- --nocapture
 
 # the whole job on a rendered corpus: render, extract, train, evaluate
 demo: build
     #!/usr/bin/env bash
     set -euo pipefail
     bin=target/release
-    echo '== render: a small weather report in signs, laid out on disk as PHOENIX14T is'
-    $bin/render-corpus --out demo/corpus --seed 1
-    echo '== extract: small networks with seeded weights, not the pretrained ones'
-    $bin/extract --dataset phoenix --root demo/corpus --preset tiny --landmarks demo/corpus/landmarks --out demo/cache
-    echo '== train'
-    $bin/train --features demo/cache --preset tiny --run demo/runs/demo
-    echo '== evaluate'
+    step() { printf '\n== %s\n' "$*"; }
+    step 'render: a small weather report in signs, laid out on disk as PHOENIX14T is'
+    $bin/render-corpus --out demo/corpus --clips 640 --seed 1
+    step 'plan: what extract finds there; the same command with --root on the licensed data is the next step'
+    $bin/extract --dataset phoenix --root demo/corpus --out demo/cache --preset tiny --dry-run
+    step 'extract: SMALL UNTRAINED networks with computed weights; the scores below say nothing about SignClip'
+    $bin/extract --dataset phoenix --root demo/corpus --out demo/cache --preset tiny
+    $bin/extract --verify --out demo/cache
+    step 'train: a small model from nothing, on the gesture stream'
+    $bin/train --features demo/cache --run demo/runs/demo --preset tiny
+    step 'evaluate: the test split, half of it by a signer not seen in training'
     $bin/evaluate --run demo/runs/demo --split test
-    echo '== the same commands on real data start with a plan'
-    $bin/extract --dataset phoenix --root demo/corpus --dry-run
+    step 'where things are'
+    echo 'clips        demo/corpus/features/fullFrame-210x260px/test/'
+    echo 'features     demo/cache/test/ (numpy.load opens each .npy)'
+    echo 'run          demo/runs/demo/ (config.json, log.jsonl, best.safetensors)'
+    echo 'translations demo/runs/demo/test/predictions.jsonl, scores metrics.json'
     echo
-    echo 'predictions and scores: demo/runs/demo; features: demo/cache; clips: demo/corpus'
-    echo 'with PHOENIX14T on disk: target/release/extract --dataset phoenix --root /path/to/PHOENIX-2014-T --dry-run'
+    echo 'next, on the licensed data:'
+    echo '  target/release/extract --dataset phoenix --root /path/to/PHOENIX-2014-T --dry-run'
+    echo '  ./justw doctor          # which weight files are missing, and where they come from'
 
 # the demo's training again on features shuffled between clips: what is scored without looking
-demo-control: build
+demo-control: demo
     #!/usr/bin/env bash
     set -euo pipefail
     bin=target/release
-    if [[ ! -f demo/cache/store.json ]]; then {{ just_executable() }} demo; fi
-    $bin/train --features demo/cache --preset tiny --shuffle-features --run demo/runs/control
-    echo '== features as they are'
-    $bin/evaluate --run demo/runs/demo --split test
-    echo '== features shuffled between clips'
+    printf '\n== control: the same training, every clip with the features of another\n'
+    $bin/train --features demo/cache --run demo/runs/control --preset tiny --set shuffle_features=true
     $bin/evaluate --run demo/runs/control --split test
+    python3 - demo/runs/demo demo/runs/control <<'END'
+    import json, sys
+    own, other = (json.load(open(f"{run}/test/metrics.json"))["scores"]["bleu"]["bleu"][3] for run in sys.argv[1:])
+    print(f"\ntest BLEU-4: {own:.2f} on the clips' own features, {other:.2f} on shuffled ones")
+    if own < 3 * other:
+        sys.exit("the demo's score is not 3 times that of the control: what it learned is not from the features")
+    END
 
 # what this machine has: libtorch, CUDA, FFmpeg, OpenCV, processor features, weight files
 doctor:

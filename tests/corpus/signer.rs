@@ -49,12 +49,12 @@ pub(crate) static FIRST: Signer = Signer {
 /// Signs in the test split only, so that it can be seen how far a model leans on one person's looks.
 pub(crate) static SECOND: Signer = Signer {
     name: "Signer02",
-    skin: Colour([158.0, 108.0, 78.0]),
+    skin: Colour([182.0, 132.0, 100.0]),
     lips: Colour([132.0, 58.0, 60.0]),
     iris: Colour([60.0, 38.0, 25.0]),
     hair_colour: Colour([32.0, 26.0, 26.0]),
     hair: Hair::Long,
-    clothes: Colour([112.0, 44.0, 62.0]),
+    clothes: Colour([30.0, 46.0, 42.0]),
     background: [Colour([196.0, 206.0, 190.0]), Colour([150.0, 168.0, 160.0])],
     face: [0.41, 0.44],
     shoulders: 38.0,

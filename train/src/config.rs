@@ -24,6 +24,9 @@ pub struct TrainConfig {
     pub max_frames: usize,
     /// Search for validation and evaluation.
     pub decoding: BeamSearchConfig,
+    /// Control experiment: give every clip another clip's features, in all splits. What is scored then is scored
+    /// without looking.
+    pub shuffle_features: bool,
     /// Validate on the dev split after every so many epochs; the best dev BLEU-4 decides which weights are kept.
     pub validate_every: usize,
     pub seed: u64,
@@ -41,6 +44,9 @@ pub struct HeadSettings {
     pub conv: ConvKind,
     /// Project Z_m too (paper, "Implementation Details").
     pub project_mouth: bool,
+    /// Give each stream of each clip mean 0 and deviation 1 over time before anything else. Not in the paper; helps
+    /// features of untrained encoders, in which what a clip's frames share outweighs what differs.
+    pub standardise: bool,
 }
 
 /// The language model and how it is adapted.
@@ -125,6 +131,7 @@ impl Default for TrainConfig {
             text: TextSettings::default(),
             max_frames: 512,
             decoding: BeamSearchConfig::default(),
+            shuffle_features: false,
             validate_every: 1,
             seed: 0,
         }
@@ -133,7 +140,13 @@ impl Default for TrainConfig {
 
 impl Default for HeadSettings {
     fn default() -> Self {
-        Self { streams: Streams::Both, d: 1024, conv: ConvKind::Spamo, project_mouth: true }
+        Self {
+            streams: Streams::Both,
+            d: 1024,
+            conv: ConvKind::Spamo,
+            project_mouth: true,
+            standardise: false,
+        }
     }
 }
 
@@ -185,7 +198,12 @@ impl TrainConfig {
     /// A small model trained from nothing in minutes on a processor: for trying the programs out.
     pub fn tiny() -> Self {
         Self {
-            head: HeadSettings { d: 128, ..HeadSettings::default() },
+            head: HeadSettings {
+                streams: Streams::Spatial,
+                d: 128,
+                standardise: true,
+                ..HeadSettings::default()
+            },
             language_model: LanguageModel {
                 path: "tiny".to_owned(),
                 tuning: TuningKind::Full,
@@ -211,6 +229,14 @@ impl TrainConfig {
             let over: Value = serde_json::from_str(&text).map_err(|e| {
                 Error::input(path, format!("line {}", e.line()), e.to_string(), "correct the file")
             })?;
+            if !over.is_object() {
+                return Err(Error::input(
+                    path,
+                    "",
+                    "not a JSON object",
+                    "write {\"optimiser\": {\"epochs\": 10}}",
+                ));
+            }
             lay_over(&mut json, over);
         }
         for setting in settings {

@@ -2,6 +2,7 @@
 //!
 //! Shapes: b clips, t frames (padded to the longest of the batch), s and m stream widths, l target tokens.
 
+use crate::config::TrainConfig;
 use crate::sign_head::Streams;
 use crate::t5::IGNORE;
 use crate::text::{Text, prepare};
@@ -24,6 +25,9 @@ pub struct Corpus {
     targets: Vec<Vec<i64>>,
     streams: Streams,
     max_frames: usize,
+    standardise: bool,
+    /// Whose features each clip gets: its own, but for the control experiment.
+    sources: Vec<usize>,
 }
 
 /// Padded clips with their targets.
@@ -54,7 +58,8 @@ pub enum Window {
 
 impl Corpus {
     /// Open `folder/<split>`. Errors: no store, a stream that is wanted and absent, a clip without text.
-    pub fn open(folder: &Path, split: &str, streams: Streams, max_frames: usize) -> Result<Self> {
+    pub fn open(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {
+        let streams = settings.head.streams;
         let store = Store::open(&folder.join(split))?;
         for (wanted, stream) in [(streams.spatial(), SPATIAL), (streams.mouthing(), MOUTHING)] {
             if wanted && !store.info.streams.contains_key(stream) {
@@ -73,13 +78,26 @@ impl Corpus {
         let rules = store.info.text;
         let mut texts = Vec::new();
         for clip in &store.clips {
-            let text = clip.facts.text.as_deref().map(|t| prepare(t, rules)).filter(|t| !t.is_empty());
+            let text = clip.facts.text.as_deref().filter(|t| !t.trim().is_empty()).map(|t| prepare(t, rules));
             texts.push(text.ok_or_else(|| {
                 let what = format!("the clip {:?} has no sentence", clip.id);
                 Error::input(&store.folder, "", what, "add its text to the data set and extract again")
             })?);
         }
-        Ok(Self { store, texts, targets: Vec::new(), streams, max_frames })
+        let sources = if settings.shuffle_features {
+            others(store.clips.len(), settings.seed)
+        } else {
+            (0..store.clips.len()).collect()
+        };
+        Ok(Self {
+            sources,
+            store,
+            texts,
+            targets: Vec::new(),
+            streams,
+            max_frames: settings.max_frames,
+            standardise: settings.head.standardise,
+        })
     }
 
     /// Tokenise the sentences. Errors: one longer than `max_tokens`.
@@ -115,18 +133,14 @@ impl Corpus {
 
     /// The clips in the order of `epoch`: a pure function of (seed, epoch), whatever the machine.
     pub fn order(&self, seed: u64, epoch: usize) -> Vec<usize> {
-        let random = Stream::new(&format!("order of epoch {epoch}"), seed);
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        for last in (1..order.len()).rev() {
-            order.swap(last, (random.unit(last as u64) * (last + 1) as f64) as usize);
-        }
-        order
+        permutation(self.len(), &Stream::new(&format!("order of epoch {epoch}"), seed))
     }
 
     /// Read clips as one padded batch onto `device`.
     pub fn batch(&self, clips: &[usize], window: Window, device: Device) -> Batch {
         let cut = |&clip: &usize| {
-            let frames = self.store.clips[clip].frames;
+            let source = self.sources[clip];
+            let frames = self.store.clips[source].frames;
             let taken = frames.min(self.max_frames);
             let first = match window {
                 Window::Middle => (frames - taken) / 2,
@@ -135,7 +149,7 @@ impl Corpus {
                     (unit * (frames - taken + 1) as f64) as usize
                 }
             };
-            (clip, first, taken)
+            (source, first, taken)
         };
         let cuts: Vec<(usize, usize, usize)> = clips.iter().map(cut).collect();
         let longest = cuts.iter().map(|(_, _, taken)| *taken).max().unwrap_or(0);
@@ -161,7 +175,10 @@ impl Corpus {
         let mut rows = vec![0_f32; cuts.len() * longest * dim];
         for (&(clip, first, taken), rows) in cuts.iter().zip(rows.chunks_exact_mut(longest * dim)) {
             if let Some(features) = self.store.features(clip, stream) {
-                let values = features.rows(first, taken).to_f32();
+                let mut values = features.rows(first, taken).to_f32();
+                if self.standardise {
+                    standardise(&mut values, dim);
+                }
                 rows[..values.len()].copy_from_slice(&values);
             }
         }
@@ -177,5 +194,57 @@ impl Corpus {
             labels.get(row as i64).narrow(0, 0, target.len() as i64).copy_(&Tensor::from_slice(target));
         }
         labels
+    }
+}
+
+/// A random order of `n` things.
+fn permutation(n: usize, random: &Stream) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    for last in (1..n).rev() {
+        order.swap(last, (random.unit(last as u64) * (last + 1) as f64) as usize);
+    }
+    order
+}
+
+/// For each of `n` clips another one, each given once: neighbours in a random circle.
+fn others(n: usize, seed: u64) -> Vec<usize> {
+    let circle = permutation(n, &Stream::new("shuffled features", seed));
+    let mut others = vec![0; n];
+    for place in 0..n {
+        others[circle[place]] = circle[(place + 1) % n];
+    }
+    others
+}
+
+/// Give each column of `[t, dim]` mean 0 and deviation 1; a column that does not vary becomes 0.
+fn standardise(rows: &mut [f32], dim: usize) {
+    let n = (rows.len() / dim) as f64;
+    for column in 0..dim {
+        let values = || rows.iter().skip(column).step_by(dim).map(|&x| f64::from(x));
+        let mean = values().sum::<f64>() / n;
+        let deviation = (values().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+        let scale = 1.0 / (deviation + 1e-5);
+        rows.iter_mut().skip(column).step_by(dim).for_each(|x| *x = ((f64::from(*x) - mean) * scale) as f32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_clip_gets_another_ones_features() {
+        let mut others = others(50, 3);
+        assert!(others.iter().enumerate().all(|(clip, &other)| clip != other));
+        others.sort_unstable();
+        assert_eq!(others, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn columns_are_standardised_one_by_one() {
+        let mut rows = [1.0, 5.0, 3.0, 5.0];
+        standardise(&mut rows, 2);
+        assert!((rows[0] + 1.0).abs() < 1e-4 && (rows[2] - 1.0).abs() < 1e-4);
+        assert_eq!((rows[1], rows[3]), (0.0, 0.0));
     }
 }

@@ -32,15 +32,16 @@ impl ClipVisionConfig {
         }
     }
 
-    /// Two layers of width 128 on 112×112 images: for trying the programs out, without trained weights.
+    /// Two layers of width 256 on 64×64 images of 4×4 patches: for trying the programs out, without trained weights.
+    /// Few large patches, since an untrained class token averages over all of them.
     pub fn tiny() -> Self {
         Self {
-            hidden_size: 128,
-            intermediate_size: 256,
+            hidden_size: 256,
+            intermediate_size: 512,
             num_hidden_layers: 2,
-            num_attention_heads: 8,
-            image_size: 112,
-            patch_size: 14,
+            num_attention_heads: 16,
+            image_size: 64,
+            patch_size: 16,
             layer_norm_eps: 1e-5,
         }
     }

@@ -1,8 +1,9 @@
 //! `evaluate`: translate a split with a trained run and score it.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 use clap::Parser;
+use signclip_common::panics::program;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, devices};
 use signclip_train::checkpoint::{self, BEST};
@@ -49,13 +50,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    let args = Args::parse();
+    program(|| run(&args).map(|()| ExitCode::SUCCESS).map_err(|e| vec![e]))
 }
 
 fn run(args: &Args) -> Result<()> {
@@ -64,10 +60,12 @@ fn run(args: &Args) -> Result<()> {
         .clone()
         .unwrap_or_else(|| devices::default_list().split(',').next().unwrap_or("cpu").to_owned());
     let device = devices::open(&list)?[0];
+    if args.split.contains(['/', '\\']) || ["", ".", ".."].contains(&args.split.as_str()) {
+        return Err(Error::usage(format!("--split {:?} is no split", args.split), "give train, dev or test"));
+    }
     let info = RunInfo::read(&args.run)?;
     let features = args.features.as_ref().unwrap_or(&info.features);
-    let mut corpus =
-        Corpus::open(features, &args.split, info.settings.head.streams, info.settings.max_frames)?;
+    let mut corpus = Corpus::open(features, &args.split, &info.settings)?;
     let folder = args.run.join(&args.split);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     start_log(None)?;

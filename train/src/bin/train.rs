@@ -1,8 +1,9 @@
 //! `train`: learn the fusion and the adapters on cached features.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 use clap::{Parser, ValueEnum};
+use signclip_common::panics::program;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, devices, difference};
 use signclip_train::checkpoint::LAST;
@@ -65,13 +66,8 @@ enum Preset {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(errors) => {
-            errors.iter().for_each(|e| eprintln!("error: {e}"));
-            ExitCode::from(2)
-        }
-    }
+    let args = Args::parse();
+    program(|| run(&args).map(|()| ExitCode::SUCCESS))
 }
 
 fn run(args: &Args) -> Result<(), Vec<Error>> {
@@ -88,10 +84,7 @@ fn run(args: &Args) -> Result<(), Vec<Error>> {
         .clone()
         .unwrap_or_else(|| devices::default_list().split(',').next().unwrap_or("cpu").to_owned());
     let devices = devices::open(&list).map_err(|e| problems.push(e)).ok();
-    let streams = settings.head.streams;
-    let mut open = |split| {
-        Corpus::open(&args.features, split, streams, settings.max_frames).map_err(|e| problems.push(e)).ok()
-    };
+    let mut open = |split| Corpus::open(&args.features, split, &settings).map_err(|e| problems.push(e)).ok();
     let (train, dev) = (open("train"), open("dev"));
     if settings.language_model.path != "tiny" {
         let path = &settings.language_model.path;
