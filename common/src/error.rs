@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused: missing file, permission, full disk.
-    #[error("{}", one_line(&format!("{}: {source}", .file.display())))]
+    #[error("{}", one_line(&format!("{}: {source}; {}", .file.display(), remedy(.source))))]
     Io { file: PathBuf, source: std::io::Error },
     /// A file's content cannot be used. `place` is a line, field, key or time inside the file (may be empty).
     #[error("{}", one_line(&input_message(.file, .place, .what, .remedy)))]
@@ -54,6 +54,24 @@ impl Error {
 fn input_message(file: &Path, place: &str, what: &str, remedy: &str) -> String {
     let comma = if place.is_empty() { "" } else { ", " };
     format!("{}{comma}{place}: {what}; {remedy}", file.display())
+}
+
+/// What to do about an error of the operating system.
+fn remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "check the path",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "check the permissions",
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            "a file is where a folder should be; give another path"
+        }
+        ErrorKind::IsADirectory => "a folder is where a file should be; give another path",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "make room and run the same command again"
+        }
+        ErrorKind::InvalidData => "the file must be UTF-8 text",
+        _ => "check the disk and the network it may be on",
+    }
 }
 
 /// File names and quoted content may hold line ends; a message must not.

@@ -117,7 +117,7 @@ impl Weights {
         ]
         .iter()
         .filter(|(_, names)| !names.is_empty())
-        .map(|(what, names)| format!("{} {what}: {}", plural(names.len()), names.join(", ")))
+        .map(|(what, names)| format!("{} {what}: {}", plural(names.len()), some(names)))
         .collect::<Vec<_>>()
         .join("; ");
         if problem.is_empty() {
@@ -166,6 +166,14 @@ impl Weights {
             Source::Memory(tensors) => tensors.contains_key(name),
             Source::Synthetic { .. } | Source::Fresh { .. } => true,
         }
+    }
+}
+
+/// The first few names: a file of another architecture may lack hundreds.
+fn some(names: &[String]) -> String {
+    match names.split_at_checked(3) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
     }
 }
 

@@ -79,8 +79,8 @@ pub struct RunArgs {
     /// Only these splits (train,dev,test) [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub split: Vec<String>,
-    /// Only these clips
-    #[arg(long, value_name = "ID", num_args = 1.., allow_hyphen_values = true)]
+    /// Only this clip; may be given several times
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub only: Vec<String>,
     /// Only the first N clips of each split
     #[arg(long, value_name = "N")]

@@ -1,8 +1,9 @@
 //! `extract`: see `args.rs` for the command line.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 use clap::Parser;
+use signclip_common::panics::program;
 use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, STORE_FILE, StoreWriter};
 use signclip_common::{Error, Result, devices};
@@ -20,21 +21,12 @@ use tch::Device;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Tensor panics become errors of a clip; their text is reported there, once.
-    std::panic::set_hook(Box::new(|info| tracing::debug!("{info}")));
-    let result = match cli.command {
+    program(|| match cli.command {
         Some(Command::Doctor { weights, json }) => doctor::report(weights.as_deref(), json),
         None if cli.run.verify => run_verify(&cli.run),
         None if cli.run.dry_run => dry_run(&cli.run),
         None => run(&cli.run),
-    };
-    match result {
-        Ok(code) => code,
-        Err(errors) => {
-            errors.iter().for_each(|e| eprintln!("error: {e}"));
-            ExitCode::from(2)
-        }
-    }
+    })
 }
 
 /// All problems that stand in the way, so that a user mends them in one go.
@@ -78,17 +70,18 @@ fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings)
     for remark in plan.splits.iter().flat_map(|s| &s.remarks) {
         tracing::warn!("{remark}");
     }
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    tch::set_num_threads((cores / devices.len()).max(1) as i32);
+    // Before the stores: weights that do not load must not become part of a store's description.
+    let encoders: Result<Vec<SpatialEncoder>> =
+        devices.iter().map(|&d| settings.spatial_encoder(d)).collect();
+    let mut encoders = encoders?;
     let sums = settings.weight_sums()?;
     let mut stores = Vec::new();
     for split in &plan.splits {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
         stores.push(StoreWriter::open(&out.join(&split.name), info, 0)?);
     }
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    tch::set_num_threads((cores / devices.len()).max(1) as i32);
-    let encoders: Result<Vec<SpatialEncoder>> =
-        devices.iter().map(|&d| settings.spatial_encoder(d)).collect();
-    let mut encoders = encoders?;
     let mut outcomes = Outcomes::new();
     for (split, store) in plan.splits.iter().zip(&mut stores) {
         let expected = plan.frames(split.clips.iter().filter(|c| !store.is_done(&c.id)));
@@ -146,6 +139,9 @@ fn check_stores(args: &RunArgs) -> Result<ExitCode> {
         return Err(Error::usage("--verify: no store named", "add --out DIR or --dataset NAME"));
     };
     let mut folders: Vec<PathBuf> = Vec::new();
+    if !out.is_dir() {
+        return Err(Error::input(&out, "", "no such folder", "name one that extract wrote, with --out DIR"));
+    }
     for entry in std::fs::read_dir(&out).map_err(Error::io(&out))? {
         let folder = entry.map_err(Error::io(&out))?.path();
         let name = folder.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();

@@ -10,10 +10,10 @@ use crate::settings::{SPATIAL, Settings};
 use crate::spatial_encoder::{Prepared, SpatialConfig, SpatialEncoder};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use signclip_common::manifest::{Clip, Media};
+use signclip_common::panics::guarded;
 use signclip_common::progress::Progress;
 use signclip_common::store::{ClipFacts, Failure, StoreWriter};
 use signclip_common::{Error, Result};
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
@@ -33,6 +33,19 @@ pub struct Outcome {
     /// Share of the device threads' time spent encoding.
     pub busy: f64,
     pub failures: Vec<Failure>,
+}
+
+impl Outcome {
+    /// A clip that failed: told at once, and recorded in the store.
+    fn record(&mut self, failure: Failure, store: &StoreWriter) -> Result<()> {
+        tracing::warn!("{}: {}", failure.id, failure.reason);
+        self.failures.push(failure);
+        store.write_failures(&self.failures)
+    }
+}
+
+fn failure(clip: &Clip, stage: &str, reason: &Error) -> Failure {
+    Failure { id: clip.id.clone(), stage: stage.to_owned(), reason: reason.to_string() }
 }
 
 /// A clip on its way from a decoder to a device.
@@ -115,15 +128,18 @@ impl Work<'_> {
             for encoded in done {
                 match encoded {
                     Encoded::Clip { clip, rows, timing } => {
-                        outcome.frames += timing.frames;
-                        outcome.stored += 1;
-                        self.store(&self.clips[clip], &rows, timing, store)?;
+                        let (clip, frames) = (&self.clips[clip], timing.frames);
+                        match self.store(clip, &rows, timing, store) {
+                            Ok(()) => {
+                                outcome.frames += frames;
+                                outcome.stored += 1;
+                            }
+                            // A full disk is no fault of the clip.
+                            Err(error @ Error::Io { .. }) => return Err(error),
+                            Err(error) => outcome.record(failure(clip, "store", &error), store)?,
+                        }
                     }
-                    Encoded::Failed(failure) => {
-                        tracing::warn!("{}: {}", failure.id, failure.reason);
-                        outcome.failures.push(failure);
-                        store.write_failures(&outcome.failures)?;
-                    }
+                    Encoded::Failed(failure) => outcome.record(failure, store)?,
                 }
                 let busy = busy_nanos.load(Ordering::Relaxed) as f64 / 1e9;
                 outcome.busy = busy / (begun.elapsed().as_secs_f64() * devices as f64);
@@ -166,26 +182,24 @@ impl Work<'_> {
 /// Read one clip and send its windows, ready for the tower. Ends early where nobody listens any more.
 fn decode(clip: &Clip, folder_fps: f64, config: &SpatialConfig, windows: &Sender<Window>) {
     let failed = |stage: &str, error: Error| {
-        let failure = Failure { id: clip.id.clone(), stage: stage.to_owned(), reason: error.to_string() };
         // A closed channel means that the run is ending.
-        let _ = windows.send(Window::Failed(failure));
+        let _ = windows.send(Window::Failed(failure(clip, stage, &error)));
     };
-    let mut stream = match FrameStream::open(&clip.media, folder_fps, TARGET_FPS) {
+    let mut stream = match guarded(|| FrameStream::open(&clip.media, folder_fps, TARGET_FPS)) {
         Ok(stream) => stream,
         Err(error) => return failed("open", error),
     };
     loop {
-        let frames = match stream.next_window(WINDOW) {
-            Ok(frames) => frames,
-            Err(error) => return failed("decode", error),
-        };
-        let end = frames.is_empty();
-        let prepared: Result<Vec<Prepared>> = frames.iter().map(|f: &Frame| config.prepare(f)).collect();
+        let prepared: Result<Vec<Prepared>> = guarded(|| {
+            let frames = stream.next_window(WINDOW)?;
+            frames.iter().map(|f: &Frame| config.prepare(f)).collect()
+        });
         let message = match prepared {
-            Ok(_) if end => Window::End(stream.timing()),
+            Ok(prepared) if prepared.is_empty() => Window::End(stream.timing()),
             Ok(prepared) => Window::Frames(prepared),
             Err(error) => return failed("decode", error),
         };
+        let end = matches!(message, Window::End(_));
         if windows.send(message).is_err() || end {
             return;
         }
@@ -201,14 +215,7 @@ fn encode(encoder: &SpatialEncoder, clip: &Clip, job: Job, busy: &AtomicU64, pro
                 let begun = Instant::now();
                 match guarded(|| encoder.encode(&frames)) {
                     Ok(features) => rows.extend(features),
-                    Err(error) => {
-                        let reason = error.to_string();
-                        return Encoded::Failed(Failure {
-                            id: clip.id.clone(),
-                            stage: "encode".into(),
-                            reason,
-                        });
-                    }
+                    Err(error) => return Encoded::Failed(failure(clip, "encode", &error)),
                 }
                 busy.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
                 progress.advance(frames.len() as u64, String::new);
@@ -219,15 +226,6 @@ fn encode(encoder: &SpatialEncoder, clip: &Clip, job: Job, busy: &AtomicU64, pro
     }
     let reason = "the decoder thread ended before the clip did; this is a bug, please report it".to_owned();
     Encoded::Failed(Failure { id: clip.id.clone(), stage: "decode".into(), reason })
-}
-
-/// Turn a panic of a tensor operation (out of memory, for example) into an error of this clip.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("unknown reason");
-        Err(Error::Torch(text.lines().next().unwrap_or_default().to_owned()))
-    })
 }
 
 /// Bytes and modification time of a video, or of a folder's files together.

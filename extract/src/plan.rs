@@ -116,6 +116,12 @@ impl Plan {
         let mut clips: Vec<Clip> = Vec::new();
         for path in &args.videos {
             let id = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+            if id.is_empty() || id.chars().any(char::is_control) {
+                return Err(Error::usage(
+                    format!("--videos {path:?}: its name cannot be a clip id"),
+                    "give a file with a plain name, or write a .jsonl file with ids of your own",
+                ));
+            }
             if clips.iter().any(|c| c.id == id) {
                 return Err(Error::usage(
                     format!("two of the videos are named {id:?}"),
@@ -178,8 +184,8 @@ impl Plan {
         Err(Error::input(
             first,
             "",
-            format!("none of the clips' media below {} is there (this is the first)", self.root.display()),
-            "see README, \"Data\", for the layout that is looked for",
+            "no such file or folder, and none of the other clips' media is there either",
+            "give the folder with --root DIR; README, \"Data\", shows the layout that is looked for",
         ))
     }
 

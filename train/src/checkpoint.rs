@@ -51,8 +51,15 @@ pub fn save(file: &Path, tensors: &Named, progress: &Progress) -> Result<()> {
 
 /// Read what [`save`] wrote.
 pub fn load(file: &Path) -> Result<(BTreeMap<String, Tensor>, Progress)> {
-    let stored = SafetensorsFile::open(file)?;
+    if !file.exists() {
+        let remedy = "train until the first validation, or give another run";
+        return Err(Error::input(file, "", "the run has no such checkpoint", remedy));
+    }
     let remedy = "it is damaged or not a checkpoint of this program; use another one or start a new run";
+    let stored = SafetensorsFile::open(file).map_err(|e| match e {
+        Error::Input { file, place, what, .. } => Error::input(file, place, what, remedy),
+        other => other,
+    })?;
     let state =
         stored.metadata().get("progress").ok_or_else(|| Error::input(file, "progress", "absent", remedy))?;
     let progress =

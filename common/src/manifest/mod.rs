@@ -260,7 +260,8 @@ fn known(folder: &Path) -> Vec<String> {
         .flatten()
         .flatten()
         .filter_map(|e| e.file_name().to_str().and_then(|n| n.strip_suffix(".json")).map(str::to_owned))
-        .filter(|name| !["weights", "libtorch"].contains(&name.as_str()))
+        // Other tables lie beside the manifests.
+        .filter(|name| Dataset::load(folder, name).is_ok())
         .collect();
     names.sort();
     names
