@@ -1,1 +1,19 @@
+//! The real programs, run as a user runs them: on good data, on bad data, killed, and with nothing there.
 
+#![allow(clippy::print_stdout)]
+
+mod annotations;
+mod arguments;
+mod corpus;
+mod disk;
+mod doctor;
+mod extract;
+mod kill;
+mod media;
+mod missing;
+mod program;
+mod real_data;
+mod runs;
+mod stores;
+mod train;
+mod weights;

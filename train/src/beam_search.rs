@@ -32,7 +32,7 @@ pub struct BeamSearchConfig {
 }
 
 impl Default for BeamSearchConfig {
-    /// The published code's beam of 5 and length of 64, without its sampling (REFERENCE 6.8, "decoding").
+    /// The published code's beam of 5 and length of 64, without its sampling.
     fn default() -> Self {
         Self {
             num_beams: 5,

@@ -95,7 +95,7 @@ mod tests {
         assert!((got.double_value(&[]) - want).abs() < 1e-6, "{} {want}", got.double_value(&[]));
     }
 
-    /// REFERENCE values, printed by torch.
+    /// Values printed by torch.
     #[test]
     fn both_directions() -> Result<()> {
         let (loss, (v, t)) = (fresh()?, pairs());

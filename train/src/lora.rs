@@ -9,7 +9,7 @@
 //! `parameters()` of those weights is what PEFT reads.
 //!
 //! Deviation from PEFT: the masters are float32, and the branch is computed in the type of the activations
-//! (REFERENCE 6.8, "fp32 masters, bf16 compute"). In float32 there is no difference.
+//! (bf16 updates of Adam would be lost). In float32 there is no difference.
 
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::{Init, Part};
@@ -34,7 +34,7 @@ pub struct LoraConfig {
 
 impl Default for LoraConfig {
     /// Rank and alpha of the published code; "self-attention and feed-forward layers" (paper, implementation
-    /// details) read as REFERENCE 6.8 does.
+    /// details) read as query, value and the three matrices of the feed-forward part.
     fn default() -> Self {
         let targets = ["q", "v", "wi_0", "wi_1", "wo"].map(str::to_owned).to_vec();
         Self { r: 16, alpha: 32.0, dropout: 0.1, targets }

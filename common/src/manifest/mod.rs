@@ -58,7 +58,7 @@ pub enum Layout {
 #[serde(deny_unknown_fields)]
 pub struct TextRules {
     pub lowercase: bool,
-    /// Append " ."-less final dot where the sentence does not end with one.
+    /// Append a full stop where the sentence does not end with one.
     pub final_dot: bool,
 }
 

@@ -200,7 +200,7 @@ fn ngrams<'a, 'b>(words: &'b [&'a str], n: usize) -> HashMap<&'b [&'a str], u64>
 mod tests {
     use super::*;
 
-    /// REFERENCE values, printed by sacrebleu.
+    /// Values printed by sacrebleu.
     #[test]
     fn short_corpora() {
         let hypotheses = [

@@ -127,7 +127,7 @@ fn longest_common_subsequence<T: PartialEq>(a: &[T], b: &[T]) -> usize {
 mod tests {
     use super::*;
 
-    /// REFERENCE values, printed by rouge-score 0.1.2 and mscoco_rouge.py.
+    /// Values printed by rouge-score 0.1.2 and mscoco_rouge.py.
     #[test]
     fn known_sentences() {
         let pairs = [

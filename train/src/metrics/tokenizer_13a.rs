@@ -71,7 +71,7 @@ fn rewrite_pairs(
 mod tests {
     use super::*;
 
-    /// REFERENCE values, printed by sacrebleu 2.2.0.
+    /// Values printed by sacrebleu 2.2.0.
     #[test]
     fn known_sentences() {
         for (raw, tokens) in [

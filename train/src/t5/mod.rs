@@ -1,7 +1,7 @@
 //! T5 1.1 and Flan-T5 (Raffel et al. 2020; Chung et al. 2022), the language model that writes the translation.
 //!
 //! The files and structs follow Hugging Face's `modeling_t5.py`, with its names and its order, and every weight is
-//! addressed by its official key. Facts and traps: REFERENCE 7.1 to 7.3.
+//! addressed by its official key.
 //!
 //! | here | Hugging Face |
 //! |---|---|

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 /// `T5Attention.compute_bias` and `_relative_position_bucket`. The weights of block 0 serve all blocks of a stack.
 ///
 /// Deviation: the reference finds the bucket by a floating-point logarithm, which is fragile where the distance is
-/// a power of two; here the borders between buckets are integers (REFERENCE 7.3), found exactly.
+/// a power of two; here the borders between buckets are integers, found exactly.
 #[derive(Debug)]
 pub struct RelativePositionBias {
     weight_nh: Tensor,
@@ -99,7 +99,7 @@ mod tests {
         RELATIVE.iter().map(|&r| buckets.of(r)).collect()
     }
 
-    /// REFERENCE 12.6, by the reference library.
+    /// Values of the reference library.
     #[test]
     fn buckets_of_the_reference() {
         let both = [
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(of_all(false), causal);
     }
 
-    /// The borders of REFERENCE 7.3.
+    /// The borders that the reference rounds to.
     #[test]
     fn borders_of_the_reference() {
         let config = T5Config::xl();
