@@ -1,0 +1,158 @@
+//! Training and evaluation asked to work with what cannot be used.
+
+use crate::corpus::{copy, empty, features};
+use crate::program::{run, train, words};
+use std::path::Path;
+use tempfile::TempDir;
+
+fn change(path: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(text.contains(from), "{}: no {from:?}", path.display());
+    std::fs::write(path, text.replace(from, to)).expect("written");
+}
+
+/// The features below `cache`, to be spoiled.
+fn cache() -> TempDir {
+    let place = empty();
+    copy(features(), &place.path().join("cache"));
+    place
+}
+
+#[test]
+fn settings() {
+    let place = cache();
+    let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).expect("a file");
+    write("half.json", "{\"optimiser\":");
+    write("list.json", "[1]");
+    write("unknown.json", "{\"nosuch\": 1}");
+    write("file", "");
+    for (arguments, parts) in [
+        ("--set nosuch=1", ["--set nosuch=1", "no such field"]),
+        ("--set optimiser.epochs", ["no '='", "--set optimiser.epochs=10"]),
+        ("--set optimiser.epochs=many", ["invalid type", "config.json"]),
+        ("--set optimiser.batch_size=0", ["optimiser.batch_size is 0", "at least 1"]),
+        ("--set loss.alpha=-1", ["loss.alpha is -1", "not negative"]),
+        ("--set head.streams=hands", ["unknown variant `hands`", "config.json"]),
+        ("--set text.max_target_tokens=2", ["clip \"demo_", "text.max_target_tokens="]),
+        ("--config nosuch.json", ["nosuch.json", "check the path"]),
+        ("--config half.json", ["half.json, line 1", "correct the file"]),
+        ("--config list.json", ["list.json", "not a JSON object"]),
+        ("--config unknown.json", ["unknown.json", "unknown field `nosuch`"]),
+        ("--run file", ["file", "a file is where a folder should be"]),
+    ] {
+        train(place.path(), &format!("--features cache {arguments}")).refuses(&[&parts]);
+    }
+    let done = run(
+        place.path(),
+        "train",
+        words("--features cache --preset tiny --gpus cpu,cpu --set head.streams=spatial"),
+    );
+    done.refuses(&[&["--gpus cpu,cpu", "one device"]]);
+}
+
+#[test]
+fn streams_that_are_not_there() {
+    let place = cache();
+    let line = "--features cache --preset tiny --gpus cpu --set head.streams=both";
+    let parts = |split: &'static str| [split, "no mouthing stream", "--set head.streams=spatial"];
+    run(place.path(), "train", words(line)).refuses(&[&parts("cache/train"), &parts("cache/dev")]);
+}
+
+#[test]
+fn features_that_are_spoiled() {
+    let spoiled = |spoil: &dyn Fn(&Path), parts: &[&str]| {
+        let place = cache();
+        spoil(&place.path().join("cache"));
+        train(place.path(), "--features cache --run run").refuses(&[parts]);
+        assert!(!place.path().join("run/last.safetensors").exists());
+    };
+    let index = "train/clips-00000.jsonl";
+    let shard = "train/spatial-00000-00000.npy";
+    let write = |path: std::path::PathBuf, bytes: &[u8]| std::fs::write(path, bytes).expect("written");
+    spoiled(&|c| write(c.join(index), b""), &["cache/train", "no clips", "extract"]);
+    spoiled(&|c| write(c.join(index), b"nonsense\n"), &["cache/train/clips-00000.jsonl", "line 1"]);
+    spoiled(
+        &|c| write(c.join(shard), b"\x93NUMPY\x01\0"),
+        &["cache/train/spatial-00000-00000.npy", "header"],
+    );
+    spoiled(&|c| write(c.join("dev/store.json"), b"{}"), &["cache/dev/store.json", "line 1"]);
+    spoiled(
+        &|c| std::fs::remove_dir_all(c.join("dev")).expect("removed"),
+        &["cache/dev/store.json", "no feature store"],
+    );
+    spoiled(
+        &|c| change(&c.join("train/store.json"), "\"German\"", "null"),
+        &["cache/train", "language", "--set text.language=German"],
+    );
+    for text in ["\"text\":null", "\"text\":\"\"", "\"text\":\" \""] {
+        let without = |cache: &Path| {
+            let path = cache.join("dev/clips-00000.jsonl");
+            let line = std::fs::read_to_string(&path).expect("an index");
+            let begin = line.find("\"text\":\"").expect("a text");
+            let end = begin + line[begin..].find("\",").expect("its end") + 1;
+            write(path, [&line[..begin], text, &line[end..]].concat().as_bytes());
+        };
+        spoiled(&without, &["cache/dev", "has no sentence", "extract again"]);
+    }
+}
+
+#[test]
+fn folders_that_are_no_run() {
+    let place = cache();
+    let evaluate = |line: &str| run(place.path(), "evaluate", words(&format!("{line} --gpus cpu")));
+    evaluate("--run nosuch").refuses(&[&["nosuch/config.json", "no run here", "train"]]);
+    evaluate("--run cache").refuses(&[&["cache/config.json", "no run here"]]);
+}
+
+#[test]
+fn runs_that_are_spoiled() {
+    let place = cache();
+    train(place.path(), "--features cache --run whole").exits(0);
+    let whole = place.path().join("whole");
+    let run_with = |spoil: &dyn Fn(&Path)| {
+        let folder = place.path().join("run");
+        let _ = std::fs::remove_dir_all(&folder);
+        copy(&whole, &folder);
+        spoil(&folder);
+    };
+    let evaluate = |more: &str| run(place.path(), "evaluate", words(&format!("--run run --gpus cpu {more}")));
+    let truncate = |path: &Path| {
+        let bytes = std::fs::read(path).expect("a file");
+        std::fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
+    };
+
+    run_with(&|r| truncate(&r.join("best.safetensors")));
+    evaluate("").refuses(&[&["run/best.safetensors", "header", "new run"]]);
+    run_with(&|r| truncate(&r.join("last.safetensors")));
+    train(place.path(), "--features cache --run run").refuses(&[&[
+        "run/last.safetensors",
+        "header",
+        "new run",
+    ]]);
+    run_with(&|r| std::fs::remove_file(r.join("best.safetensors")).expect("removed"));
+    evaluate("").refuses(&[&["run/best.safetensors", "no such checkpoint"]]);
+    run_with(&|r| truncate(&r.join("config.json")));
+    evaluate("").refuses(&[&["run/config.json", "line", "new run"]]);
+    run_with(&|r| truncate(&r.join("tokenizer.json")));
+    evaluate("").refuses(&[&["run/tokenizer.json"]]);
+    run_with(&|r| {
+        let path = r.join("config.json");
+        let text = std::fs::read_to_string(&path).expect("a configuration");
+        let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        config["settings"]["head"]["d"] = 40.into();
+        std::fs::write(path, config.to_string()).expect("written");
+    });
+    evaluate("").refuses(&[&["run/best.safetensors, head.", "[40, ", "is wanted", "config.json"]]);
+
+    run_with(&|_| {});
+    evaluate("--split nosuch").refuses(&[&["cache/nosuch/store.json", "no feature store"]]);
+    evaluate("--split ../../x").refuses(&[&["../../x", "no split"]]);
+    evaluate("--features nosuch").refuses(&[&["nosuch/test/store.json", "no feature store"]]);
+    // A run goes on with the settings it began with.
+    train(place.path(), "--features cache --run run --set seed=7").refuses(&[&[
+        "run/config.json, settings.seed",
+        "began with 0",
+        "this command has 7",
+        "--run",
+    ]]);
+}
