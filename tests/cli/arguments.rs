@@ -81,7 +81,7 @@ fn folders_that_may_not_be_read() {
     let place = empty();
     let closed = place.path().join("closed");
     std::fs::create_dir(&closed).expect("a folder");
-    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0)).expect("closed");
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).expect("closed");
     if std::fs::read_dir(&closed).is_ok() {
         println!("skipped: root may read everything");
         return;
