@@ -1,0 +1,83 @@
+//! A language model from a Hugging Face folder, adapted by LoRA: the paper's recipe on a small scale.
+
+use crate::corpus::{empty, features, store};
+use crate::program::{Done, run, words};
+use signclip_common::weights::Weights;
+use signclip_train::checkpoint;
+use signclip_train::model::Named;
+use signclip_train::t5::{T5, T5Config, Tuning};
+use signclip_train::text::word_tokenizer;
+use std::path::Path;
+use tch::{Device, Kind};
+
+/// A folder with `config.json`, `tokenizer.json` and `model.safetensors` of a small T5.
+fn write_model(folder: &Path) -> Named {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let train = store(features(), "train");
+    let prompt = "Translate the given sentence into German.";
+    let sentences: Vec<String> =
+        train.clips.iter().filter_map(|c| c.facts.text.as_ref().map(|t| format!("{t}."))).collect();
+    let tokenizer = word_tokenizer(sentences.iter().map(String::as_str).chain([prompt]));
+    std::fs::write(folder.join("tokenizer.json"), tokenizer).expect("a tokenizer");
+    let config = T5Config::tiny(128);
+    let json = serde_json::to_string(&config).expect("JSON");
+    std::fs::write(folder.join("config.json"), json).expect("a configuration");
+    let weights = Weights::fresh(7, Device::Cpu, Kind::Float);
+    T5::load(&weights, &config, Tuning::Full).expect("a model");
+    let tensors = weights.parameters();
+    checkpoint::save(&folder.join("model.safetensors"), &tensors, &checkpoint::Progress::default())
+        .expect("weights");
+    tensors
+}
+
+fn train(place: &Path, name: &str, more: &str) -> Done {
+    let settings =
+        "--set head.streams=spatial --set head.d=32 --set optimiser.epochs=2 --set decoding.num_beams=2";
+    let line = format!(
+        "--features {} --run {name} --gpus cpu --weights weights {settings} {more}",
+        features().display()
+    );
+    run(place, "train", words(&line))
+}
+
+#[test]
+fn adapters_on_a_frozen_model() {
+    let place = empty();
+    let base = write_model(&place.path().join("weights/flan-t5-xl"));
+    train(place.path(), "run", "--set optimiser.lr_language=0.01").exits(0);
+    let best = place.path().join("run/best.safetensors");
+    let (tensors, _) = checkpoint::load(&best).expect("a checkpoint");
+    // Only the adapters of the language model are kept: its own weights did not change.
+    let language: Vec<&String> = tensors.keys().filter(|k| k.starts_with("language.")).collect();
+    assert!(!language.is_empty() && language.iter().all(|k| k.contains(".lora_")), "{language:?}");
+    assert!(base.iter().all(|(name, _)| !tensors.contains_key(&format!("language.{name}"))));
+    let moved =
+        |k: &&&String| k.contains("lora_B") && tensors[k.as_str()].abs().max().double_value(&[]) > 0.0;
+    assert!(language.iter().filter(moved).count() > 0, "no adapter has moved");
+    run(place.path(), "evaluate", words("--run run --gpus cpu")).exits(0).says(&["BLEU-4"]);
+    // In bf16 as well, into a run of its own.
+    train(place.path(), "bf16", "--set language_model.dtype=bf16").exits(0);
+}
+
+#[test]
+fn a_folder_with_something_wrong() {
+    let place = empty();
+    let folder = place.path().join("weights/flan-t5-xl");
+    write_model(&folder);
+    let config = std::fs::read_to_string(folder.join("config.json")).expect("a configuration");
+    let with = |from: &str, to: &str| {
+        assert!(config.contains(from), "{config}");
+        std::fs::write(folder.join("config.json"), config.replace(from, to)).expect("a configuration");
+    };
+    with("\"d_ff\":256", "\"d_ff\":512");
+    train(place.path(), "run", "").refuses(&[&["flan-t5-xl", "wi_0", "another architecture"]]);
+    with("gated-gelu", "relu");
+    train(place.path(), "run", "").refuses(&[&["config.json", "feed_forward_proj"]]);
+    with("\"vocab_size\":128", "\"vocab_size\":8");
+    train(place.path(), "run", "").refuses(&[&["tokenizer", "8"]]);
+    with("\"vocab_size\":128", "\"vocab_size\":128");
+    std::fs::write(folder.join("tokenizer.json"), "{").expect("a broken tokenizer");
+    train(place.path(), "run", "").refuses(&[&["tokenizer.json"]]);
+    std::fs::remove_file(folder.join("tokenizer.json")).expect("removed");
+    train(place.path(), "run", "").refuses(&[&["tokenizer.json", "no tokenizer"]]);
+}
