@@ -8,6 +8,7 @@ mod corpus;
 mod disk;
 mod doctor;
 mod extract;
+mod hugging_face;
 mod kill;
 mod media;
 mod missing;
