@@ -6,13 +6,13 @@
 use crate::frame::Frame;
 use crate::media::{FrameStream, Timing};
 use crate::plan::TARGET_FPS;
-use crate::settings::{SPATIAL, Settings};
+use crate::settings::Settings;
 use crate::spatial_encoder::{Prepared, SpatialConfig, SpatialEncoder};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use signclip_common::manifest::{Clip, Media};
 use signclip_common::panics::guarded;
 use signclip_common::progress::Progress;
-use signclip_common::store::{ClipFacts, Failure, StoreWriter};
+use signclip_common::store::{ClipFacts, Failure, SPATIAL, StoreWriter};
 use signclip_common::{Error, Result};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

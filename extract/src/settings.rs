@@ -6,15 +6,12 @@ use crate::plan::TARGET_FPS;
 use crate::spatial_encoder::clip_vision::ClipVisionConfig;
 use crate::spatial_encoder::{SpatialConfig, SpatialEncoder};
 use signclip_common::manifest::Dataset;
-use signclip_common::store::{FORMAT, StoreDtype, StoreInfo, StreamInfo};
+use signclip_common::store::{FORMAT, SPATIAL, StoreDtype, StoreInfo, StreamInfo};
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, checksum, devices};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tch::{Device, Kind};
-
-/// Name of the gesture stream Z_s in the store.
-pub const SPATIAL: &str = "spatial";
 
 /// CLIP's file below the weights folder.
 pub const CLIP_FILE: &str = "clip-vit-large-patch14/model.safetensors";

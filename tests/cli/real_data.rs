@@ -3,7 +3,7 @@
 
 use crate::corpus::{empty, ids, store, verified};
 use crate::program::{extract, finish, run, words};
-use serde_json::{Value, json};
+use serde_json::json;
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::store::{Features, Store};
 use std::path::{Path, PathBuf};
@@ -88,24 +88,20 @@ fn phoenix_mini_at_full_size() {
 const HOW2SIGN: &str = "sign/how2sign/_fZbAxSSbX4_0-5-rgb_front.mp4";
 const SLOVAK: &str = "sign/slovak_sentences/000.mp4";
 
-/// Extract these clips, listed in a file in `place`.
-fn extract_clips<const N: usize>(place: &Path, clips: [Value; N], preset: &str) -> Store {
-    std::fs::write(place.join("own.jsonl"), clips.map(|c| format!("{c}\n")).concat()).expect("a list");
-    let line = format!("--dataset own.jsonl --preset {preset} --gpus cpu --out {preset}");
-    run(place, "extract", words(&line)).exits(0);
-    verified(&place.join(preset));
-    store(&place.join(preset), "all")
-}
-
-/// Clips as they were recorded: one rate is the store's, the other is resampled, which the store says.
+/// Whole real clips through the full-size tower, in the compute type that is chosen by itself (a frame takes a second
+/// or two on a processor). One rate is the store's, the other is resampled, which the store says.
 #[test]
-fn real_clips_as_a_whole() {
+fn real_clips_at_full_size() {
     let Some(data) = folder() else { return };
     let place = empty();
     let clips = [("24 fps", HOW2SIGN), ("25 fps", SLOVAK)]
-        .map(|(id, file)| json!({ "id": id, "video": data.join(file) }));
-    let preset = if std::env::var_os("SIGNCLIP_TEST_FULL").is_some() { "synthetic" } else { "tiny" };
-    let all = extract_clips(place.path(), clips, preset);
+        .map(|(id, file)| json!({ "id": id, "video": data.join(file), "text": "He is deaf." }));
+    std::fs::write(place.path().join("own.jsonl"), clips.map(|c| format!("{c}\n")).concat()).expect("a list");
+    let line = "--dataset own.jsonl --preset synthetic --gpus cpu --out out";
+    run(place.path(), "extract", words(line)).exits(0);
+    let out = place.path().join("out");
+    verified(&out);
+    let all = store(&out, "all");
     assert_eq!(ids(&all), ["24 fps", "25 fps"]);
     for clip in &all.clips {
         let facts = &clip.facts;
@@ -113,23 +109,9 @@ fn real_clips_as_a_whole() {
         let wanted = if clip.id == "24 fps" { (49, 47, 24.0, true) } else { (95, 95, 25.0, false) };
         assert_eq!(found, wanted, "{}", clip.id);
     }
-}
-
-/// Pieces of the same clips through the full-size tower (a frame takes seconds on a processor), in the compute type
-/// that is chosen by itself. `SIGNCLIP_TEST_FULL=1` takes the whole clips above through it as well.
-#[test]
-fn real_clips_at_full_size() {
-    let Some(data) = folder() else { return };
-    let place = empty();
-    let clips = [
-        json!({ "id": "how2sign", "video": data.join(HOW2SIGN), "start": 0.72, "end": 0.96 }),
-        json!({ "id": "slovak", "video": data.join(SLOVAK), "start": 1.0, "end": 1.12, "text": "He is deaf." }),
-    ];
-    let all = extract_clips(place.path(), clips, "synthetic");
-    assert_eq!((clip(&all, "how2sign").frames, clip(&all, "slovak").frames), (6, 3));
     if let Some(want) = golden(1) {
-        // Frame 20 at 24 fps (0.833 s) is the nearest to 0.72 s + 3/25 s.
-        let cosine = cosine(&clip(&all, "how2sign").rows(3, 1).to_f32(), &want);
+        // Frame 20 at 24 fps (0.833 s) is the nearest to 21/25 s.
+        let cosine = cosine(&clip(&all, "24 fps").rows(21, 1).to_f32(), &want);
         println!("how2sign, frame 20 of the source: cosine {cosine:.6}; at least 0.9995");
         assert!(cosine >= 0.9995, "{cosine}");
     }

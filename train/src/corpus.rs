@@ -6,15 +6,11 @@ use crate::config::TrainConfig;
 use crate::sign_head::Streams;
 use crate::t5::IGNORE;
 use crate::text::{Text, prepare};
-use signclip_common::store::Store;
+use signclip_common::store::{MOUTHING, SPATIAL, Store};
 use signclip_common::synthetic::Stream;
 use signclip_common::{Error, Result};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
-
-/// Names of the streams in a store.
-pub const SPATIAL: &str = "spatial";
-pub const MOUTHING: &str = "mouthing";
 
 /// One split, opened for training or evaluation.
 pub struct Corpus {

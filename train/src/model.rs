@@ -4,10 +4,11 @@
 
 use crate::beam_search::{BeamSearchConfig, Hypothesis};
 use crate::config::{TrainConfig, TuningKind};
-use crate::corpus::{Batch, Corpus, MOUTHING, SPATIAL};
+use crate::corpus::{Batch, Corpus};
 use crate::sign_head::{HeadConfig, HeadOutput, SignHead};
 use crate::t5::{IGNORE, T5, T5Config, Tuning};
 use crate::text::Text;
+use signclip_common::store::{MOUTHING, SPATIAL};
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
 use std::path::Path;

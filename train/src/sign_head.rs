@@ -79,8 +79,8 @@ impl HeadConfig {
     /// Whether a head can be built from this.
     pub fn validate(&self) -> Result<()> {
         for (name, width) in [("d_s", self.d_s), ("d_m", self.d_m), ("d", self.d), ("d_llm", self.d_llm)] {
-            if width < 1 {
-                return Err(Error::usage(format!("head: {name} is {width}"), "give a positive width"));
+            if !(1..=65_536).contains(&width) {
+                return Err(Error::usage(format!("head: {name} is {width}"), "give a width from 1 to 65536"));
             }
         }
         if self.streams.mouthing() && !self.project_mouth && self.d_m != self.d {

@@ -20,6 +20,10 @@ use std::path::{Path, PathBuf};
 /// Version of the on-disk format.
 pub const FORMAT: u32 = 1;
 
+/// The gesture stream Z_s and the mouthing stream Z_m.
+pub const SPATIAL: &str = "spatial";
+pub const MOUTHING: &str = "mouthing";
+
 /// File that describes a store.
 pub const STORE_FILE: &str = "store.json";
 
