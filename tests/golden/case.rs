@@ -28,6 +28,19 @@ pub(crate) fn folder() -> PathBuf {
     std::env::var_os("SIGNCLIP_GOLDEN").map_or_else(default, PathBuf::from)
 }
 
+/// Names of the cases in the folder that begin with one of `families` and are not `known`: further cases run through
+/// the same tests.
+pub(crate) fn further(families: &[&str], known: &[&str]) -> Vec<String> {
+    let names = std::fs::read_dir(folder()).into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name().to_str()?.strip_suffix(".json")?.to_owned();
+        let wanted = families.iter().any(|f| name.starts_with(f)) && !known.contains(&name.as_str());
+        wanted.then_some(name)
+    });
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
 impl Case {
     /// The case `name`, or `None` (with a message) where the folder does not have it.
     pub(crate) fn load(name: &str) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::case::Case;
+use crate::case::{Case, further};
 use signclip_common::weights::Weights;
 use signclip_extract::frame::Frame;
 use signclip_extract::resize::{clip_resize_crop, squash_lanczos};
@@ -21,7 +21,28 @@ fn tower(weights: &Weights, config: &ClipVisionConfig) -> ClipVision {
 
 #[test]
 fn clip_tiny() {
-    let Some(case) = Case::load("clip_tiny") else { return };
+    tower_alone("clip_tiny");
+}
+
+#[test]
+fn clip_vit_l14() {
+    from_frames("clip_vit_l14");
+}
+
+#[test]
+fn further_clip_cases() {
+    for name in further(&["clip_"], &["clip_tiny", "clip_vit_l14"]) {
+        if Case::load(&name).is_some_and(|case| case.has("frame_a")) {
+            from_frames(&name)
+        } else {
+            tower_alone(&name)
+        }
+    }
+}
+
+/// From normalised pixels on.
+fn tower_alone(name: &str) {
+    let Some(case) = Case::load(name) else { return };
     let _frozen = tch::no_grad_guard();
     let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
     let tower = tower(&case.weights(Kind::Float), &config(&case));
@@ -36,9 +57,9 @@ fn clip_tiny() {
     case.check("s2", &s2::features(&tower, &pixels, &double), abs, rel);
 }
 
-#[test]
-fn clip_vit_l14() {
-    let Some(case) = Case::load("clip_vit_l14") else { return };
+/// From decoded frames on, through resizing and the program's own encoder.
+fn from_frames(name: &str) {
+    let Some(case) = Case::load(name) else { return };
     let _frozen = tch::no_grad_guard();
     let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
     let config = config(&case);

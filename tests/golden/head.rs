@@ -1,6 +1,6 @@
 //! The trainable head against a PyTorch reference of the paper's formulas: outputs, losses, all gradients.
 
-use crate::case::Case;
+use crate::case::{Case, further};
 use signclip_common::synthetic;
 use signclip_common::weights::Weights;
 use signclip_train::contrastive::cosine;
@@ -227,4 +227,10 @@ fn signclip_head_spamo() {
 #[test]
 fn signclip_head_full() {
     run("signclip_head_full");
+}
+
+#[test]
+fn further_head_cases() {
+    let known = ["signclip_head_same", "signclip_head_spamo", "signclip_head_full"];
+    further(&["signclip_head_"], &known).iter().for_each(|name| run(name));
 }

@@ -1,6 +1,6 @@
 //! T5 against Hugging Face transformers: every array that a case has.
 
-use crate::case::{Case, Difference};
+use crate::case::{Case, Difference, further};
 use serde_json::Value;
 use signclip_train::beam_search::{BeamSearchConfig, Hypothesis, Normalization};
 use signclip_train::t5::{IGNORE, T5, T5Config, Tuning};
@@ -35,6 +35,12 @@ fn flan_t5_small() {
 #[test]
 fn flan_t5_xl_width() {
     golden("flan_t5_xl_width");
+}
+
+#[test]
+fn further_t5_cases() {
+    let known = ["t5_tiny", "flan_t5_small", "flan_t5_xl_width"];
+    further(&["t5_", "flan_t5_"], &known).iter().for_each(|name| golden(name));
 }
 
 /// In bfloat16 the results stay as near to float32 as those of the reference, within a factor of 3.
