@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod frame;
 pub mod frame_folder;
 pub mod media;
+pub mod mouth_region;
 pub mod pipeline;
 pub mod places;
 pub mod plan;

@@ -5,4 +5,5 @@ mod clip;
 mod head;
 mod lora;
 mod metrics;
+mod mouth_roi;
 mod t5;

@@ -1,0 +1,114 @@
+//! The mouth cut out of a frame, and the lip encoder's input made of it (`cut_patch` of `align_mouth.py`, and the
+//! image transforms of AV-HuBERT's `hubert_pretraining.py` without augmentation).
+
+use super::align::Alignment;
+use super::bilinear::resize_linear;
+use super::warp::{ALIGNED, warp_part};
+use crate::frame::Frame;
+
+/// Edge of the crop (`--crop-width`, `--crop-height`).
+pub const CROP: usize = 96;
+
+/// Edge of the encoder's input (`image_crop_size`).
+pub const INPUT: usize = 88;
+
+/// Mean of the gray values in the encoder's training, of 0 to 1 (`image_mean`).
+pub const MEAN: f64 = 0.421;
+
+/// Their standard deviation (`image_std`).
+pub const STD: f64 = 0.165;
+
+/// The 96×96 pixels around the mouth of the aligned frame. Where the mouth is too near to the edge of the aligned
+/// picture, the crop is moved inside. Only these pixels are computed.
+pub fn mouth_crop<const N: usize>(frame: &Frame, alignment: &Alignment<N>) -> Frame {
+    let [left, top] = alignment.mouth.map(first_pixel);
+    warp_part(frame, &alignment.transform, left, top, CROP)
+}
+
+/// What stands in for the crop in a clip without any face: the whole frame, at the size of the crop.
+pub fn resized_crop(frame: &Frame) -> Frame {
+    resize_linear(frame, CROP, CROP)
+}
+
+/// First pixel of the crop along one axis. Python rounds halves to even.
+fn first_pixel(centre: f64) -> usize {
+    let half = CROP / 2;
+    let inside = centre.max(half as f64).min((ALIGNED - half) as f64);
+    inside.round_ties_even() as usize - half
+}
+
+/// OpenCV's gray of a picture, in its fixed-point arithmetic.
+pub fn gray(crop: &Frame) -> Vec<u8> {
+    let (pixels, _) = crop.rgb.as_chunks::<3>();
+    let luma = |&[red, green, blue]: &[u8; 3]| {
+        ((u32::from(red) * 9798 + u32::from(green) * 19235 + u32::from(blue) * 3735 + (1 << 14)) >> 15) as u8
+    };
+    pixels.iter().map(luma).collect()
+}
+
+/// The encoder's input of one frame: [`INPUT`]² numbers, row by row. Gray values of 0 to 1, the middle of the crop,
+/// minus the mean, divided by the standard deviation.
+pub fn lip_input(crop: &Frame) -> Vec<f32> {
+    assert_eq!((crop.width, crop.height), (CROP, CROP), "a mouth crop");
+    let edge = (CROP - INPUT) / 2;
+    let levels: [f32; 256] = std::array::from_fn(|level| ((level as f64 / 255.0 - MEAN) / STD) as f32);
+    let gray = gray(&crop.crop(edge, edge, INPUT, INPUT));
+    gray.iter().map(|&level| levels[usize::from(level)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mouth_region::align::{Layout, align};
+    use crate::mouth_region::landmarks::{POINTS, Points};
+    use crate::mouth_region::mean_face::MEAN_FACE;
+
+    /// The mean face, scaled and moved.
+    fn face(size: f32, x: f32, y: f32) -> Points<POINTS> {
+        MEAN_FACE.map(|point| [point[0] as f32 * size + x, point[1] as f32 * size + y])
+    }
+
+    fn crop_of(frame: &Frame, points: Points<POINTS>) -> Frame {
+        mouth_crop(frame, &align(Layout::ibug68(), &[Some(points)]).expect("a face")[0])
+    }
+
+    #[test]
+    fn centres_are_rounded_to_even_and_kept_inside() {
+        let cases = [(128.5, 80), (129.5, 82), (129.4, 81), (-1e9, 0), (47.0, 0), (208.4, 160), (1e9, 160)];
+        for (centre, first) in cases {
+            assert_eq!(first_pixel(centre), first, "{centre}");
+        }
+        assert_eq!(first_pixel(f64::NAN), 0);
+    }
+
+    #[test]
+    fn a_face_that_leaves_the_frame_ends_in_black() {
+        let frame = Frame::filled(256, 256, [255; 3]);
+        assert!(crop_of(&frame, face(1.0, 0.0, 0.0)).rgb.iter().all(|&level| level >= 254));
+        let half = crop_of(&frame, face(1.0, 128.0, 0.0));
+        assert!(half.rgb[0] >= 254 && half.rgb[CROP * 3 - 1] == 0, "the right side is outside");
+        assert_eq!(crop_of(&frame, face(1.0, -900.0, 5000.0)), Frame::filled(CROP, CROP, [0; 3]));
+    }
+
+    #[test]
+    fn frames_smaller_than_the_crop_work() {
+        for (width, height) in [(1, 1), (2, 5), (40, 30), (0, 0)] {
+            let frame = Frame::filled(width, height, [90, 120, 60]);
+            for points in [face(0.1, 0.0, 0.0), face(1e-4, 0.5, 0.5), face(300.0, -9e4, 2.0)] {
+                assert_eq!(crop_of(&frame, points).rgb.len(), CROP * CROP * 3, "{width}x{height}");
+            }
+            let input = lip_input(&resized_crop(&frame));
+            assert!(input.len() == INPUT * INPUT && input.iter().all(|value| value.is_finite()));
+        }
+    }
+
+    #[test]
+    fn the_input_is_the_normalised_middle() {
+        let mut crop = Frame::filled(CROP, CROP, [0; 3]);
+        crop.rgb[(4 * CROP + 4) * 3..][..3].fill(255);
+        crop.rgb[(3 * CROP + 4) * 3..][..3].fill(77);
+        let input = lip_input(&crop);
+        assert_eq!(input[0], ((1.0 - MEAN) / STD) as f32);
+        assert!(input[1..].iter().all(|&value| value == (-MEAN / STD) as f32));
+    }
+}

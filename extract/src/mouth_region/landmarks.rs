@@ -1,0 +1,222 @@
+//! Points of the face, found by a network or read from a file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use npyz::{DType, NpyFile, NpyHeader, Order, TypeChar};
+use signclip_common::{Error, Result};
+
+/// Points of a face in the iBUG order.
+pub const POINTS: usize = 68;
+
+/// The points of one face, x and y in pixels of the frame.
+pub type Points<const N: usize> = [[f32; 2]; N];
+
+/// Numbers of one frame.
+const VALUES: usize = POINTS * 2;
+
+/// Largest coordinate that can be meant seriously: pictures have at most 8192² pixels, and a point may lie outside.
+const FARTHEST: f32 = 1e6;
+
+/// NumPy writes 118 bytes for such an array. A long header is refused before it is parsed.
+const LONGEST_HEADER: usize = 1024;
+
+/// Whether these points can be a face: all of them finite, in reach of a picture, and not all in one place.
+pub fn usable(points: &[[f32; 2]]) -> bool {
+    let in_reach = points.iter().flatten().all(|value| value.abs() <= FARTHEST);
+    in_reach && points.iter().any(|point| point != &points[0])
+}
+
+/// The landmarks of a clip of `frames` frames: a NumPy file of float32 or float64 `[frames, 68, 2]`. A frame with a NaN
+/// has no face; neither has one whose points are all in one place (many programs write zeros for "none").
+pub fn read_landmarks(path: &Path, frames: usize) -> Result<Vec<Option<Points<POINTS>>>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let refused = |place: &str, what: String, remedy: &str| Error::input(path, place, what, remedy);
+    // One byte more than the longest file there can be, so that a longer one is noticed and never read whole.
+    let longest = frames.saturating_mul(VALUES * 8).saturating_add(LONGEST_HEADER);
+    let mut bytes = Vec::new();
+    file.take((longest as u64).saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io(path))?;
+
+    let (header, start) = parse_header(path, &bytes)?;
+    let npy = NpyFile::with_header(header, &bytes[start..]);
+    let expected = [frames as u64, POINTS as u64, 2];
+    let remedy = "landmarks are [frames, 68, 2] in C order, float32 or float64";
+    let shape = npy.shape().to_vec();
+    if shape.len() != 3 || shape[1..] != expected[1..] {
+        return Err(refused("shape", format!("{shape:?} instead of {expected:?}"), remedy));
+    }
+    if shape != expected {
+        let what = format!("landmarks of {} frames for a clip of {frames}", shape[0]);
+        let remedy = "make them from the same video, cut and at the frame rate that extract uses";
+        return Err(refused("shape", what, remedy));
+    }
+    if npy.order() != Order::C {
+        let remedy = "save numpy.ascontiguousarray of the array";
+        return Err(refused("header", "the array is in Fortran order".to_owned(), remedy));
+    }
+    let size = match npy.dtype() {
+        DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field() as usize,
+        _ => 0,
+    };
+    let dtype = npy.dtype().descr();
+    let other_type = |_| refused("dtype", format!("the numbers are {dtype}"), remedy);
+    let values: Result<Vec<f32>, std::io::Error> = if size == 8 {
+        let values = npy.data::<f64>().map_err(other_type)?;
+        values.map(|value| value.map(|value| value as f32)).collect()
+    } else {
+        npy.data::<f32>().map_err(other_type)?.collect()
+    };
+    let again = "write or copy it again";
+    let values =
+        values.map_err(|_| refused("data", "the file ends before the last frame".to_owned(), again))?;
+    if bytes.len() - start != values.len() * size {
+        return Err(refused("data", "the file is longer than its header says".to_owned(), again));
+    }
+    check_values(path, &values)?;
+    let (points, _) = values.as_chunks::<2>();
+    let (points, _) = points.as_chunks::<POINTS>();
+    Ok(points.iter().map(|points| usable(points).then_some(*points)).collect())
+}
+
+/// The header of a NumPy file, and where the numbers begin.
+fn parse_header(path: &Path, bytes: &[u8]) -> Result<(NpyHeader, usize)> {
+    let head = &bytes[..bytes.len().min(LONGEST_HEADER)];
+    let refused = |what: &str| Error::input(path, "header", what, "write the landmarks with numpy.save");
+    if !head.starts_with(b"\x93NUMPY") {
+        return Err(refused("not a NumPy file"));
+    }
+    // Version 1 has 16 bits for the length of the text that follows, later versions have 32.
+    let end = match head[6..] {
+        [1, _, low, high, ..] => 10 + usize::from(u16::from_le_bytes([low, high])),
+        [_, _, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize).saturating_add(12),
+        _ => return Err(refused("the file ends inside its header")),
+    };
+    if end > head.len() {
+        return Err(refused("it is cut off, or too long for an array of numbers"));
+    }
+    let header = NpyHeader::from_reader(&head[..end]).map_err(|error| refused(&error.to_string()))?;
+    Ok((header, end))
+}
+
+/// Refuse numbers that a face cannot have and that are no NaN either.
+fn check_values(path: &Path, values: &[f32]) -> Result<()> {
+    if let Some(place) = values.iter().position(|value| value.abs() > FARTHEST) {
+        let (frame, point) = (place / VALUES, place % VALUES / 2);
+        let what = format!("the coordinate {} is far outside of any picture", values[place]);
+        let remedy = "landmarks are in pixels; write NaN where a frame has no face";
+        return Err(Error::input(path, format!("frame {frame}, point {point}"), what, remedy));
+    }
+    let mut seen = values.iter().filter(|value| !value.is_nan()).peekable();
+    let largest = seen.clone().fold(0.0, |largest: f32, value| largest.max(*value));
+    if seen.peek().is_some() && largest > 0.0 && largest <= 1.0 {
+        let what = "all coordinates are between 0 and 1";
+        let remedy = "landmarks are in pixels; multiply by width and height of the frame";
+        return Err(Error::input(path, "", what, remedy));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use npyz::WriterBuilder;
+
+    /// What reading an array of this shape and these values says, for a clip of `frames` frames.
+    fn read<T: npyz::AutoSerialize>(
+        shape: &[u64],
+        values: impl IntoIterator<Item = T>,
+        frames: usize,
+    ) -> Result<Vec<Option<Points<POINTS>>>> {
+        let mut bytes = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(shape);
+        let mut writer = options.writer(&mut bytes).begin_nd().expect("header");
+        writer.extend(values).expect("values");
+        writer.finish().expect("end");
+        read_bytes(&bytes, frames)
+    }
+
+    fn read_bytes(bytes: &[u8], frames: usize) -> Result<Vec<Option<Points<POINTS>>>> {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        std::fs::write(file.path(), bytes).expect("write");
+        read_landmarks(file.path(), frames)
+    }
+
+    fn refusal<T: std::fmt::Debug>(result: Result<T>) -> String {
+        let message = result.expect_err("refused").to_string();
+        assert!(!message.contains('\n') && message.contains(';'), "{message}");
+        message
+    }
+
+    fn ramp(frames: usize) -> Vec<f32> {
+        (0..frames * VALUES).map(|i| i as f32 * 0.5).collect()
+    }
+
+    #[test]
+    fn both_float_types_and_missing_frames() {
+        let mut values = ramp(4);
+        values[VALUES + 17] = f32::NAN;
+        values[2 * VALUES..3 * VALUES].fill(0.0);
+        let clip = read(&[4, 68, 2], values.clone(), 4).expect("float32");
+        assert_eq!(clip.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false, true]);
+        assert_eq!(clip[3].expect("a face")[67], [values[4 * VALUES - 2], values[4 * VALUES - 1]]);
+        let wide = read(&[4, 68, 2], values.into_iter().map(f64::from), 4).expect("float64");
+        assert_eq!(wide, clip);
+        let none = read(&[3, 68, 2], vec![f32::NAN; 3 * VALUES], 3).expect("all missing");
+        assert_eq!(none, [None; 3]);
+        assert_eq!(read(&[0, 68, 2], Vec::<f32>::new(), 0).expect("no frames"), []);
+    }
+
+    #[test]
+    fn another_length_or_shape_is_refused() {
+        let message = refusal(read(&[31, 68, 2], ramp(31), 30));
+        assert!(message.contains("landmarks of 31 frames for a clip of 30"), "{message}");
+        // Far more than the clip: refused by the header, most of the file is never read.
+        assert!(refusal(read(&[300, 68, 2], ramp(300), 2)).contains("300 frames for a clip of 2"));
+        assert!(refusal(read(&[2, 2, 68], ramp(2), 2)).contains("[2, 2, 68] instead of [2, 68, 2]"));
+        assert!(refusal(read(&[136], ramp(1), 1)).contains("shape"));
+        assert!(refusal(read(&[2, 68, 2], (0..2 * VALUES as i64).collect::<Vec<_>>(), 2)).contains("<i8"));
+        let order = npyz::WriteOptions::new().default_dtype().shape(&[1, 68, 2]).order(Order::Fortran);
+        let mut bytes = Vec::new();
+        let mut writer = order.writer(&mut bytes).begin_nd().expect("header");
+        writer.extend(ramp(1)).expect("values");
+        writer.finish().expect("end");
+        assert!(refusal(read_bytes(&bytes, 1)).contains("Fortran"));
+    }
+
+    #[test]
+    fn numbers_that_are_no_pixels_are_refused() {
+        let mut values = ramp(3);
+        values[VALUES + 9] = f32::INFINITY;
+        let message = refusal(read(&[3, 68, 2], values, 3));
+        assert!(message.contains("frame 1, point 4") && message.contains("NaN"), "{message}");
+        let shares = ramp(1).into_iter().map(|value| value / 100.0);
+        assert!(refusal(read(&[1, 68, 2], shares, 1)).contains("between 0 and 1"));
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let mut bytes = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(&[2, 68, 2]);
+        let mut writer = options.writer(&mut bytes).begin_nd().expect("header");
+        writer.extend(ramp(2)).expect("values");
+        writer.finish().expect("end");
+        for length in (0..bytes.len()).step_by(7) {
+            refusal(read_bytes(&bytes[..length], 2));
+        }
+        refusal(read_bytes(&[&bytes[..], &[0]].concat(), 2));
+        refusal(read_bytes(b"PK\x03\x04 an npz archive", 2));
+        let mut endless = bytes.clone();
+        endless[6..12].copy_from_slice(&[2, 0, 255, 255, 255, 255]);
+        refusal(read_bytes(&endless, 2));
+        // Any header is answered, also one that is deeply nested.
+        let nested = [&b"\x93NUMPY\x01\x00\xf6\x03"[..], &[b'('; 1014]].concat();
+        refusal(read_bytes(&nested, 2));
+        for (place, value) in (6..118).flat_map(|place| [0, b'(', b'9', 255].map(|value| (place, value))) {
+            let mut mutated = bytes.clone();
+            mutated[place] = value;
+            let _ = read_bytes(&mutated, 2);
+        }
+        assert!(refusal(read_landmarks(Path::new("no such.npy"), 2)).contains("no such.npy"));
+    }
+}
