@@ -11,6 +11,7 @@ pub mod progress;
 pub mod safetensors_file;
 pub mod store;
 pub mod synthetic;
+pub mod torch_file;
 pub mod weights;
 
 pub use error::{Error, Result};
