@@ -3,8 +3,12 @@
 pub mod args;
 pub mod decode;
 pub mod doctor;
+pub mod face_detector;
 pub mod frame;
 pub mod frame_folder;
+pub mod landmarks;
+mod layers;
+pub mod lip_encoder;
 pub mod media;
 pub mod mouth_region;
 pub mod pipeline;
