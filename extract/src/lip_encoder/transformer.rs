@@ -1,0 +1,179 @@
+//! The transformer of AV-HuBERT: `TransformerEncoder` of `fairseq/models/wav2vec/wav2vec2.py` with `layer_norm_first`,
+//! as both Base and Large have it.
+//!
+//! Shapes: n clips, t frames, d width, h heads, e size of a head.
+
+use super::LipConfig;
+use signclip_common::weights::Part;
+use tch::{IndexOp, Kind, Tensor};
+
+/// `eps` of PyTorch's layer norm.
+const EPS: f64 = 1e-5;
+
+/// Positional convolution, layers, final layer norm.
+pub struct Transformer {
+    pos_conv: PositionalConvolution,
+    layers: Vec<Layer>,
+    layer_norm: LayerNorm,
+}
+
+impl Transformer {
+    /// Build from the part `encoder`.
+    pub fn new(part: &Part, config: &LipConfig) -> Self {
+        let layer = |i| Layer::new(&part.sub(&format!("layers.{i}")), config);
+        Self {
+            pos_conv: PositionalConvolution::new(&part.sub("pos_conv.0"), config),
+            layers: (0..config.encoder_layers).map(layer).collect(),
+            layer_norm: LayerNorm::new(&part.sub("layer_norm"), config.encoder_embed_dim),
+        }
+    }
+
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// `[n, t, d]` to `[n, t, d]`: after the final norm, or the output of `layer`, counted from 1, without that norm.
+    /// Positions where `padded_nt` is true do not influence the others.
+    pub fn forward(&self, x_ntd: &Tensor, padded_nt: Option<&Tensor>, layer: Option<usize>) -> Tensor {
+        let zeroed = padded_nt.map(|padded_nt| x_ntd.masked_fill(&padded_nt.unsqueeze(-1), 0.0));
+        let x_ntd = zeroed.as_ref().unwrap_or(x_ntd);
+        let attended_n11t = padded_nt.map(|padded_nt| padded_nt.logical_not().unsqueeze(1).unsqueeze(1));
+        let mut x_ntd = x_ntd + self.pos_conv.forward(x_ntd);
+        for layer in &self.layers[..layer.unwrap_or(self.layers.len())] {
+            x_ntd = layer.forward(&x_ntd, attended_n11t.as_ref());
+        }
+        if layer.is_some() { x_ntd } else { self.layer_norm.forward(&x_ntd) }
+    }
+}
+
+/// Positions relative to each other, by a wide grouped convolution over time.
+struct PositionalConvolution {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+}
+
+impl PositionalConvolution {
+    /// The kernel comes with weight norm over dimension 2: `weight_v` scaled so that each tap, over all channels, has
+    /// the length in `weight_g`. Computed in float64.
+    fn new(part: &Part, config: &LipConfig) -> Self {
+        let (d, taps, groups) = (config.encoder_embed_dim, config.conv_pos, config.conv_pos_groups);
+        let exact = part.in_kind(Kind::Double);
+        let direction = exact.get("weight_v", &[d, d / groups, taps]);
+        let length = direction.square().sum_dim_intlist([0_i64, 1].as_slice(), true, Kind::Double).sqrt();
+        let weight = direction * (exact.get("weight_g", &[1, 1, taps]) / length);
+        Self { weight: weight.to_kind(part.kind()), bias: part.get("bias", &[d]), groups }
+    }
+
+    fn forward(&self, x_ntd: &Tensor) -> Tensor {
+        let (t, taps) = (x_ntd.size()[1], self.weight.size()[2]);
+        // An even kernel between equal margins gives one step too many: the reference drops the last.
+        x_ntd
+            .transpose(1, 2)
+            .conv1d(&self.weight, Some(&self.bias), [1], [taps / 2], [1], self.groups)
+            .narrow(2, 0, t)
+            .gelu("none")
+            .transpose(1, 2)
+    }
+}
+
+/// Pre-norm transformer layer. Its second norm has the name `final_layer_norm` in the reference.
+struct Layer {
+    self_attn_layer_norm: LayerNorm,
+    self_attn: Attention,
+    final_layer_norm: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Layer {
+    fn new(part: &Part, config: &LipConfig) -> Self {
+        let (d, wide) = (config.encoder_embed_dim, config.encoder_ffn_embed_dim);
+        Self {
+            self_attn_layer_norm: LayerNorm::new(&part.sub("self_attn_layer_norm"), d),
+            self_attn: Attention::new(&part.sub("self_attn"), d, config.encoder_attention_heads),
+            final_layer_norm: LayerNorm::new(&part.sub("final_layer_norm"), d),
+            fc1: Linear::new(&part.sub("fc1"), d, wide),
+            fc2: Linear::new(&part.sub("fc2"), wide, d),
+        }
+    }
+
+    fn forward(&self, x_ntd: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
+        let x_ntd = x_ntd + self.self_attn.forward(&self.self_attn_layer_norm.forward(x_ntd), attended_n11t);
+        let inner = self.fc1.forward(&self.final_layer_norm.forward(&x_ntd)).gelu("none");
+        self.fc2.forward(&inner) + x_ntd
+    }
+}
+
+/// Multi-head self-attention in both directions, with the three input projections as one matrix product.
+struct Attention {
+    qkv: Linear,
+    out_proj: Linear,
+    heads: i64,
+}
+
+impl Attention {
+    fn new(part: &Part, d: i64, heads: i64) -> Self {
+        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|name| Linear::new(&part.sub(name), d, d));
+        let qkv = Linear {
+            weight: Tensor::cat(&[q.weight, k.weight, v.weight], 0),
+            bias: Tensor::cat(&[q.bias, k.bias, v.bias], 0),
+        };
+        Self { qkv, out_proj: Linear::new(&part.sub("out_proj"), d, d), heads }
+    }
+
+    /// The fused kernel keeps scores and softmax in float32, whatever the type of `x_ntd`.
+    fn forward(&self, x_ntd: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
+        let (n, t, d) = x_ntd.size3().unwrap_or_default();
+        let qkv =
+            self.qkv.forward(x_ntd).view([n, t, 3, self.heads, d / self.heads]).permute([2, 0, 3, 1, 4]);
+        let [q_nhte, k_nhte, v_nhte] = [0, 1, 2].map(|i| qkv.i(i));
+        let mixed_nhte = Tensor::scaled_dot_product_attention(
+            &q_nhte,
+            &k_nhte,
+            &v_nhte,
+            attended_n11t,
+            0.0,
+            false,
+            None,
+            false,
+        );
+        self.out_proj.forward(&mixed_nhte.transpose(1, 2).reshape([n, t, d]))
+    }
+}
+
+/// Affine map of the last dimension.
+pub(super) struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    pub(super) fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
+        Self { weight: part.get("weight", &[outputs, inputs]), bias: part.get("bias", &[outputs]) }
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// Layer norm of the last dimension.
+pub(super) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    pub(super) fn new(part: &Part, d: i64) -> Self {
+        let part = part.in_kind(Kind::Float);
+        Self { weight: part.get("weight", &[d]), bias: part.get("bias", &[d]) }
+    }
+
+    /// Statistics and affine map in float32, whatever the type of `x`.
+    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
+        x.to_kind(Kind::Float)
+            .layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), EPS, false)
+            .to_kind(x.kind())
+    }
+}

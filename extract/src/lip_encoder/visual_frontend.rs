@@ -1,0 +1,145 @@
+//! From mouth crops to one vector for each frame: `ResEncoder` of `avhubert/resnet.py` in facebookresearch/av_hubert, a
+//! 3-D convolution over five frames and then a ResNet-18 on every frame, with PReLU.
+//!
+//! Every convolution is followed by batch normalisation with fixed statistics; the two are folded into one convolution
+//! at construction.
+//!
+//! Shapes: n clips, t frames, c channels, h and w height and width; m = n·t frames of all clips.
+
+use signclip_common::weights::Part;
+use tch::{Kind, Tensor};
+
+/// Values for each frame.
+pub const OUTPUTS: i64 = 512;
+
+/// Channels of the four stages; the first comes after the stem and keeps the size, the others halve it.
+const STAGES: [i64; 4] = [64, 128, 256, OUTPUTS];
+const BLOCKS: usize = 2;
+
+/// The stem looks this many frames back and ahead.
+const REACH: i64 = 2;
+
+/// Frames of a clip that pass together, so that memory does not grow with the clip.
+const WINDOW: usize = 64;
+
+/// `eps` of PyTorch's batch normalisation.
+const EPS: f64 = 1e-5;
+
+/// The stem and the ResNet.
+pub struct VisualFrontend {
+    stem: Convolution,
+    stem_slopes: Tensor,
+    blocks: Vec<Block>,
+}
+
+impl VisualFrontend {
+    /// Build from the part `feature_extractor_video.resnet`.
+    pub fn new(part: &Part) -> Self {
+        let stem = part.sub("frontend3D");
+        let channels = STAGES[0];
+        let kernel = [channels, 1, 2 * REACH + 1, 7, 7];
+        let blocks = (0..STAGES.len()).flat_map(|stage| (0..BLOCKS).map(move |block| (stage, block)));
+        let block = |(stage, block): (usize, usize)| {
+            let begins = stage > 0 && block == 0;
+            let inputs = if begins { STAGES[stage - 1] } else { STAGES[stage] };
+            Block::new(&part.sub(&format!("trunk.layer{}.{block}", stage + 1)), inputs, STAGES[stage])
+        };
+        Self {
+            stem: Convolution::folded(&stem.sub("0"), &stem.sub("1"), &kernel),
+            stem_slopes: stem.get("2.weight", &[channels]),
+            blocks: blocks.map(block).collect(),
+        }
+    }
+
+    /// Video `[n, 1, t, h, w]` to `[n, t, 512]`. Beyond both ends of a clip there are zeros.
+    pub fn forward(&self, video_n1thw: &Tensor) -> Tensor {
+        let t = video_n1thw.size()[2];
+        let padded = video_n1thw.to_kind(self.stem.weight.kind()).constant_pad_nd([0, 0, 0, 0, REACH, REACH]);
+        let windows: Vec<Tensor> = (0..t)
+            .step_by(WINDOW)
+            .map(|begin| self.window(&padded.narrow(2, begin, (t - begin).min(WINDOW as i64) + 2 * REACH)))
+            .collect();
+        Tensor::cat(&windows, 1)
+    }
+
+    /// Frames with their neighbours on both sides, which get no vectors of their own.
+    fn window(&self, video_n1thw: &Tensor) -> Tensor {
+        let n = video_n1thw.size()[0];
+        let stem = &self.stem;
+        let low_ncthw =
+            video_n1thw.conv3d(&stem.weight, Some(&stem.bias), [1, 2, 2], [0, 3, 3], [1, 1, 1], 1);
+        // What follows looks at one frame at a time.
+        let low_mchw = low_ncthw.transpose(1, 2).flatten(0, 1).prelu(&self.stem_slopes);
+        let mut x_mchw = low_mchw.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        for block in &self.blocks {
+            x_mchw = block.forward(&x_mchw);
+        }
+        x_mchw.mean_dim([2_i64, 3].as_slice(), false, x_mchw.kind()).view([n, -1, OUTPUTS])
+    }
+}
+
+/// Two 3×3 convolutions beside a shortcut. Where the channels change, the size is halved and the shortcut is a 1×1
+/// convolution.
+struct Block {
+    conv1: Convolution,
+    slopes1: Tensor,
+    conv2: Convolution,
+    slopes2: Tensor,
+    shortcut: Option<Convolution>,
+    stride: i64,
+}
+
+impl Block {
+    fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
+        let convolution = |conv: &str, norm: &str, inputs: i64, kernel: i64| {
+            Convolution::folded(&part.sub(conv), &part.sub(norm), &[outputs, inputs, kernel, kernel])
+        };
+        let halves = inputs != outputs;
+        Self {
+            conv1: convolution("conv1", "bn1", inputs, 3),
+            slopes1: part.get("relu1.weight", &[outputs]),
+            conv2: convolution("conv2", "bn2", outputs, 3),
+            slopes2: part.get("relu2.weight", &[outputs]),
+            shortcut: halves.then(|| convolution("downsample.0", "downsample.1", inputs, 1)),
+            stride: if halves { 2 } else { 1 },
+        }
+    }
+
+    fn forward(&self, x_mchw: &Tensor) -> Tensor {
+        let inner = self.conv1.forward(x_mchw, self.stride, 1).prelu(&self.slopes1);
+        let outer = self.conv2.forward(&inner, 1, 1);
+        let sum = match &self.shortcut {
+            Some(shortcut) => outer + shortcut.forward(x_mchw, self.stride, 0),
+            None => outer + x_mchw,
+        };
+        sum.prelu(&self.slopes2)
+    }
+}
+
+/// A convolution together with the batch normalisation behind it.
+struct Convolution {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Convolution {
+    /// `weight` of `conv`, scaled and shifted as `norm` does with its running statistics. Computed in float64.
+    fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> Self {
+        let kind = conv.kind();
+        let [conv, norm] = [conv, norm].map(|part| part.in_kind(Kind::Double));
+        let channels = shape[0];
+        let [weight, bias, mean, var] =
+            ["weight", "bias", "running_mean", "running_var"].map(|name| norm.get(name, &[channels]));
+        norm.skip("num_batches_tracked");
+        let scale = weight / (var + EPS).sqrt();
+        let bias = bias - mean * &scale;
+        let mut outputs_only = vec![1; shape.len()];
+        outputs_only[0] = channels;
+        let weight = conv.get("weight", shape) * scale.view(outputs_only.as_slice());
+        Self { weight: weight.to_kind(kind), bias: bias.to_kind(kind) }
+    }
+
+    fn forward(&self, x_mchw: &Tensor, stride: i64, padding: i64) -> Tensor {
+        x_mchw.conv2d(&self.weight, Some(&self.bias), [stride; 2], [padding; 2], [1, 1], 1)
+    }
+}
