@@ -1,0 +1,107 @@
+//! FAN landmarks against the predictor of `hhj1897/face_alignment`.
+
+#![allow(clippy::print_stdout)]
+
+use crate::case::{Case, Difference, further};
+use signclip_extract::frame::Frame;
+use signclip_extract::landmarks::crop::CropBox;
+use signclip_extract::landmarks::fan::{Fan, FanConfig};
+use tch::{Kind, Tensor};
+
+#[test]
+fn fan() {
+    let names = further(&["fan_"], &[]);
+    if names.is_empty() {
+        println!("skipped: no golden case fan_*");
+    }
+    for case in names.iter().filter_map(|name| Case::load(name)) {
+        compare(&case);
+    }
+}
+
+#[test]
+fn configurations() {
+    let known = [
+        ("fan_2dfan2", FanConfig::two_hourglasses()),
+        ("fan_2dfan2_alt", FanConfig::two_hourglasses()),
+        ("fan_2dfan4", FanConfig::four_hourglasses()),
+    ];
+    for (name, known) in known {
+        if let Some(case) = Case::load(name) {
+            assert_eq!(config(&case), known, "{name}");
+        }
+    }
+}
+
+fn config(case: &Case) -> FanConfig {
+    assert_eq!(case.json["config"]["use_instance_norm"], false, "{}: normalisation", case.name);
+    serde_json::from_value(case.json["config"].clone()).expect("a FAN configuration")
+}
+
+fn compare(case: &Case) {
+    let _frozen = tch::no_grad_guard();
+    let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
+    let config = config(case);
+    let fan = case.weights(Kind::Float).build(&[], |root| Fan::new(root, &config)).expect("all keys");
+
+    let frame = frame(&case.tensor("image"));
+    let faces = Vec::<f32>::try_from(case.tensor("face_boxes").view(-1)).expect("boxes");
+    let faces = faces.as_chunks::<4>().0;
+    let boxes: Vec<CropBox> =
+        faces.iter().map(|&face| CropBox::around(face, config.crop_ratio).expect("a box")).collect();
+    let corners: Vec<i64> = boxes.iter().flat_map(|b| [b.left, b.top, b.right, b.bottom]).collect();
+    assert_eq!(Tensor::from_slice(&corners).view([-1, 4]), case.tensor("enlarged_boxes"), "{}", case.name);
+
+    let size = config.input_size;
+    let crops: Vec<Frame> = boxes.iter().map(|b| b.cut(&frame, size as usize).expect("a crop")).collect();
+    let images: Vec<Tensor> =
+        crops.iter().map(|c| Tensor::from_slice(&c.rgb).view([size, size, 3])).collect();
+    let images = Tensor::stack(&images, 0);
+    check_crops(case, "crop_sub_u8", &images.slice(1, 0, None, 4).slice(2, 0, None, 4));
+    check_crops(case, "crop_rows_u8", &images.slice(1, 96, 153, 8));
+    if case.has("crop_full_u8") {
+        check_crops(case, "crop_full_u8", &images);
+    }
+
+    let input = fan.input(&crops);
+    let stem = fan.stem(&input);
+    let every = |x: &Tensor, c: i64| x.slice(1, 0, None, c).slice(2, 0, None, 4).slice(3, 0, None, 4);
+    case.check("stem_sub", &every(&stem, 32), abs, rel);
+    let heatmaps = fan.heatmaps(&input);
+    case.check("heatmaps_sub", &heatmaps.slice(1, 0, None, 8), abs, rel);
+    let flat = heatmaps.flatten(2, 3);
+    case.check("heatmap_mean", &flat.mean_dim(-1, false, Kind::Float), abs, rel);
+    case.check("heatmap_max", &flat.max_dim(-1, false).0, abs, rel);
+
+    // Where another cell of the map is nearly as high as the peak, the peak says nothing.
+    let safe = case.tensor("decode_safe").to_kind(Kind::Bool);
+    let want = case.tensor("heatmap_argmax").masked_select(&safe);
+    assert_eq!(flat.argmax(-1, false).masked_select(&safe), want, "{}: peaks", case.name);
+    let (points, _) = fan.decode(&heatmaps);
+    check_points(case, "landmarks_heatmap", &points, &safe);
+    let found = fan.landmarks(&frame, faces).expect("landmarks");
+    let points: Vec<f32> = found.iter().flat_map(|face| face.points.iter().flatten().copied()).collect();
+    check_points(case, "landmarks", &Tensor::from_slice(&points).view([-1, config.num_landmarks, 2]), &safe);
+    let scores: Vec<f32> = found.iter().flat_map(|face| face.scores.iter().copied()).collect();
+    let scores = Tensor::from_slice(&scores).view([-1, config.num_landmarks]);
+    case.check("scores", &scores, abs, rel);
+}
+
+/// OpenCV is the reference's own resizer, but its versions differ in rounding by at most one level.
+fn check_crops(case: &Case, name: &str, got: &Tensor) {
+    let gap = Difference::between(got, &case.tensor(name)).max_abs;
+    println!("{} {name}: differs by at most {gap} levels", case.name);
+    assert!(gap <= 1.0, "{} {name}: {gap} levels", case.name);
+}
+
+fn check_points(case: &Case, name: &str, got: &Tensor, safe: &Tensor) {
+    let [got, want] =
+        [got, &case.tensor(name)].map(|points| points.masked_select(&safe.unsqueeze(-1)).view([-1, 2]));
+    case.check_with(name, &got, &want, case.tolerance("landmarks_px"), f64::INFINITY);
+}
+
+fn frame(rgb_hw3: &Tensor) -> Frame {
+    let size = rgb_hw3.size();
+    let rgb = Vec::<u8>::try_from(rgb_hw3.contiguous().view(-1)).expect("8-bit image");
+    Frame { rgb, width: size[1] as usize, height: size[0] as usize }
+}

@@ -1,0 +1,89 @@
+//! RetinaFace against the predictor of `hhj1897/face_detection`.
+
+#![allow(clippy::print_stdout)]
+
+use crate::case::{Case, further};
+use signclip_common::weights::Weights;
+use signclip_extract::face_detector::priors::priors;
+use signclip_extract::face_detector::retina_face::{RetinaFace, RetinaFaceConfig};
+use signclip_extract::frame::Frame;
+use std::path::Path;
+use tch::{Device, IndexOp, Kind, Tensor};
+
+/// Cases with computed weights: the outputs of every stage of the network, before boxes are made of them.
+#[test]
+fn retinaface_raw_heads() {
+    let names = further(&["retinaface_"], &[]);
+    let cases: Vec<Case> = names.iter().filter_map(|name| Case::load(name)).collect();
+    let computed: Vec<&Case> = cases.iter().filter(|case| case.json.get("salt").is_some()).collect();
+    if computed.is_empty() {
+        println!("skipped: no golden case retinaface_* with computed weights");
+    }
+    for case in computed {
+        raw_heads(case);
+    }
+}
+
+/// Cases with trained weights, as far as they go without them: the keys of the file, the input and the prior boxes.
+#[test]
+fn retinaface_keys_input_and_priors() {
+    let names = further(&["retinaface_"], &[]);
+    for case in names.iter().filter_map(|name| Case::load(name)).filter(|case| case.has("input_sub")) {
+        let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
+        let config = config(&case);
+        let zeros = case.state_dict().into_iter().map(|(key, shape)| {
+            let zeros = Tensor::zeros(&shape, (Kind::Float, Device::Cpu));
+            (key, zeros)
+        });
+        let weights = Weights::memory(zeros.collect(), Path::new(&case.name), Device::Cpu, Kind::Float);
+        let net = weights.build(&[], |root| RetinaFace::new(root, &config)).expect("all keys");
+        let frame = frame(&case.tensor("image"));
+        let input = net.input(&frame).slice(2, 1, None, 37).slice(3, 2, None, 41);
+        case.check("input_sub", &input, abs, rel);
+        let priors = priors(frame.width, frame.height, &config.min_sizes, &config.steps, config.clip);
+        assert_eq!(priors.size()[0] as f64, case.number("/num_priors"), "{}", case.name);
+        case.check("priors_sub", &priors.slice(0, 0, None, 97), abs, rel);
+    }
+}
+
+#[test]
+fn configurations() {
+    let known = [
+        ("retinaface_resnet50", RetinaFaceConfig::resnet50()),
+        ("retinaface_mobilenet025_a", RetinaFaceConfig::mobilenet025()),
+    ];
+    for (name, known) in known {
+        if let Some(case) = Case::load(name) {
+            assert_eq!(config(&case), known, "{name}");
+        }
+    }
+}
+
+fn config(case: &Case) -> RetinaFaceConfig {
+    serde_json::from_value(case.json["config"].clone()).expect("a RetinaFace configuration")
+}
+
+fn raw_heads(case: &Case) {
+    let _frozen = tch::no_grad_guard();
+    let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
+    let config = config(case);
+    let net = case.weights(Kind::Float).build(&[], |root| RetinaFace::new(root, &config)).expect("all keys");
+    let frame = frame(&case.tensor("image"));
+    let priors = priors(frame.width, frame.height, &config.min_sizes, &config.steps, config.clip);
+    case.check("priors", &priors, abs, rel);
+    let maps = net.body(&net.input(&frame));
+    case.check("body3_sub", &maps[2].slice(1, 0, None, 64), abs, rel);
+    let pyramid = net.pyramid(&maps);
+    case.check("fpn1_sub", &pyramid[0].slice(1, 0, None, 32), abs, rel);
+    let heads = net.heads(&pyramid);
+    case.check("loc", &heads.loc_np4.i(0), abs, rel);
+    case.check("class_logits", &heads.class_np2.i(0), abs, rel);
+    case.check("conf", &heads.class_np2.i(0).softmax(-1, Kind::Float), abs, rel);
+    case.check("landm", &heads.landm_np10.i(0), abs, rel);
+}
+
+fn frame(rgb_hw3: &Tensor) -> Frame {
+    let size = rgb_hw3.size();
+    let rgb = Vec::<u8>::try_from(rgb_hw3.contiguous().view(-1)).expect("8-bit image");
+    Frame { rgb, width: size[1] as usize, height: size[0] as usize }
+}
