@@ -3,11 +3,14 @@
 #![allow(clippy::print_stdout)]
 
 use crate::case::{Case, further};
+use signclip_common::checksum;
+use signclip_common::torch_file::TorchFile;
 use signclip_common::weights::Weights;
+use signclip_extract::face_detector::Face;
 use signclip_extract::face_detector::priors::priors;
 use signclip_extract::face_detector::retina_face::{RetinaFace, RetinaFaceConfig};
 use signclip_extract::frame::Frame;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::{Device, IndexOp, Kind, Tensor};
 
 /// Cases with computed weights: the outputs of every stage of the network, before boxes are made of them.
@@ -44,6 +47,63 @@ fn retinaface_keys_input_and_priors() {
         assert_eq!(priors.size()[0] as f64, case.number("/num_priors"), "{}", case.name);
         case.check("priors_sub", &priors.slice(0, 0, None, 97), abs, rel);
     }
+}
+
+/// Cases with trained weights, where the file is: `SIGNCLIP_TEST_DATA`, by default `../shared/data` beside the
+/// workspace. From the picture to the faces.
+#[test]
+fn retinaface_trained_weights() {
+    let names = further(&["retinaface_"], &[]);
+    for case in names.iter().filter_map(|name| Case::load(name)).filter(|case| case.has("detections")) {
+        let Some(weights) = trained(&case) else { continue };
+        let _frozen = tch::no_grad_guard();
+        let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
+        let config = config(&case);
+        let net = weights.build(&[], |root| RetinaFace::new(root, &config)).expect("all keys");
+        let frame = frame(&case.tensor("image"));
+        let heads = net.heads(&net.pyramid(&net.body(&net.input(&frame))));
+        let [loc_p4, landm_p10] = [heads.loc_np4.i(0), heads.landm_np10.i(0)];
+        let conf_p2 = heads.class_np2.i(0).softmax(-1, Kind::Float);
+        let top = case.tensor("top_index");
+        for (name, head) in [("loc", &loc_p4), ("conf", &conf_p2), ("landm", &landm_p10)] {
+            case.check(&format!("{name}_sub"), &head.slice(0, 0, None, 97), abs, rel);
+            case.check(&format!("top_{name}"), &head.index_select(0, &top), abs, rel);
+        }
+        let found: Vec<f32> = net.detect(&frame, 0.8).expect("faces").iter().flat_map(row).collect();
+        let found = Tensor::from_slice(&found).view([-1, 15]);
+        let (want, pixels) = (case.tensor("detections"), case.tolerance("detections_px"));
+        assert_eq!(found.size(), want.size(), "{}: number of faces", case.name);
+        let gap = (&found - &want).abs();
+        let worst =
+            |columns: &[i64]| gap.index_select(1, &Tensor::from_slice(columns)).max().double_value(&[]);
+        let (points, scores) = (worst(&[0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]), worst(&[4]));
+        println!("{}: {} faces, {points:.1e} px, scores {scores:.1e}", case.name, found.size()[0]);
+        assert!(points <= pixels && scores <= case.tolerance("scores"), "{}", case.name);
+    }
+}
+
+/// A face as the case writes it: corners, score, five points.
+fn row(face: &Face) -> Vec<f32> {
+    let points = face.points.iter().flatten().copied();
+    face.bounds.into_iter().chain([face.score]).chain(points).collect()
+}
+
+/// The trained weights of a case, or `None` with a message.
+fn trained(case: &Case) -> Option<Weights> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let data = std::env::var_os("SIGNCLIP_TEST_DATA").map_or_else(default, PathBuf::from);
+    let name = Path::new(case.json["weights"]["file"].as_str()?).file_name()?;
+    let path = data.join("weights").join(name);
+    if !path.is_file() {
+        println!("skipped: {} wants {}", case.name, path.display());
+        return None;
+    }
+    let sum = checksum::of_file(&path).expect("a readable file");
+    assert_eq!(case.json["weights"]["sha256"], sum.as_str(), "{}", path.display());
+    let file = TorchFile::open(&path).unwrap_or_else(|e| panic!("{e}"));
+    let tensor = |name: &str| (name.to_owned(), file.tensor(name).unwrap_or_else(|e| panic!("{e}")));
+    let tensors = file.names().map(tensor).collect();
+    Some(Weights::memory(tensors, &path, Device::Cpu, Kind::Float))
 }
 
 #[test]
