@@ -54,6 +54,11 @@ pub fn default_list() -> String {
     }
 }
 
+/// The first CUDA device where there is a driver, else the processor.
+pub fn default_device() -> String {
+    default_list().split(',').next().unwrap_or("cpu").to_owned()
+}
+
 /// Make the CUDA half of libtorch known to torch. Must come before any other torch call.
 fn open_cuda() -> Result<()> {
     driver()?;

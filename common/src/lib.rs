@@ -12,6 +12,7 @@ pub mod safetensors_file;
 pub mod store;
 pub mod synthetic;
 pub mod torch_file;
+pub mod weight_file;
 pub mod weights;
 
 pub use error::{Error, Result};

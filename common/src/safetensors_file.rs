@@ -1,10 +1,9 @@
 //! Memory-mapped safetensors: one file, or the shards of a Hugging Face directory.
 
-use crate::{Error, Result};
+use crate::{Error, Result, weight_file};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
@@ -29,22 +28,7 @@ struct Entry {
 impl SafetensorsFile {
     /// Map `path` and read its table. Errors: missing, empty, truncated, a Git LFS pointer, or not safetensors.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let length = file.metadata().map_err(Error::io(path))?.len();
-        if length == 0 {
-            return Err(Error::input(path, "", "the file is empty", "download it again"));
-        }
-        // SAFETY: weight files are only read, and replaced by rename (a new inode), never rewritten in place.
-        #[allow(unsafe_code)]
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-        if is_lfs_pointer(&map) {
-            return Err(Error::input(
-                path,
-                "",
-                "this is a Git LFS pointer, not the weights",
-                "run `git lfs pull` where it came from, or download the file itself",
-            ));
-        }
+        let map = weight_file::map(path)?;
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|e| {
             Error::input(
                 path,
@@ -123,11 +107,6 @@ pub fn open_all(path: &Path) -> Result<Vec<SafetensorsFile>> {
         files.push(SafetensorsFile::open(&path.join(shard))?);
     }
     Ok(files)
-}
-
-/// Whether the bytes are the small text file that Git LFS leaves in place of a large one.
-pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
-    bytes.len() < 1024 && bytes.starts_with(b"version https://git-lfs.github.com/spec/")
 }
 
 fn kind_of(dtype: Dtype) -> Option<Kind> {

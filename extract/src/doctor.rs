@@ -4,7 +4,7 @@
 
 use crate::places;
 use serde::{Deserialize, Serialize};
-use signclip_common::safetensors_file::is_lfs_pointer;
+use signclip_common::weight_file::is_lfs_pointer;
 use signclip_common::{Error, Result, checksum, devices};
 use std::io::Read;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! The first stage of SignClip: clips in, cached features out.
 
 pub mod args;
+mod attention;
 pub mod decode;
 pub mod doctor;
 pub mod face_detector;

@@ -37,6 +37,11 @@ pub fn clip_resize_crop(frame: &Frame, size: usize) -> Frame {
 
 /// OpenCV's `resize` with `INTER_LANCZOS4` to `width`×`height`, whatever the aspect.
 pub fn squash_lanczos(frame: &Frame, width: usize, height: usize) -> Result<Frame> {
+    opencv_resize(frame, width, height, imgproc::INTER_LANCZOS4)
+}
+
+/// OpenCV's `resize` to `width`×`height`, whatever the aspect.
+pub(crate) fn opencv_resize(frame: &Frame, width: usize, height: usize, interpolation: i32) -> Result<Frame> {
     let failed = |error: opencv::Error| {
         Error::usage(format!("OpenCV cannot resize to {width}x{height}: {}", error.message), "check the size")
     };
@@ -49,7 +54,7 @@ pub fn squash_lanczos(frame: &Frame, width: usize, height: usize) -> Result<Fram
             Mat::new_rows_cols_with_data_mut(height as i32, (width * 3) as i32, &mut rgb).map_err(failed)?;
         let mut target = flat.reshape_mut(3, height as i32).map_err(failed)?;
         let size = Size::new(width as i32, height as i32);
-        imgproc::resize(&source, &mut target, size, 0.0, 0.0, imgproc::INTER_LANCZOS4).map_err(failed)?;
+        imgproc::resize(&source, &mut target, size, 0.0, 0.0, interpolation).map_err(failed)?;
         debug_assert_eq!(target.typ(), CV_8UC3);
     }
     Ok(Frame { rgb, width, height })

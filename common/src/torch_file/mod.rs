@@ -13,12 +13,10 @@ mod tensors;
 mod values;
 mod zip;
 
-use crate::safetensors_file::is_lfs_pointer;
-use crate::{Error, Result};
+use crate::{Error, Result, weight_file};
 use legacy::Contents;
 use memmap2::Mmap;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 use values::{Budget, Fault, Role, Value, View};
@@ -74,22 +72,7 @@ impl TorchFile {
     /// Map `path` and read its table. Errors: missing, empty, truncated or otherwise damaged, a Git LFS pointer, not
     /// of PyTorch, or asking for something that a checkpoint has no use for.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let length = file.metadata().map_err(Error::io(path))?.len();
-        if length == 0 {
-            return Err(Error::input(path, "", "the file is empty", "download it again"));
-        }
-        // SAFETY: weight files are only read, and replaced by rename (a new inode), never rewritten in place.
-        #[allow(unsafe_code)]
-        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-        if is_lfs_pointer(&map) {
-            return Err(Error::input(
-                path,
-                "",
-                "this is a Git LFS pointer, not the weights",
-                "run `git lfs pull` where it came from, or download the file itself",
-            ));
-        }
+        let map = weight_file::map(path)?;
         let layout = if zip::is_zip(&map) {
             Layout::Zip
         } else if legacy::is_legacy(&map) {

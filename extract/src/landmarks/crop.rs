@@ -1,11 +1,10 @@
 //! The square part of a picture that the landmark network sees, as `FANPredictor` of `hhj1897/face_alignment` cuts it.
 
-use opencv::core::{Mat, Size};
 use opencv::imgproc;
-use opencv::prelude::*;
 use signclip_common::{Error, Result};
 
 use crate::frame::{Frame, MAX_PIXELS};
+use crate::resize::opencv_resize;
 
 /// An integer box in a picture, which may reach beyond the picture's edges. `right` and `bottom` are outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,21 +38,7 @@ impl CropBox {
     /// The boxed part of the picture, black where there is no picture, at `size`×`size`: OpenCV's `resize` with
     /// `INTER_LINEAR`.
     pub fn cut(&self, frame: &Frame, size: usize) -> Result<Frame> {
-        let part = self.padded(frame);
-        let failed = |error: opencv::Error| {
-            Error::usage(
-                format!("OpenCV cannot resize to {size}x{size}: {}", error.message),
-                "check the size of the network's input",
-            )
-        };
-        let source = Mat::new_rows_cols_with_data(part.height as i32, (part.width * 3) as i32, &part.rgb)
-            .map_err(failed)?;
-        let source = source.reshape(3, part.height as i32).map_err(failed)?;
-        let mut target = Mat::default();
-        let both = Size::new(size as i32, size as i32);
-        imgproc::resize(&source, &mut target, both, 0.0, 0.0, imgproc::INTER_LINEAR).map_err(failed)?;
-        let rgb = target.data_bytes().map_err(failed)?.to_vec();
-        Ok(Frame { rgb, width: size, height: size })
+        opencv_resize(&self.padded(frame), size, size, imgproc::INTER_LINEAR)
     }
 
     fn padded(&self, frame: &Frame) -> Frame {

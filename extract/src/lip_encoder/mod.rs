@@ -8,12 +8,16 @@
 pub mod transformer;
 pub mod visual_frontend;
 
+use crate::attention::{LayerNorm, Linear};
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::{Part, Weights};
 use signclip_common::{Error, Result};
 use tch::{Device, Kind, Tensor};
-use transformer::{LayerNorm, Linear, Transformer};
+use transformer::Transformer;
 use visual_frontend::{OUTPUTS, VisualFrontend};
+
+/// `eps` of PyTorch's layer norm.
+const EPS: f64 = 1e-5;
 
 /// Beginnings of the keys of a self-supervised checkpoint that features from video do not need: the embedding of masked
 /// frames, the audio projection, and the prediction of cluster labels.
@@ -82,7 +86,7 @@ impl LipEncoder {
         Self {
             frontend: VisualFrontend::new(&video.sub("resnet")),
             video_proj: Linear::new(&video.sub("proj"), OUTPUTS, d),
-            layer_norm: LayerNorm::new(&root.sub("layer_norm"), 2 * d),
+            layer_norm: LayerNorm::new(&root.sub("layer_norm"), 2 * d, EPS),
             post_extract_proj: Linear::new(&root.sub("post_extract_proj"), 2 * d, d),
             transformer: Transformer::new(&root.sub("encoder"), config),
         }

@@ -3,12 +3,10 @@
 //!
 //! Shapes: n clips, t frames, d width, h heads, e size of a head.
 
-use super::LipConfig;
+use super::{EPS, LipConfig};
+use crate::attention::{Attention, LayerNorm, Linear};
 use signclip_common::weights::Part;
-use tch::{IndexOp, Kind, Tensor};
-
-/// `eps` of PyTorch's layer norm.
-const EPS: f64 = 1e-5;
+use tch::{Kind, Tensor};
 
 /// Positional convolution, layers, final layer norm.
 pub struct Transformer {
@@ -24,7 +22,7 @@ impl Transformer {
         Self {
             pos_conv: PositionalConvolution::new(&part.sub("pos_conv.0"), config),
             layers: (0..config.encoder_layers).map(layer).collect(),
-            layer_norm: LayerNorm::new(&part.sub("layer_norm"), config.encoder_embed_dim),
+            layer_norm: LayerNorm::new(&part.sub("layer_norm"), config.encoder_embed_dim, EPS),
         }
     }
 
@@ -90,9 +88,9 @@ impl Layer {
     fn new(part: &Part, config: &LipConfig) -> Self {
         let (d, wide) = (config.encoder_embed_dim, config.encoder_ffn_embed_dim);
         Self {
-            self_attn_layer_norm: LayerNorm::new(&part.sub("self_attn_layer_norm"), d),
+            self_attn_layer_norm: LayerNorm::new(&part.sub("self_attn_layer_norm"), d, EPS),
             self_attn: Attention::new(&part.sub("self_attn"), d, config.encoder_attention_heads),
-            final_layer_norm: LayerNorm::new(&part.sub("final_layer_norm"), d),
+            final_layer_norm: LayerNorm::new(&part.sub("final_layer_norm"), d, EPS),
             fc1: Linear::new(&part.sub("fc1"), d, wide),
             fc2: Linear::new(&part.sub("fc2"), wide, d),
         }
@@ -102,78 +100,5 @@ impl Layer {
         let x_ntd = x_ntd + self.self_attn.forward(&self.self_attn_layer_norm.forward(x_ntd), attended_n11t);
         let inner = self.fc1.forward(&self.final_layer_norm.forward(&x_ntd)).gelu("none");
         self.fc2.forward(&inner) + x_ntd
-    }
-}
-
-/// Multi-head self-attention in both directions, with the three input projections as one matrix product.
-struct Attention {
-    qkv: Linear,
-    out_proj: Linear,
-    heads: i64,
-}
-
-impl Attention {
-    fn new(part: &Part, d: i64, heads: i64) -> Self {
-        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|name| Linear::new(&part.sub(name), d, d));
-        let qkv = Linear {
-            weight: Tensor::cat(&[q.weight, k.weight, v.weight], 0),
-            bias: Tensor::cat(&[q.bias, k.bias, v.bias], 0),
-        };
-        Self { qkv, out_proj: Linear::new(&part.sub("out_proj"), d, d), heads }
-    }
-
-    /// The fused kernel keeps scores and softmax in float32, whatever the type of `x_ntd`.
-    fn forward(&self, x_ntd: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
-        let (n, t, d) = x_ntd.size3().unwrap_or_default();
-        let qkv =
-            self.qkv.forward(x_ntd).view([n, t, 3, self.heads, d / self.heads]).permute([2, 0, 3, 1, 4]);
-        let [q_nhte, k_nhte, v_nhte] = [0, 1, 2].map(|i| qkv.i(i));
-        let mixed_nhte = Tensor::scaled_dot_product_attention(
-            &q_nhte,
-            &k_nhte,
-            &v_nhte,
-            attended_n11t,
-            0.0,
-            false,
-            None,
-            false,
-        );
-        self.out_proj.forward(&mixed_nhte.transpose(1, 2).reshape([n, t, d]))
-    }
-}
-
-/// Affine map of the last dimension.
-pub(super) struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    pub(super) fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
-        Self { weight: part.get("weight", &[outputs, inputs]), bias: part.get("bias", &[outputs]) }
-    }
-
-    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
-    }
-}
-
-/// Layer norm of the last dimension.
-pub(super) struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl LayerNorm {
-    pub(super) fn new(part: &Part, d: i64) -> Self {
-        let part = part.in_kind(Kind::Float);
-        Self { weight: part.get("weight", &[d]), bias: part.get("bias", &[d]) }
-    }
-
-    /// Statistics and affine map in float32, whatever the type of `x`.
-    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
-        x.to_kind(Kind::Float)
-            .layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), EPS, false)
-            .to_kind(x.kind())
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Shapes: n images, t tokens (class token first), d hidden size, h heads, e size of a head.
 
+use crate::attention::{Attention, LayerNorm, Linear};
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::Part;
-use tch::{IndexOp, Kind, Tensor};
+use tch::{IndexOp, Tensor};
 
 /// Fields of the `vision_config` in Hugging Face's `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,81 +149,9 @@ impl EncoderLayer {
     }
 
     fn forward(&self, x_ntd: &Tensor) -> Tensor {
-        let x_ntd = x_ntd + self.self_attn.forward(&self.layer_norm1.forward(x_ntd));
+        let x_ntd = x_ntd + self.self_attn.forward(&self.layer_norm1.forward(x_ntd), None);
         let inner = quick_gelu(&self.fc1.forward(&self.layer_norm2.forward(&x_ntd)));
         self.fc2.forward(&inner) + x_ntd
-    }
-}
-
-/// Multi-head self-attention, with the three input projections as one matrix product.
-struct Attention {
-    qkv: Linear,
-    out_proj: Linear,
-    heads: i64,
-}
-
-impl Attention {
-    fn new(part: &Part, d: i64, heads: i64) -> Self {
-        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|name| Linear::new(&part.sub(name), d, d));
-        let qkv = Linear {
-            weight: Tensor::cat(&[q.weight, k.weight, v.weight], 0),
-            bias: Tensor::cat(&[q.bias, k.bias, v.bias], 0),
-        };
-        Self { qkv, out_proj: Linear::new(&part.sub("out_proj"), d, d), heads }
-    }
-
-    fn forward(&self, x_ntd: &Tensor) -> Tensor {
-        let (n, t, d) = x_ntd.size3().unwrap_or_default();
-        let qkv =
-            self.qkv.forward(x_ntd).view([n, t, 3, self.heads, d / self.heads]).permute([2, 0, 3, 1, 4]);
-        let [q_nhte, k_nhte, v_nhte] = [0, 1, 2].map(|i| qkv.i(i));
-        let mixed = Tensor::scaled_dot_product_attention(
-            &q_nhte,
-            &k_nhte,
-            &v_nhte,
-            None::<&Tensor>,
-            0.0,
-            false,
-            None,
-            false,
-        );
-        self.out_proj.forward(&mixed.transpose(1, 2).reshape([n, t, d]))
-    }
-}
-
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
-        Self { weight: part.get("weight", &[outputs, inputs]), bias: part.get("bias", &[outputs]) }
-    }
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
-    }
-}
-
-struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-    eps: f64,
-}
-
-impl LayerNorm {
-    fn new(part: &Part, d: i64, eps: f64) -> Self {
-        let part = part.in_kind(Kind::Float);
-        Self { weight: part.get("weight", &[d]), bias: part.get("bias", &[d]), eps }
-    }
-
-    /// Statistics and affine map in float32, whatever the type of `x`.
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let d = self.weight.size();
-        x.to_kind(Kind::Float)
-            .layer_norm(d, Some(&self.weight), Some(&self.bias), self.eps, false)
-            .to_kind(x.kind())
     }
 }
 

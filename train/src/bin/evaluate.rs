@@ -55,10 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let list = args
-        .gpus
-        .clone()
-        .unwrap_or_else(|| devices::default_list().split(',').next().unwrap_or("cpu").to_owned());
+    let list = args.gpus.clone().unwrap_or_else(devices::default_device);
     let device = devices::open(&list)?[0];
     if args.split.contains(['/', '\\']) || ["", ".", ".."].contains(&args.split.as_str()) {
         return Err(Error::usage(format!("--split {:?} is no split", args.split), "give train, dev or test"));

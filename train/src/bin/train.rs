@@ -79,10 +79,7 @@ fn run(args: &Args) -> Result<(), Vec<Error>> {
     let settings = preset.with(args.config.as_deref(), &args.settings).map_err(one)?;
     // Everything that may be missing is looked for before anything is done, so that it can be mended in one go.
     let mut problems = Vec::new();
-    let list = args
-        .gpus
-        .clone()
-        .unwrap_or_else(|| devices::default_list().split(',').next().unwrap_or("cpu").to_owned());
+    let list = args.gpus.clone().unwrap_or_else(devices::default_device);
     let devices = devices::open(&list).map_err(|e| problems.push(e)).ok();
     let mut open = |split| Corpus::open(&args.features, split, &settings).map_err(|e| problems.push(e)).ok();
     let (train, dev) = (open("train"), open("dev"));
