@@ -47,6 +47,15 @@ pub enum Plain {
     Text(String),
 }
 
+/// Whether the file begins as one that `torch.save` wrote; a folder does not.
+pub fn is_torch(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    let map = weight_file::map(path)?;
+    Ok(zip::is_zip(&map) || legacy::is_legacy(&map))
+}
+
 /// The objects of a whole file, and its tensors by path.
 fn read(data: &[u8], layout: Layout) -> Located<(Contents, BTreeMap<String, u32>)> {
     let mut budget = Budget::for_file(data.len());
