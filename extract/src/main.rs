@@ -54,10 +54,11 @@ fn run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let plan = plan.map_err(|e| problems.push(e)).ok();
     // Opens CUDA where asked to: no tensor may exist before.
     let list = args.gpus.clone().unwrap_or_else(devices::default_list);
-    let devices = devices::open(&list).map_err(|e| problems.push(e)).ok();
+    let devices = devices::open(&list);
     let first = devices.as_ref().map_or(Device::Cpu, |devices| devices[0]);
     let squash = plan.as_ref().and_then(|plan| plan.dataset.spatial_squash);
     let settings = Settings::new(args, squash, first).map_err(|e| problems.extend(e)).ok();
+    let devices = devices.map_err(|e| problems.push(e)).ok();
     let (Some(plan), Some(devices), Some(settings)) = (plan, devices, settings) else {
         return Err(problems);
     };

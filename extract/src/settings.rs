@@ -67,7 +67,10 @@ impl Settings {
             _ => devices::compute_kind(&args.dtype, device),
         };
         let kind = kind.map_err(|e| problems.push(e)).unwrap_or(Kind::Float);
-        let files = WeightFiles::new(args).map_err(|e| vec![e])?;
+        let files = match WeightFiles::new(args) {
+            Ok(files) => files,
+            Err(error) => return Err(problems.into_iter().chain([error]).collect()),
+        };
         let mut sources = Sources::default();
         let spatial = args.streams.contains(&Stream::Spatial).then(|| {
             sources.clip = files.clip().map_err(|e| problems.push(e)).ok();

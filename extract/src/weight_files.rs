@@ -54,16 +54,16 @@ impl WeightSource {
 /// with preset `paper`; the other presets compute it.
 pub struct WeightFiles<'a> {
     args: &'a RunArgs,
-    root: Result<PathBuf>,
+    root: Option<PathBuf>,
 }
 
 impl<'a> WeightFiles<'a> {
-    /// Errors: a folder that was named and is not there.
+    /// Errors: no weights folder, with preset `paper` or where one was named.
     pub fn new(args: &'a RunArgs) -> Result<Self> {
-        let root = places::weights_root(args.weights.as_deref());
-        match root {
-            Err(error) if args.weights.is_some() => Err(error),
-            root => Ok(Self { args, root }),
+        match places::weights_root(args.weights.as_deref()) {
+            Ok(root) => Ok(Self { args, root: Some(root) }),
+            Err(error) if args.preset == Preset::Paper || args.weights.is_some() => Err(error),
+            Err(_) => Ok(Self { args, root: None }),
         }
     }
 
@@ -142,20 +142,14 @@ impl<'a> WeightFiles<'a> {
 
     /// `file` below the weights folder, or what `extract convert` made of it, with its name there.
     fn find(&self, what: &str, file: &str) -> Result<Option<(PathBuf, String)>> {
-        let needed = self.args.preset == Preset::Paper;
-        let root = match &self.root {
-            Ok(root) => root,
-            Err(_) if !needed => return Ok(None),
-            // Looked for again, for its error.
-            Err(_) => return places::weights_root(self.args.weights.as_deref()).map(|_| None),
-        };
+        let Some(root) = &self.root else { return Ok(None) };
         let converted = Path::new(file).with_extension("safetensors");
         let candidates = [PathBuf::from(file), converted];
         let found = candidates.into_iter().find(|candidate| root.join(candidate).is_file());
         if let Some(found) = found {
             return Ok(Some((root.join(&found), found.display().to_string())));
         }
-        if !needed {
+        if self.args.preset != Preset::Paper {
             return Ok(None);
         }
         Err(Error::input(

@@ -12,6 +12,7 @@ mod hugging_face;
 mod kill;
 mod media;
 mod missing;
+mod mouthing;
 mod program;
 mod real_data;
 mod runs;

@@ -159,7 +159,9 @@ impl TorchFile {
             .zip(&shape)
             .map(|(stride, &n)| if n == 1 { 1 } else { stride })
             .collect();
-        Ok(flat.f_as_strided(&shape, &strides, 0)?.f_contiguous()?)
+        // By way of one axis, so that axes of one element get the usual strides: others would make a convolution take
+        // its weight for one in another memory format, and round differently.
+        Ok(flat.f_as_strided(&shape, &strides, 0)?.f_reshape([-1])?.f_reshape(&shape)?)
     }
 
     /// The plain value at a path such as `cfg.model.encoder_layers` or `optimizer_history[0].num_updates`; nothing if
