@@ -68,10 +68,11 @@ impl<'m, const N: usize> MouthReader<'m, N> {
     /// The next frames of the clip.
     pub fn push(&mut self, frames: Vec<Numbered>) -> Result<()> {
         let found = self.points.window(&frames)?;
-        for (frame, Found { bounds, points, looked }) in frames.into_iter().zip(found) {
+        for (frame, found) in frames.into_iter().zip(found) {
             if let Some(sheet) = &mut self.sheet {
-                sheet.frame(frame.number, &frame.frame, bounds)?;
+                sheet.frame(frame.number, &frame.frame, &found)?;
             }
+            let Found { points, looked, .. } = found;
             let points: Option<[[f32; 2]; N]> = points.and_then(|points| points.try_into().ok());
             self.looked += usize::from(looked);
             self.found += usize::from(looked && points.is_some());

@@ -1,5 +1,6 @@
 //! A contact sheet of one clip, to look at: frames with the face's box and points, and the mouth crops below them.
 
+use crate::face_points::Found;
 use crate::frame::Frame;
 use crate::landmarks::crop::CropBox;
 use crate::mouth_region::CROP;
@@ -39,6 +40,8 @@ struct Column {
     /// Pixels of the sheet for one of the frame.
     scale: f32,
     bounds: Option<[f32; 4]>,
+    /// Whether there was a face; points may be interpolated nevertheless.
+    seen: bool,
     points: Vec<[f32; 2]>,
     mouth: Option<Mouth>,
 }
@@ -59,8 +62,8 @@ impl Default for Sheet {
 }
 
 impl Sheet {
-    /// The next frame of the clip, with the box of its face.
-    pub fn frame(&mut self, number: usize, frame: &Frame, bounds: Option<[f32; 4]>) -> Result<()> {
+    /// The next frame of the clip, and what was found in it.
+    pub fn frame(&mut self, number: usize, frame: &Frame, found: &Found) -> Result<()> {
         if !number.is_multiple_of(self.stride) {
             return Ok(());
         }
@@ -75,7 +78,15 @@ impl Sheet {
         let scale = fit(WIDTH, frame.width).min(fit(HEIGHT, frame.height));
         let size = |size: usize| ((size as f32 * scale).round() as usize).max(1);
         let picture = opencv_resize(frame, size(frame.width), size(frame.height), imgproc::INTER_AREA)?;
-        self.columns.push(Column { number, picture, scale, bounds, points: Vec::new(), mouth: None });
+        self.columns.push(Column {
+            number,
+            picture,
+            scale,
+            bounds: found.bounds,
+            seen: found.points.is_some() || !found.looked,
+            points: Vec::new(),
+            mouth: None,
+        });
         Ok(())
     }
 
@@ -124,10 +135,9 @@ impl Sheet {
             if let Some([x1, y1, x2, y2]) = column.bounds {
                 marks.push(Mark::Box(on_sheet([x1, y1]), on_sheet([x2, y2])));
             }
-            let missed = column.mouth.is_none() || (column.bounds.is_none() && column.points.is_empty());
-            let (text, ink) = match missed {
-                true => (format!("{} no face", column.number), MISSED),
-                false => (column.number.to_string(), INK),
+            let (text, ink) = match column.seen {
+                true => (column.number.to_string(), INK),
+                false => (format!("{} no face", column.number), MISSED),
             };
             marks.push(Mark::Text(left, below + LINE - 5, text, ink));
             if let Some(mouth) = &column.mouth {
