@@ -15,6 +15,7 @@ mod missing;
 mod program;
 mod real_data;
 mod runs;
+mod scores;
 mod stores;
 mod train;
 mod weights;
