@@ -90,3 +90,35 @@ fn scores_of(predictions: &[Prediction], dot: FinalDot, ending: fn(&str) -> &str
 fn cased(text: String, rules: TextRules) -> String {
     if rules.lowercase { text.to_lowercase() } else { text }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prediction(hypothesis: &str, reference: &str) -> Prediction {
+        Prediction {
+            id: "a".into(),
+            hypothesis: hypothesis.into(),
+            reference: reference.into(),
+            score: -1.0,
+            frames: 16,
+            signer: None,
+            scores: SentenceCounts::of(hypothesis, reference).scores(),
+        }
+    }
+
+    /// The dot is one more word that is right.
+    #[test]
+    fn both_conventions_where_the_rules_add_a_dot() {
+        let predictions = [prediction("heute regnet es .", "morgen regnet es.")];
+        let (with, without) = score_both_ways(&predictions, TextRules { lowercase: true, final_dot: true });
+        let without = without.expect("both");
+        assert!((with.bleu.bleu[0] - 75.0).abs() < 1e-9 && (without.bleu.bleu[0] - 200.0 / 3.0).abs() < 1e-9);
+        assert!(
+            with.bleu.signature.ends_with("|dot:added") && without.bleu.signature.ends_with("|dot:removed")
+        );
+        let (as_given, none) = score_both_ways(&predictions, TextRules::default());
+        assert_eq!((as_given.bleu.bleu, none), (with.bleu.bleu, None));
+        assert!(as_given.bleu.signature.ends_with("|dot:as-given"));
+    }
+}

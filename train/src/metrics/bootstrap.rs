@@ -62,7 +62,7 @@ pub fn resample(sentences: &[SentenceCounts]) -> Each<Vec<f64>> {
     if n == 0 {
         return Each::from_fn(|_| vec![0.0; RESAMPLES]);
     }
-    let mut generator = Generator::new();
+    let mut generator = Generator::seeded();
     let mut scores: Vec<Each<f64>> = Vec::new();
     for _ in 0..RESAMPLES / BLOCK {
         let drawn: Vec<u32> = (0..BLOCK * n).map(|_| generator.below(n as u32)).collect();

@@ -82,11 +82,10 @@ impl Comparison {
         );
         let mut line = |name: &str, [a, b, difference]: [&str; 3], test: [&str; 4], signature: &str| {
             let [p, better, worse, equal] = test;
+            let values = format!("{name:<8} {a:>14} {b:>14} {difference:>7}");
+            let line = format!("{values} {p:>6} {better:>7} {worse:>6} {equal:>6}  {signature}");
             // Writing to a string cannot fail.
-            let _ = writeln!(
-                out,
-                "{name:<8} {a:>14} {b:>14} {difference:>7} {p:>6} {better:>7} {worse:>6} {equal:>6}  {signature}"
-            );
+            let _ = writeln!(out, "{}", line.trim_end());
         };
         line("", ["A", "B", "B - A"], ["p", "better", "worse", "equal"], "");
         for (n, (a_n, b_n)) in (1..=3).zip(a.bleu.bleu.iter().zip(&b.bleu.bleu)) {

@@ -10,7 +10,7 @@ pub struct Generator {
     spare: Option<u32>,
 }
 
-/// The seed that [`Generator::new`] stands for.
+/// The seed of [`Generator::seeded`].
 pub const SEED: u64 = 12345;
 
 const MULTIPLIER: u128 = 0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645;
@@ -19,7 +19,8 @@ const STATE: u128 = 33_261_208_707_367_790_463_622_745_601_869_196_757;
 const INCREMENT: u128 = 268_209_174_141_567_072_605_526_753_992_732_310_247;
 
 impl Generator {
-    pub fn new() -> Self {
+    /// At the first number of [`SEED`].
+    pub fn seeded() -> Self {
         Self { state: STATE, spare: None }
     }
 
@@ -77,11 +78,11 @@ mod tests {
                 12_238_664_030,
             ),
         ] {
-            let mut generator = Generator::new();
+            let mut generator = Generator::seeded();
             let drawn: Vec<u32> = (0..rows * n).map(|_| generator.below(n)).collect();
             assert!(drawn.starts_with(&first) && drawn.ends_with(&last), "{n}");
             assert_eq!(drawn.iter().map(|&i| u64::from(i)).sum::<u64>(), sum, "{n}");
         }
-        assert_eq!(Generator::new().below(1), 0);
+        assert_eq!(Generator::seeded().below(1), 0);
     }
 }

@@ -72,10 +72,12 @@ enum Case {
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum Rouge {
+    /// [`RougeL`](super::rouge::RougeL).
     #[serde(rename = "rouge-score-stemmed")]
-    RougeScoreStemmed,
+    Stemmed,
     #[serde(rename = "rouge-score")]
-    RougeScore,
+    Unstemmed,
+    /// [`LcsF`](super::rouge::LcsF).
     #[serde(rename = "lcs-f-1.2")]
     LcsF,
     /// None of those computed here.
@@ -158,7 +160,7 @@ impl Beside {
             let (bleu, rouge_l, tokeniser, rouge) = if slt {
                 (&scores.bleu_slt, scores.rouge_l_slt.f, Tokeniser::None, Rouge::LcsF)
             } else {
-                (&scores.bleu, 100.0 * scores.rouge_l.mean.f1, Tokeniser::Mteval13a, Rouge::RougeScoreStemmed)
+                (&scores.bleu, 100.0 * scores.rouge_l.mean.f1, Tokeniser::Mteval13a, Rouge::Stemmed)
             };
             let [b1, b2, b3, b4] = bleu.bleu.map(number);
             let (dot, tok, case, rouge) = (word(dot), word(tokeniser), word(case), word(rouge));
@@ -170,7 +172,7 @@ impl Beside {
                 &b4,
                 &number(rouge_l),
                 "gloss-free",
-                "",
+                "no",
                 &dot,
                 &tok,
                 &case,
@@ -227,8 +229,8 @@ impl Row {
         };
         let rouge_l_beside = match self.rouge {
             // Lower case in any case.
-            Some(Rouge::RougeScoreStemmed) => field("rouge_l"),
-            Some(Rouge::RougeScore) => field("rouge_l_unstemmed"),
+            Some(Rouge::Stemmed) => field("rouge_l"),
+            Some(Rouge::Unstemmed) => field("rouge_l_unstemmed"),
             Some(Rouge::LcsF) if self.case == Some(case) => field("rouge_l_slt"),
             _ => None,
         };

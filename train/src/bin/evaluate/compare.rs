@@ -1,7 +1,7 @@
 //! `evaluate compare`: two runs side by side.
 
 use crate::run::check_split;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use signclip_common::{Error, Result};
 use signclip_train::metrics::comparison::Comparison;
 use signclip_train::metrics::final_dot::FinalDot;
@@ -33,21 +33,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let of_a: Vec<&str> = a.lines.iter().map(|line| line.hypothesis.as_str()).collect();
     let of_b: Vec<&str> = b_lines.iter().map(|line| line.hypothesis.as_str()).collect();
     let comparison = Comparison::of(&of_a, &of_b, &references, FinalDot::AsGiven);
+    let (a_file, b_file) = (a.file.display().to_string(), b.file.display().to_string());
     if args.json {
-        let mut json = serde_json::json!({
-            "a_file": a.file.to_string_lossy(),
-            "b_file": b.file.to_string_lossy(),
-        });
-        if let (Some(files), serde_json::Value::Object(more)) =
-            (json.as_object_mut(), serde_json::json!(comparison))
-        {
-            files.extend(more);
-        }
-        println!("{json:#}");
+        println!("{:#}", serde_json::json!(Compared { a_file, b_file, comparison }));
     } else {
-        println!("A: {}\nB: {}\n{}", a.file.display(), b.file.display(), comparison.table().trim_end());
+        println!("A: {a_file}\nB: {b_file}\n{}", comparison.table().trim_end());
     }
     Ok(())
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Compared {
+    a_file: String,
+    b_file: String,
+    #[serde(flatten)]
+    comparison: Comparison,
 }
 
 /// What a comparison needs of a line of `predictions.jsonl`.

@@ -1,9 +1,10 @@
 //! `evaluate score`: any two text files.
 
+use serde::Serialize;
 use signclip_common::{Error, Result};
 use signclip_train::metrics::Scores;
 use signclip_train::metrics::final_dot::FinalDot;
-use signclip_train::metrics::sentence::SentenceCounts;
+use signclip_train::metrics::sentence::{EachScore, SentenceCounts};
 use std::path::{Path, PathBuf};
 
 /// Score text files against reference files, one sentence a line
@@ -25,34 +26,47 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let what = format!("{} has no file of references", alone.display());
         return Err(Error::usage(what, "give files in pairs: evaluate score HYP REF"));
     }
-    let several = pairs.len() > 1;
-    for pair in pairs {
-        let (hypotheses, references) = (Lines::read(&pair[0])?, Lines::read(&pair[1])?);
-        let (hypotheses, references) = (hypotheses.sentences()?, references.sentences()?);
-        if hypotheses.len() != references.len() {
-            return Err(Error::input(
-                &pair[0],
-                "",
-                format!("{} lines where {} has {}", hypotheses.len(), pair[1].display(), references.len()),
-                "give one hypothesis for each reference, an empty line where there is none",
-            ));
-        }
-        let sentences = SentenceCounts::of_corpus(&hypotheses, &references);
-        let scores = Scores::of_sentences(&sentences, FinalDot::AsGiven);
-        if args.json {
-            let single: Vec<_> = sentences.iter().map(SentenceCounts::scores).collect();
-            let json = serde_json::json!({
-                "hypotheses": pair[0].to_string_lossy(),
-                "references": pair[1].to_string_lossy(),
-                "scores": scores,
-                "sentences": single,
-            });
-            println!("{}", if several { json.to_string() } else { format!("{json:#}") });
+    // All are scored before anything is printed, so that a bad file among them costs no half result.
+    let scored = pairs.map(|pair| Scored::of(&pair[0], &pair[1])).collect::<Result<Vec<_>>>()?;
+    for one in &scored {
+        if !args.json {
+            println!("{} against {}:\n{}", one.hypotheses, one.references, one.scores.table());
+        } else if scored.len() == 1 {
+            println!("{:#}", serde_json::json!(one));
         } else {
-            println!("{} against {}:\n{}", pair[0].display(), pair[1].display(), scores.table());
+            println!("{}", serde_json::json!(one));
         }
     }
     Ok(())
+}
+
+/// What is printed of a pair of files.
+#[derive(Serialize)]
+struct Scored {
+    hypotheses: String,
+    references: String,
+    scores: Scores,
+    /// 0 to 100.
+    sentences: Vec<EachScore>,
+}
+
+impl Scored {
+    fn of(hypotheses: &Path, references: &Path) -> Result<Self> {
+        let (hyp, reference) = (Lines::read(hypotheses)?, Lines::read(references)?);
+        let (hyp, reference) = (hyp.sentences()?, reference.sentences()?);
+        if hyp.len() != reference.len() {
+            let what = format!("{} lines where {} has {}", hyp.len(), references.display(), reference.len());
+            let remedy = "give one hypothesis for each reference, an empty line where there is none";
+            return Err(Error::input(hypotheses, "", what, remedy));
+        }
+        let counts = SentenceCounts::of_corpus(&hyp, &reference);
+        Ok(Self {
+            hypotheses: hypotheses.display().to_string(),
+            references: references.display().to_string(),
+            scores: Scores::of_sentences(&counts, FinalDot::AsGiven),
+            sentences: counts.iter().map(SentenceCounts::scores).collect(),
+        })
+    }
 }
 
 /// The content of a file.
