@@ -15,11 +15,10 @@ import random
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy
-import rouge_score
-import sacrebleu
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest, _compute_p_value, estimate_ci
@@ -28,13 +27,15 @@ TOLERANCE = 1e-9
 RESAMPLES = 1000
 SEED = 12345
 
-WORDS = """am montag dienstag mittwoch wird es im süden norden südwesten freundlich wechselhaft regnet regen schnee schauer
-gewitter heute nacht morgen grad zwölf fünf über für weiß größer mäßig straße wettervorhersage und der die das ein an
-the how much sugar you're going to take running runs happily generally relational conditional motoring is was I
-it's don't cats ponies caresses dying lying skies news early only first part one Two THREE Über ÄRGER ẞ İstanbul""".split()
+WORDS = """am montag dienstag mittwoch wird es im süden norden südwesten freundlich wechselhaft regnet regen schnee
+schauer gewitter heute nacht morgen grad zwölf fünf über für weiß größer mäßig straße wettervorhersage und der die das
+ein an the how much sugar you're going to take running runs happily generally relational conditional motoring is was I
+it's don't cats ponies caresses dying lying skies news early only first part one Two THREE Über ÄRGER ẞ İstanbul"""
+WORDS = WORDS.split()
 ODD = """3 12 0,5 3.5 1,000.50 10-12 2014 -5 20% $5 . , ; : ! ? ... -- - — ( ) " „so“ 'gut' [1] {x} a/b c&d &amp; &quot;
-&lt;b&gt; &amp;lt; <skipped> e.g. z.B. U.S.A. süd-westen Nord-Süd hier- -da no_1 #1 @x ~ `q` ^ | \\ * + = 🤟 🤟🏽 日本語 naïve
-é e\u0301 a\u200bb ﬁn ²""".split() + ["\u00a0", "\t", "\u2028", "\x1c", "\x85", "\u3000"]
+&lt;b&gt; &amp;lt; <skipped> e.g. z.B. U.S.A. süd-westen Nord-Süd hier- -da no_1 #1 @x ~ `q` ^ | \\ * + = 🤟 🤟🏽 日本語
+naïve é e\u0301 a\u200bb ﬁn ²"""
+ODD = ODD.split() + ["\u00a0", "\t", "\u2028", "\x1c", "\x85", "\u3000"]
 
 
 def sentence(rng):
@@ -188,7 +189,8 @@ def check_comparison(differences, got, references, systems):
     _, theirs = test()
     for name, measure in (("BLEU", "bleu4"), ("chrF2", "chrf")):
         ours, want = got["differences"][measure], theirs[name][1]
-        differences.check(f"{measure} half width, 32 bits", got["b"]["bootstrap"][measure]["half_width"], want.ci, 1e-3)
+        half_width = got["b"]["bootstrap"][measure]["half_width"]
+        differences.check(f"{measure} half width, 32 bits", half_width, want.ci, 1e-3)
         if ours["b_minus_a"] != 0 or ours["p"] != 1.0:
             differences.check(f"{measure} p, 32 bits", ours["p"], want.p_value, 20 / (RESAMPLES + 1))
 
@@ -197,13 +199,15 @@ def main():
     evaluate = Path(sys.argv[1]).resolve()
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     rng = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 1)
-    print(f"{count} corpora; sacrebleu {sacrebleu.__version__}, rouge-score {metadata_version()}, numpy {numpy.__version__}")
+    versions = ", ".join(f"{package} {version(package)}" for package in ("sacrebleu", "rouge-score", "numpy"))
+    print(f"{count} corpora; {versions}")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         corpora = [corpus(rng) for _ in range(count)]
 
         def run(*arguments):
-            return subprocess.run([evaluate, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+            command = [evaluate, *arguments]
+            return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout.decode()
 
         write = lambda name, lines: (folder / name).write_bytes("".join(f"{x}\n" for x in lines).encode())
         pairs = []
@@ -227,10 +231,12 @@ def main():
             values += differences.values
             if k % 10 == 0:
                 for side, hypotheses in zip("ab", systems):
-                    lines = enumerate(zip(hypotheses, references))
-                    write(f"{side}.jsonl", [json.dumps({"id": str(i), "hypothesis": h, "reference": r}) for i, (h, r) in lines])
+                    texts = enumerate(zip(hypotheses, references))
+                    lines = [{"id": str(i), "hypothesis": h, "reference": r} for i, (h, r) in texts]
+                    write(f"{side}.jsonl", map(json.dumps, lines))
                 differences = Differences()
-                check_comparison(differences, json.loads(run("compare", "a.jsonl", "b.jsonl", "--json")), references, systems)
+                got = json.loads(run("compare", "a.jsonl", "b.jsonl", "--json"))
+                check_comparison(differences, got, references, systems)
                 compared += 1
                 agreed_compared += not differences.found
                 failures += [f"comparison of corpus {k}: {what}" for what in differences.found]
@@ -240,13 +246,6 @@ def main():
     print(f"{agreed} of {count} corpora and {agreed_compared} of {compared} comparisons agree ({values} values)")
     if failures:
         sys.exit("\n".join(failures[:20]) + f"\n{len(failures)} values differ")
-
-
-def metadata_version():
-    """rouge-score does not say its version itself."""
-    from importlib.metadata import version
-
-    return version(rouge_score.__name__)
 
 
 if __name__ == "__main__":

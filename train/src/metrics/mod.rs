@@ -106,7 +106,8 @@ impl Scores {
         let Bootstrap { resamples, seed, intervals } = &self.bootstrap;
         let sentences = if self.sentences == 1 { "sentence" } else { "sentences" };
         let mut out = format!(
-            "{} {sentences}; score, then mean ± half width [95 % interval] of {resamples} bootstrap resamples, seed {seed}\n",
+            "{} {sentences}; score, then mean ± half width [95 % interval] of {resamples} bootstrap resamples, \
+             seed {seed}\n",
             self.sentences
         );
         let mut line = |name: &str, value: f64, interval: Option<&Interval>, signature: &str| {

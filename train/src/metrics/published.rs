@@ -20,9 +20,9 @@ struct Published {
 }
 
 /// The published scores of one data set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Table {
+struct Table {
     dataset: String,
     title: String,
     /// Its number in the paper.
@@ -141,18 +141,28 @@ impl Beside {
         let mut out = format!(
             "Published on {title} {split} (the paper, Table {table}), beside this run; ? is not known\n"
         );
-        let mut line = |columns: [&str; 12]| {
-            let [method, b1, b2, b3, b4, rl, setting, visual, dot, tok, case, rouge] = columns;
+        let mut line = |columns: [&str; 13]| {
+            let [method, b1, b2, b3, b4, rl, setting, visual, dot, tok, case, rouge, like] = columns;
+            let numbers = format!("{method:<22} {b1:>6} {b2:>6} {b3:>6} {b4:>6} {rl:>7}");
+            let training = format!("{setting:<17} {visual:<5}");
+            let line = format!("{numbers}  {training} {dot:<8} {tok:<4} {case:<5} {rouge:<19}  {like}");
             // Writing to a string cannot fail.
-            let _ = writeln!(
-                out,
-                "{method:<22} {b1:>6} {b2:>6} {b3:>6} {b4:>6} {rl:>7}  {setting:<17} {visual:<6} {dot:<8} {tok:<4} \
-                 {case:<5} {rouge}"
-            );
+            let _ = writeln!(out, "{}", line.trim_end());
         };
         line([
-            "", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "glosses", "tuned", "dot", "tok", "case",
+            "",
+            "BLEU-1",
+            "BLEU-2",
+            "BLEU-3",
+            "BLEU-4",
+            "ROUGE-L",
+            "glosses",
+            "tuned",
+            "dot",
+            "tok",
+            "case",
             "ROUGE",
+            "computed as ours",
         ]);
         let number = |value: f64| format!("{value:.2}");
         let case = if rules.lowercase { Case::Lower } else { Case::Mixed };
@@ -177,6 +187,7 @@ impl Beside {
                 &tok,
                 &case,
                 &rouge,
+                "",
             ]);
         };
         ours(scores, false, main_dot(rules));
@@ -184,7 +195,13 @@ impl Beside {
             Some(scores) => ours(scores, true, FinalDot::Removed),
             None => ours(scores, true, main_dot(rules)),
         }
-        for RowBeside { row, .. } in rows {
+        for RowBeside { row, bleu_beside, rouge_l_beside } in rows {
+            let like = match (bleu_beside, rouge_l_beside) {
+                (Some(_), Some(_)) => "BLEU, ROUGE-L",
+                (Some(_), None) => "BLEU",
+                (None, Some(_)) => "ROUGE-L",
+                (None, None) => "",
+            };
             let [b1, b2, b3, b4] = row.bleu.map(number);
             let rl = row.rouge_l.map_or("-".into(), number);
             line([
@@ -200,6 +217,7 @@ impl Beside {
                 &row.tokeniser.map_or("?".into(), word),
                 &row.case.map_or("?".into(), word),
                 &row.rouge.map_or("?".into(), word),
+                like,
             ]);
         }
         for differs in differs {
