@@ -63,6 +63,17 @@ sheets out +videos: build
 fuzz-checkpoints:
     SIGNCLIP_MUTATIONS=10000 cargo test --release --workspace --test torch_file -- --nocapture
 
+# every score against sacrebleu and rouge-score on random corpora (Python, in .tools/metrics)
+check-metrics corpora="1000" seed="1": build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! .tools/metrics/bin/python -c 'import sacrebleu, rouge_score' 2>/dev/null; then
+        rm -rf .tools/metrics
+        python3 -m venv .tools/metrics
+        .tools/metrics/bin/pip install --quiet --disable-pip-version-check sacrebleu==2.6.0 rouge-score==0.1.2
+    fi
+    .tools/metrics/bin/python scripts/check_metrics.py target/release/evaluate {{ corpora }} {{ seed }}
+
 # the whole job on a rendered corpus: render, extract, train, evaluate
 demo: build
     #!/usr/bin/env bash

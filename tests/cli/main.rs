@@ -16,6 +16,7 @@ mod mouthing;
 mod program;
 mod real_data;
 mod runs;
+mod scores;
 mod stores;
 mod train;
 mod weights;
