@@ -37,11 +37,15 @@ type Problems = Vec<Error>;
 
 fn dry_run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let plan = Plan::new(args).map_err(|e| vec![e])?;
-    let summary = plan.summary(row_bytes(args));
+    let mut summary = plan.summary(row_bytes(args));
+    // Whatever device it will be: what is asked here is whether everything is there.
+    let settings = Settings::new(args, plan.dataset.spatial_squash, Device::Cpu);
+    summary.not_ready = settings.err().unwrap_or_default().iter().map(Error::to_string).collect();
     if args.json {
         print_json(&summary);
     } else {
         print!("{}", summary.table());
+        summary.not_ready.iter().for_each(|problem| println!("\nnot ready: {problem}"));
         let out = out(args, &plan.dataset.name);
         println!("\nNothing was done. The same command without --dry-run writes {}.", out.display());
     }
@@ -72,7 +76,9 @@ fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings)
     if let Some(warning) = settings.warning() {
         tracing::warn!("{warning}");
     }
-    tracing::info!("{} from {} into {}", plan.dataset.title, plan.root.display(), out.display());
+    let root = plan.root.display().to_string();
+    let from = if root.is_empty() { root } else { format!(" from {root}") };
+    tracing::info!("{}{from} into {}", plan.dataset.title, out.display());
     settings.describe().iter().for_each(|line| tracing::info!("{line}"));
     tracing::info!("on {devices:?}");
     for remark in plan.splits.iter().flat_map(|s| &s.remarks) {
@@ -84,19 +90,23 @@ fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings)
     let networks: Result<Vec<Networks>> = devices.iter().map(|&d| settings.networks(d)).collect();
     let mut networks = networks?;
     let sums = settings.weight_sums()?;
+    let previews: Vec<Option<PathBuf>> = plan
+        .splits
+        .iter()
+        .map(|split| args.preview.as_ref().map(|folder| folder.join(&split.name)))
+        .collect();
+    for folder in previews.iter().flatten() {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    }
     let mut stores = Vec::new();
     for split in &plan.splits {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
         stores.push(StoreWriter::open(&out.join(&split.name), info, 0)?);
     }
     let mut outcomes = Outcomes::new();
-    for (split, store) in plan.splits.iter().zip(&mut stores) {
+    for ((split, store), preview) in plan.splits.iter().zip(&mut stores).zip(&previews) {
         let expected = plan.frames(split.clips.iter().filter(|c| !store.is_done(&c.id)));
         let progress = Progress::new(&split.name, expected, "frames");
-        let preview = args.preview.as_ref().map(|folder| folder.join(&split.name));
-        if let Some(folder) = &preview {
-            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        }
         let work = Work {
             clips: &split.clips,
             settings,
@@ -118,6 +128,7 @@ type Outcomes = BTreeMap<String, Outcome>;
 
 fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
     let failed: usize = outcomes.values().map(|o| o.failures.len()).sum();
+    let faceless: usize = outcomes.values().map(|o| o.without_face).sum();
     if args.json {
         print_json(outcomes);
     } else {
@@ -137,9 +148,27 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
             println!("failed: {}: {}", failure.id, failure.reason);
         }
         faces(outcomes);
+        match (faceless, args.require_face) {
+            (0, _) => {}
+            (n, false) => {
+                println!(
+                    "{n} clips without any face have a mouthing stream of zeros (--require-face refuses them)"
+                );
+            }
+            (n, true) => {
+                println!(
+                    "{n} clips without any face were stored by earlier runs, with a mouthing stream of zeros;"
+                );
+                println!(
+                    "--require-face refuses new ones only: extract into another folder to be without them"
+                );
+            }
+        }
         println!("\nfeatures: {}", out.display());
         if let Some(folder) = &args.preview {
-            println!("sheets:   {}", folder.display());
+            let stored: usize = outcomes.values().map(|o| o.stored).sum();
+            let already: usize = outcomes.values().map(|o| o.already_done).sum();
+            println!("sheets:   {} ({stored} clips; none of the {already} already there)", folder.display());
         }
         if failed > 0 {
             println!("{failed} clips failed (failures-*.jsonl); mend them and run the same command again");
@@ -147,7 +176,8 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
         println!("check:    extract --verify --out {}", out.display());
         println!("next:     train --features {}", out.display());
     }
-    if failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+    let refused = args.require_face && faceless > 0;
+    if failed > 0 || refused { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 
 /// In how many frames there was a face, and the clips that have fewest.
@@ -165,12 +195,6 @@ fn faces(outcomes: &Outcomes) {
     clips.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
     for (coverage, id) in clips.iter().take(SHOWN).filter(|(coverage, _)| *coverage < 1.0) {
         println!("  {:>5.1} %  {id}", 100.0 * coverage);
-    }
-    let without: usize = outcomes.values().map(Outcome::without_face).sum();
-    if without > 0 {
-        println!(
-            "{without} clips without any face have a mouthing stream of zeros (--require-face refuses them)"
-        );
     }
 }
 

@@ -30,6 +30,8 @@ pub struct StoreWriter {
     index_bytes: u64,
     failures_path: PathBuf,
     done: HashSet<String>,
+    /// Clips in which no face was found, when this was opened.
+    without_face: usize,
     /// Clips that other ranks had finished when this one was opened: the number of ranks may change between runs.
     elsewhere: HashSet<String>,
     shard: u32,
@@ -69,6 +71,7 @@ impl StoreWriter {
             index_path,
             index_bytes: whole as u64,
             failures_path,
+            without_face: records.iter().filter(|r| r.facts.face_coverage == Some(0.0)).count(),
             done: records.into_iter().map(|r| r.id).collect(),
             elsewhere,
             shard,
@@ -83,6 +86,11 @@ impl StoreWriter {
     /// Whether a clip is already in the store, in this rank's share or, when this was opened, in another's.
     pub fn is_done(&self, id: &str) -> bool {
         self.done.contains(id) || self.elsewhere.contains(id)
+    }
+
+    /// Clips of this rank's share without any face that were there when this was opened.
+    pub fn without_face(&self) -> usize {
+        self.without_face
     }
 
     /// Clips in this rank's share.
