@@ -24,13 +24,14 @@ use tch::{Device, Kind, Tensor};
 
 /// What `work` gives on each of `size` devices.
 fn on_devices<T: Send>(size: usize, work: impl Fn(&Collective) -> Result<T> + Sync) -> Vec<T> {
-    let ranks = match size {
-        1 => vec![Collective::Solo],
-        _ => threads(size, Duration::from_secs(60)),
-    };
+    if size == 1 {
+        return vec![work(&Collective::Solo).unwrap_or_else(|e| panic!("{e}"))];
+    }
     std::thread::scope(|scope| {
         let work = &work;
-        let running: Vec<_> = ranks.into_iter().map(|rank| scope.spawn(move || work(&rank))).collect();
+        let ranks = threads(size, Duration::from_secs(60)).into_iter();
+        let running: Vec<_> =
+            ranks.map(|rank| scope.spawn(move || work(&Collective::Threads(rank)))).collect();
         let done = running.into_iter().map(|thread| thread.join().expect("no panic"));
         done.map(|result| result.unwrap_or_else(|e| panic!("{e}"))).collect()
     })

@@ -34,7 +34,7 @@ struct State {
 
 /// `size` connected ranks, to be handed to one thread each. `patience` is how long one waits for the others before it
 /// gives up; the slowest thing between two meetings is the translation of the dev split.
-pub fn threads(size: usize, patience: Duration) -> Vec<Collective> {
+pub fn threads(size: usize, patience: Duration) -> Vec<ThreadRank> {
     let state = State {
         meetings: 0,
         arrived: vec![false; size],
@@ -43,7 +43,7 @@ pub fn threads(size: usize, patience: Duration) -> Vec<Collective> {
         bytes: vec![Vec::new(); size],
     };
     let group = Arc::new(Group { size, state: Mutex::new(state), changed: Condvar::new(), patience });
-    (0..size).map(|rank| Collective::Threads(ThreadRank { rank, group: Arc::clone(&group) })).collect()
+    (0..size).map(|rank| ThreadRank { rank, group: Arc::clone(&group) }).collect()
 }
 
 impl ThreadRank {
@@ -169,8 +169,10 @@ mod tests {
     fn each<T: Send>(size: usize, patience: Duration, work: impl Fn(&Collective) -> T + Sync) -> Vec<T> {
         std::thread::scope(|scope| {
             let work = &work;
-            let threads: Vec<_> =
-                threads(size, patience).into_iter().map(|rank| scope.spawn(move || work(&rank))).collect();
+            let threads: Vec<_> = threads(size, patience)
+                .into_iter()
+                .map(|rank| scope.spawn(move || work(&Collective::Threads(rank))))
+                .collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         })
     }

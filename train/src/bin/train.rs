@@ -4,7 +4,7 @@
 #![cfg_attr(feature = "mpi", allow(clippy::print_stderr))]
 
 use clap::{Parser, ValueEnum};
-use signclip_common::collective::{Collective, threads};
+use signclip_common::collective::{Collective, ThreadRank, threads};
 use signclip_common::panics::{guarded, program};
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, devices, difference};
@@ -36,9 +36,16 @@ Running the same command again goes on after the last checkpoint. docs/cluster.m
 
 Exit codes: 0 done; 2 could not run.";
 
+/// What `--version` says: whether this program can be one of the processes of an MPI job.
+const VERSION: &str = if cfg!(feature = "mpi") {
+    concat!(env!("CARGO_PKG_VERSION"), " with MPI")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Train SignClip on cached features.
 #[derive(Debug, Parser)]
-#[command(name = "train", version, about, after_help = EXAMPLES)]
+#[command(name = "train", version = VERSION, about, after_help = EXAMPLES)]
 struct Args {
     /// Folder that extract wrote (with train/ and dev/ in it)
     #[arg(long, value_name = "DIR")]
@@ -237,15 +244,16 @@ impl Job {
     fn on_devices(&self, devices: &[Device]) -> Result<Option<Progress>> {
         let ranks = threads(devices.len(), PATIENCE);
         let results: Vec<Result<Option<Progress>>> = std::thread::scope(|scope| {
-            let work = |(device, collective): (Device, Collective)| {
+            let work = |device: Device, rank: ThreadRank| {
+                let collective = Collective::Threads(rank);
                 let result = guarded(|| self.on_device(device, &collective));
                 if let (Err(e), Collective::Threads(rank)) = (&result, &collective) {
                     rank.stop(&e.to_string());
                 }
                 result
             };
-            let running: Vec<_> =
-                devices.iter().copied().zip(ranks).map(|one| scope.spawn(move || work(one))).collect();
+            let seats = devices.iter().copied().zip(ranks);
+            let running: Vec<_> = seats.map(|(d, rank)| scope.spawn(move || work(d, rank))).collect();
             let gone = || Error::Peer("a device's thread has ended".to_owned());
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(gone()))).collect()
         });
