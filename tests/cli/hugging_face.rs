@@ -76,6 +76,8 @@ fn a_folder_with_something_wrong() {
     train(place.path(), "run", "").refuses(&[&["config.json", "feed_forward_proj"]]);
     with("\"vocab_size\":128", "\"vocab_size\":8");
     train(place.path(), "run", "").refuses(&[&["tokenizer", "8"]]);
+    with("\"vocab_size\":128", "\"vocab_size\":32128");
+    train(place.path(), "run", "").refuses(&[&["tokenizer", "32128", "language model's own folder"]]);
     with("\"vocab_size\":128", "\"vocab_size\":128");
     std::fs::write(folder.join("tokenizer.json"), "{").expect("a broken tokenizer");
     train(place.path(), "run", "").refuses(&[&["tokenizer.json"]]);

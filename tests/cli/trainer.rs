@@ -70,9 +70,13 @@ fn a_loss_that_explodes_is_kept() {
     }
     let readme = std::fs::read_to_string(kept.join("README.md")).expect("a page");
     assert!(readme.contains("--run run/failed-step-1 --config run/failed-step-1/settings.json"), "{readme}");
+    // Not a number: nothing is above it, and no bound is needed.
+    let nan = line.replace("stop_above=20", "stop_above=1e300").replace("=5 ", "=1e30 ");
+    train(place.path(), &format!("{nan} --run nan")).refuses(&[&[" is NaN", "kept in nan/failed-step-"]]);
+    let line = line.replace("stop_above=20", "stop_above=3");
     two_devices(place.path(), &format!("{line} --run two"))
-        .refuses(&[&["step 1", "kept in two/failed-step-1"]]);
-    assert!(place.path().join("two/failed-step-1/batch-00001.safetensors").is_file());
+        .refuses(&[&["step 0", "kept in two/failed-step-0"]]);
+    assert!(place.path().join("two/failed-step-0/batch-00001.safetensors").is_file());
 }
 
 /// A disk that is full when a checkpoint is written: the one before it stays, and the run goes on from there.
