@@ -50,6 +50,30 @@ test:
 golden:
     cargo test --release --workspace --test golden -- --nocapture
 
+# faces and mouths on real clips, with numbers (clips and weights in $SIGNCLIP_TEST_DATA, else ../shared/data)
+faces:
+    SIGNCLIP_FACES=all cargo test --release --workspace --test faces -- --nocapture
+
+# contact sheets of real clips: `just sheets FOLDER VIDEO...` with a weights folder that has a face detector
+sheets out +videos: build
+    target/release/extract --videos {{ videos }} --preset tiny --streams mouthing --out {{ out }}/features \
+        --preview {{ out }}
+
+# every sample checkpoint, mutated 10,000 times: no crash, no hang, memory bounded
+fuzz-checkpoints:
+    SIGNCLIP_MUTATIONS=10000 cargo test --release --workspace --test torch_file -- --nocapture
+
+# every score against sacrebleu and rouge-score on random corpora (Python, in .tools/metrics)
+check-metrics corpora="1000" seed="1": build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! .tools/metrics/bin/python -c 'import sacrebleu, rouge_score' 2>/dev/null; then
+        rm -rf .tools/metrics
+        python3 -m venv .tools/metrics
+        .tools/metrics/bin/pip install --quiet --disable-pip-version-check sacrebleu==2.6.0 rouge-score==0.1.2
+    fi
+    .tools/metrics/bin/python scripts/check_metrics.py target/release/evaluate {{ corpora }} {{ seed }}
+
 # the whole job on a rendered corpus: render, extract, train, evaluate
 demo: build
     #!/usr/bin/env bash
@@ -61,15 +85,17 @@ demo: build
     step 'plan: what extract finds there; the same command with --root on the licensed data is the next step'
     $bin/extract --dataset phoenix --root demo/corpus --out demo/cache --preset tiny --dry-run
     step 'extract: SMALL UNTRAINED networks with computed weights; the scores below say nothing about SignClip'
-    $bin/extract --dataset phoenix --root demo/corpus --out demo/cache --preset tiny
+    $bin/extract --dataset phoenix --root demo/corpus --landmarks demo/corpus/landmarks --preset tiny \
+        --out demo/cache --preview demo/sheets
     $bin/extract --verify --out demo/cache
-    step 'train: a small model from nothing, on the gesture stream'
+    step 'train: a small model from nothing, on the gesture and the mouthing stream'
     $bin/train --features demo/cache --run demo/runs/demo --preset tiny
     step 'evaluate: the test split, half of it by a signer not seen in training'
     $bin/evaluate --run demo/runs/demo --split test
     step 'where things are'
     echo 'clips        demo/corpus/features/fullFrame-210x260px/test/'
     echo 'features     demo/cache/test/ (numpy.load opens each .npy)'
+    echo 'mouths       demo/sheets/test/ (a contact sheet for each clip: frames, landmarks, mouth crops)'
     echo 'run          demo/runs/demo/ (config.json, log.jsonl, best.safetensors)'
     echo 'translations demo/runs/demo/test/predictions.jsonl, scores metrics.json'
     echo

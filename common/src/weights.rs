@@ -6,6 +6,7 @@
 
 use crate::safetensors_file::{self, SafetensorsFile};
 use crate::synthetic::{self, Stream};
+use crate::torch_file::{self, TorchFile};
 use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub enum Init {
 
 enum Source {
     Files(Vec<SafetensorsFile>),
+    Torch(Box<TorchFile>),
     Memory(BTreeMap<String, Tensor>),
     Synthetic { salt: u64 },
     Fresh { seed: u64 },
@@ -46,6 +48,8 @@ struct Ledger {
 pub struct Weights {
     source: Source,
     origin: PathBuf,
+    /// What stands before every name in the source; other names in it do not count.
+    prefix: String,
     device: Device,
     kind: Kind,
     ledger: RefCell<Ledger>,
@@ -53,12 +57,24 @@ pub struct Weights {
 
 impl Weights {
     fn new(source: Source, origin: impl Into<PathBuf>, device: Device, kind: Kind) -> Self {
-        Self { source, origin: origin.into(), device, kind, ledger: RefCell::default() }
+        let (origin, prefix) = (origin.into(), String::new());
+        Self { source, origin, prefix, device, kind, ledger: RefCell::default() }
     }
 
-    /// A `.safetensors` file, or a Hugging Face directory. Tensors are memory-mapped and copied one by one.
+    /// A `.safetensors` file, a Hugging Face directory, or a PyTorch checkpoint in either layout. Files are
+    /// memory-mapped and tensors copied one by one.
     pub fn open(path: &Path, device: Device, kind: Kind) -> Result<Self> {
-        Ok(Self::new(Source::Files(safetensors_file::open_all(path)?), path, device, kind))
+        let source = if torch_file::is_torch(path)? {
+            Source::Torch(Box::new(TorchFile::open(path)?))
+        } else {
+            Source::Files(safetensors_file::open_all(path)?)
+        };
+        Ok(Self::new(source, path, device, kind))
+    }
+
+    /// The same, for a network whose names all begin with `prefix`. Other tensors of the source do not count.
+    pub fn below(self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self }
     }
 
     /// Tensors already in memory, by name.
@@ -99,16 +115,17 @@ impl Weights {
         if let Some(error) = ledger.failed.take() {
             return Err(error);
         }
-        let unused: Vec<String> = match &self.source {
-            Source::Files(files) => {
-                files.iter().flat_map(SafetensorsFile::names).map(str::to_owned).collect()
-            }
-            Source::Memory(tensors) => tensors.keys().cloned().collect(),
+        let names: Vec<&str> = match &self.source {
+            Source::Files(files) => files.iter().flat_map(SafetensorsFile::names).collect(),
+            Source::Torch(file) => file.names().collect(),
+            Source::Memory(tensors) => tensors.keys().map(String::as_str).collect(),
             Source::Synthetic { .. } | Source::Fresh { .. } => Vec::new(),
         };
-        let unused: Vec<String> = unused
+        let unused: Vec<String> = names
             .into_iter()
-            .filter(|name| !ledger.used.contains(name) && !ignore.iter().any(|i| name.starts_with(i)))
+            .filter_map(|name| name.strip_prefix(self.prefix.as_str()))
+            .filter(|name| !ledger.used.contains(*name) && !ignore.iter().any(|i| name.starts_with(i)))
+            .map(str::to_owned)
             .collect();
         let problem = [
             ("missing", &ledger.missing),
@@ -135,14 +152,16 @@ impl Weights {
     fn fetch(&self, name: &str, shape: &[i64], init: Init) -> Option<Tensor> {
         let mut ledger = self.ledger.borrow_mut();
         let found = match &self.source {
-            Source::Files(files) => files.iter().find_map(|file| file.tensor(name)).and_then(|r| match r {
+            Source::Files(_) | Source::Torch(_) => self.read(name).and_then(|tensor| match tensor {
                 Ok(tensor) => Some(tensor),
                 Err(error) => {
                     ledger.failed.get_or_insert(error);
                     None
                 }
             }),
-            Source::Memory(tensors) => tensors.get(name).map(Tensor::shallow_clone),
+            Source::Memory(tensors) => {
+                tensors.get(&format!("{}{name}", self.prefix)).map(Tensor::shallow_clone)
+            }
             Source::Synthetic { salt } => {
                 Some(Tensor::from_slice(&synthetic::tensor(name, shape, *salt)).reshape(shape))
             }
@@ -160,21 +179,35 @@ impl Weights {
         Some(tensor)
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// The tensor `name` of a file, if it has one.
+    fn read(&self, name: &str) -> Option<Result<Tensor>> {
+        let name = format!("{}{name}", self.prefix);
         match &self.source {
-            Source::Files(files) => files.iter().any(|f| f.shape(name).is_some()),
-            Source::Memory(tensors) => tensors.contains_key(name),
+            Source::Files(files) => files.iter().find_map(|file| file.tensor(&name)),
+            Source::Torch(file) => file.shape(&name).is_some().then(|| file.tensor(&name)),
+            Source::Memory(_) | Source::Synthetic { .. } | Source::Fresh { .. } => None,
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let full = format!("{}{name}", self.prefix);
+        match &self.source {
+            Source::Files(files) => files.iter().any(|f| f.shape(&full).is_some()),
+            Source::Torch(file) => file.shape(&full).is_some(),
+            Source::Memory(tensors) => tensors.contains_key(&full),
             Source::Synthetic { .. } | Source::Fresh { .. } => true,
         }
     }
 }
 
-/// The first few names: a file of another architecture may lack hundreds.
+/// All names, but only the first few where a file of another architecture lacks hundreds.
 fn some(names: &[String]) -> String {
-    match names.split_at_checked(3) {
-        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
-        _ => names.join(", "),
+    const ALL: usize = 16;
+    if names.len() <= ALL {
+        return names.join(", ");
     }
+    tracing::debug!("{}", names.join(", "));
+    format!("{} and {} more", names[..3].join(", "), names.len() - 3)
 }
 
 /// A view of [`Weights`] below a key prefix; what the constructors of network parts take.

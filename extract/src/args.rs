@@ -1,7 +1,11 @@
 //! The command line of `extract`.
 
+use crate::face_detector::retina_face::RetinaFaceConfig;
+use crate::face_points::LandmarkSource;
+use crate::landmarks::fan::FanConfig;
 use crate::spatial_encoder::s2::S2Source;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZero;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -10,7 +14,9 @@ Examples:
   extract --dataset how2sign --gpus 0,1                               encode How2Sign on two GPUs
   extract --dataset own/clips.jsonl --out cache/own                   own data, one JSON object a line
   extract --videos a.mp4 b.mp4 --out cache/mine                       a few videos
+  extract --dataset phoenix --preview sheets/ --limit 20              look at faces and mouth crops first
   extract --verify --out cache/phoenix                                check every byte of a store
+  extract convert large_vox_iter5.pt large.safetensors                an official checkpoint, executing nothing
   extract doctor                                                      what this machine has and lacks
 
 Where things are looked for: the data set in --root, else $SIGNCLIP_DATA/<dataset>, else data/<dataset>; weights in
@@ -39,17 +45,90 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Convert an official .pt or .pth file (AV-HuBERT, RetinaFace, FAN) to safetensors, executing nothing in it.
+    Convert {
+        /// The file as it was downloaded
+        #[arg(value_name = "IN")]
+        input: PathBuf,
+        /// What to write [default: beside IN, with the ending .safetensors]
+        #[arg(value_name = "OUT.safetensors")]
+        output: Option<PathBuf>,
+        /// Print what was done as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Which networks, with which weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// The paper's: CLIP ViT-L/14 from its official file.
+    /// The paper's, from their official files.
     Paper,
-    /// The paper's networks with computed weights, untrained: for timing and tests.
+    /// The paper's networks, untrained where a file is missing: for timing and tests.
     Synthetic,
-    /// Small networks with computed weights, untrained: for trying the programs out.
+    /// Small untrained encoders, and the small face detector (trained where its file is there): for trying the programs
+    /// out.
     Tiny,
+}
+
+/// A feature stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stream {
+    Spatial,
+    Mouthing,
+}
+
+/// The face detector's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Detector {
+    #[value(name = "resnet50")]
+    Resnet50,
+    #[value(name = "mobilenet0.25")]
+    Mobilenet025,
+}
+
+impl Detector {
+    pub fn config(self) -> RetinaFaceConfig {
+        match self {
+            Self::Resnet50 => RetinaFaceConfig::resnet50(),
+            Self::Mobilenet025 => RetinaFaceConfig::mobilenet025(),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resnet50 => "RetinaFace with ResNet-50",
+            Self::Mobilenet025 => "RetinaFace with MobileNet-0.25",
+        }
+    }
+}
+
+/// The landmark network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FanModel {
+    #[value(name = "2dfan2")]
+    TwoHourglasses,
+    #[value(name = "2dfan2_alt")]
+    TwoHourglassesAlt,
+    #[value(name = "2dfan4")]
+    FourHourglasses,
+}
+
+impl FanModel {
+    pub fn config(self) -> FanConfig {
+        match self {
+            Self::TwoHourglasses | Self::TwoHourglassesAlt => FanConfig::two_hourglasses(),
+            Self::FourHourglasses => FanConfig::four_hourglasses(),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TwoHourglasses => "2dfan2",
+            Self::TwoHourglassesAlt => "2dfan2_alt",
+            Self::FourHourglasses => "2dfan4",
+        }
+    }
 }
 
 /// Element type of the stored features.
@@ -97,10 +176,42 @@ pub struct RunArgs {
     /// Salt of computed weights (presets synthetic and tiny)
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub salt: u64,
+    /// Which streams are made
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "spatial,mouthing")]
+    pub streams: Vec<Stream>,
     /// Where S² takes its double-size image from
     #[arg(long, value_enum, default_value = "upsampled")]
     pub s2_source: S2Source,
-    /// Compute type: f32, bf16, or auto (bf16 where the device multiplies it natively)
+    /// Where the points come from that the mouth is aligned by [default: fan; files with --landmarks; retinaface5 with
+    /// preset tiny]
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    pub landmark_source: Option<LandmarkSource>,
+    /// Folder with landmarks made elsewhere: DIR/CLIP.npy or DIR/SPLIT/CLIP.npy, [frames, 68, 2] in pixels, NaN where
+    /// there is no face
+    #[arg(long, value_name = "DIR")]
+    pub landmarks: Option<PathBuf>,
+    /// Face detector [default: resnet50; mobilenet0.25 with preset tiny]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub detector: Option<Detector>,
+    /// Landmark network
+    #[arg(long, value_enum, value_name = "NAME", default_value = "2dfan2_alt")]
+    pub fan: FanModel,
+    /// Look for faces in every K-th frame, and follow the landmarks (fan) or interpolate (retinaface5) in between
+    #[arg(long, value_name = "K", default_value = "1")]
+    pub detect_every: NonZero<usize>,
+    /// Lip encoder: large, base, or an AV-HuBERT file
+    #[arg(long, value_name = "NAME|FILE", default_value = "large")]
+    pub lip_encoder: String,
+    /// Take the output of this layer of the lip encoder, counted from 1 [default: the last, after the final layer norm]
+    #[arg(long, value_name = "N")]
+    pub lip_layer: Option<usize>,
+    /// A clip in which no face is found fails; without this it gets a mouthing stream of zeros and is counted
+    #[arg(long)]
+    pub require_face: bool,
+    /// Also write a contact sheet for each clip, DIR/SPLIT/CLIP.png: frames with box and landmarks, mouth crops
+    #[arg(long, value_name = "DIR")]
+    pub preview: Option<PathBuf>,
+    /// Compute type of the encoders: f32, bf16, or auto (bf16 where the device multiplies it natively)
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: String,
     /// Element type of the stored features

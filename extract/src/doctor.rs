@@ -2,8 +2,10 @@
 
 #![allow(clippy::print_stdout)]
 
+use crate::checkpoint::{Checkpoint, METADATA};
 use crate::places;
 use serde::{Deserialize, Serialize};
+use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weight_file::is_lfs_pointer;
 use signclip_common::{Error, Result, checksum, devices};
 use std::io::Read;
@@ -20,6 +22,9 @@ struct WeightFile {
     /// Known size and SHA-256; absent where nobody could check them.
     bytes: Option<u64>,
     sha256: Option<String>,
+    /// Needed only with a flag.
+    #[serde(default)]
+    optional: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,8 +39,15 @@ struct WeightState {
     what: String,
     needed_by: Vec<String>,
     source: String,
+    optional: bool,
     state: &'static str,
     detail: String,
+}
+
+impl WeightState {
+    fn is_there(&self) -> bool {
+        ["present", "converted"].contains(&self.state)
+    }
 }
 
 /// The whole report.
@@ -44,7 +56,24 @@ struct Report {
     facts: Vec<(&'static str, String)>,
     weights_folder: String,
     weights: Vec<WeightState>,
+    /// What the programs can do by default with the files that are there.
+    ready: Vec<Ready>,
 }
+
+/// Whether a job has its files.
+#[derive(Debug, Serialize)]
+struct Ready {
+    job: &'static str,
+    ready: bool,
+    missing: Vec<String>,
+}
+
+/// Jobs, and which files they need.
+const JOBS: [(&str, &[&str]); 3] = [
+    ("extract, both streams", &["extract.spatial", "extract.face", "extract.lips"]),
+    ("extract --streams spatial", &["extract.spatial"]),
+    ("train, evaluate", &["train"]),
+];
 
 /// Print the report. Reads every present weight file once for its checksum.
 pub fn report(weights: Option<&Path>, json: bool) -> Result<ExitCode, Vec<Error>> {
@@ -58,11 +87,17 @@ pub fn report(weights: Option<&Path>, json: bool) -> Result<ExitCode, Vec<Error>
     }
     println!("\nweights in {}", report.weights_folder);
     for file in &report.weights {
-        println!("  {:<13} {}", file.state, file.path);
+        let optional = if file.optional { " (optional)" } else { "" };
+        println!("  {:<13} {}{optional}", file.state, file.path);
         println!("                {} ({})", file.what, file.needed_by.join(", "));
         if !file.detail.is_empty() {
             println!("                {}", file.detail);
         }
+    }
+    println!();
+    for Ready { job, ready, missing } in &report.ready {
+        let state = if *ready { "ready".to_owned() } else { format!("lacks {}", missing.join(", ")) };
+        println!("{job:<26} {state}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,8 +114,17 @@ fn inspect(weights: Option<&Path>) -> Result<Report> {
         Err(error) => error.to_string(),
     };
     let folder = folder.unwrap_or_else(|_| "weights".into());
-    let weights = table.files.into_iter().map(|file| state(&folder, file)).collect::<Result<_>>()?;
-    Ok(Report { facts: facts(), weights_folder, weights })
+    let weights: Vec<WeightState> =
+        table.files.into_iter().map(|file| state(&folder, file)).collect::<Result<_>>()?;
+    let ready = JOBS.map(|(job, parts)| {
+        let needed = |file: &&WeightState| {
+            !file.optional && file.needed_by.iter().any(|part| parts.contains(&part.as_str()))
+        };
+        let absent = weights.iter().filter(needed).filter(|file| !file.is_there());
+        let missing: Vec<String> = absent.map(|file| file.path.clone()).collect();
+        Ready { job, ready: missing.is_empty(), missing }
+    });
+    Ok(Report { facts: facts(), weights_folder, weights, ready: ready.into() })
 }
 
 fn facts() -> Vec<(&'static str, String)> {
@@ -157,14 +201,18 @@ fn open_state() -> String {
 }
 
 fn state(folder: &Path, file: WeightFile) -> Result<WeightState> {
-    let path = folder.join(&file.path);
-    let (state, detail) = look(&path, &file)?;
-    let WeightFile { path, what, needed_by, source, .. } = file;
-    Ok(WeightState { path, what, needed_by, source, state, detail })
+    let (state, detail) = look(&folder.join(&file.path), &file)?;
+    let WeightFile { path, what, needed_by, source, optional, .. } = file;
+    Ok(WeightState { path, what, needed_by, source, optional, state, detail })
 }
 
 fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
+    let checkpoint = path.extension().is_some_and(|ending| ending == "pt" || ending == "pth");
+    let converted = path.with_extension("safetensors");
     let Ok(meta) = path.metadata() else {
+        if checkpoint && converted.is_file() {
+            return look_at_converted(&converted, file);
+        }
         return Ok(("missing", format!("from {}", file.source)));
     };
     let mut head = Vec::new();
@@ -183,9 +231,37 @@ fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
         ));
     }
     let sum = checksum::of_file(path)?;
-    match &file.sha256 {
-        Some(wanted) if *wanted != sum => Ok(("wrong sha256", format!("{sum} where {wanted} is expected"))),
-        Some(_) => Ok(("present", String::new())),
-        None => Ok(("present", format!("no published checksum to compare with; sha256 {sum}"))),
+    let detail = match &file.sha256 {
+        Some(wanted) if *wanted != sum => {
+            return Ok(("wrong sha256", format!("{sum} where {wanted} is expected")));
+        }
+        Some(_) => String::new(),
+        None => format!("no published checksum to compare with; sha256 {sum}"),
+    };
+    if !checkpoint {
+        return Ok(("present", detail));
     }
+    // Without a checksum its names are what tells the right file from another.
+    Ok(match Checkpoint::open(path) {
+        Ok(found) if detail.is_empty() => ("present", found.describe()),
+        Ok(found) => ("present", format!("{}; {detail}", found.describe())),
+        Err(error) => ("unusable", error.to_string()),
+    })
+}
+
+/// What `extract convert` made of a file that is not there any more.
+fn look_at_converted(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
+    let found = SafetensorsFile::open(path).and_then(|opened| Ok((opened, Checkpoint::open(path)?)));
+    let (opened, checkpoint) = match found {
+        Ok(found) => found,
+        Err(error) => return Ok(("unusable", error.to_string())),
+    };
+    let source = opened.metadata().get(&format!("{METADATA}source_sha256"));
+    if let (Some(wanted), Some(source)) = (&file.sha256, source)
+        && wanted != source
+    {
+        let what = format!("made of a file with sha256 {source} where {wanted} is expected");
+        return Ok(("wrong sha256", what));
+    }
+    Ok(("converted", format!("{} in {}", checkpoint.describe(), path.display())))
 }

@@ -1,7 +1,27 @@
-//! Layers that the face networks share, in inference mode.
+//! Layers that the convolutional networks share, in inference mode.
 
 use signclip_common::weights::Part;
-use tch::Tensor;
+use tch::{Kind, Tensor};
+
+/// `eps` of PyTorch's batch normalisation.
+const EPS: f64 = 1e-5;
+
+/// Weight and bias of a convolution together with the batch normalisation behind it, whose statistics are fixed. Computed
+/// in float64. `shape` is that of the weight.
+pub(crate) fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> (Tensor, Tensor) {
+    let kind = conv.kind();
+    let [conv, norm] = [conv, norm].map(|part| part.in_kind(Kind::Double));
+    let channels = shape[0];
+    let [weight, bias, mean, var] =
+        ["weight", "bias", "running_mean", "running_var"].map(|name| norm.get(name, &[channels]));
+    norm.skip("num_batches_tracked");
+    let scale = weight / (var + EPS).sqrt();
+    let bias = bias - mean * &scale;
+    let mut outputs_only = vec![1; shape.len()];
+    outputs_only[0] = channels;
+    let weight = conv.get("weight", shape) * scale.view(outputs_only.as_slice());
+    (weight.to_kind(kind), bias.to_kind(kind))
+}
 
 /// A two-dimensional convolution with a square kernel, padded so that stride 1 keeps the size.
 pub(crate) struct Conv {
@@ -12,7 +32,7 @@ pub(crate) struct Conv {
 }
 
 impl Conv {
-    /// Without bias: the usual form before a batch normalisation.
+    /// Without bias: the usual form behind a normalisation.
     pub(crate) fn new(part: &Part, inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Self {
         Self { weight: part.get("weight", &[outputs, inputs, kernel, kernel]), bias: None, stride, groups: 1 }
     }
@@ -22,9 +42,23 @@ impl Conv {
         Self { bias, ..Self::new(part, inputs, outputs, kernel, stride) }
     }
 
-    /// One 3×3 filter for every channel, without bias.
-    pub(crate) fn depthwise(part: &Part, channels: i64, stride: i64) -> Self {
-        Self { weight: part.get("weight", &[channels, 1, 3, 3]), bias: None, stride, groups: channels }
+    /// Together with the batch normalisation `norm` behind it.
+    pub(crate) fn normed(
+        conv: &Part,
+        norm: &Part,
+        inputs: i64,
+        outputs: i64,
+        kernel: i64,
+        stride: i64,
+    ) -> Self {
+        let (weight, bias) = folded(conv, norm, &[outputs, inputs, kernel, kernel]);
+        Self { weight, bias: Some(bias), stride, groups: 1 }
+    }
+
+    /// One 3×3 filter for every channel, together with the batch normalisation behind it.
+    pub(crate) fn depthwise(conv: &Part, norm: &Part, channels: i64, stride: i64) -> Self {
+        let (weight, bias) = folded(conv, norm, &[channels, 1, 3, 3]);
+        Self { weight, bias: Some(bias), stride, groups: channels }
     }
 
     pub(crate) fn forward(&self, x_nchw: &Tensor) -> Tensor {
@@ -34,7 +68,7 @@ impl Conv {
     }
 }
 
-/// Batch normalisation with its stored statistics.
+/// Batch normalisation with its stored statistics, where no convolution stands before it.
 pub(crate) struct BatchNorm {
     weight: Tensor,
     bias: Tensor,
@@ -57,7 +91,7 @@ impl BatchNorm {
     pub(crate) fn forward(&self, x_nchw: &Tensor) -> Tensor {
         let [weight, bias, mean, var] =
             [&self.weight, &self.bias, &self.running_mean, &self.running_var].map(Some);
-        x_nchw.batch_norm(weight, bias, mean, var, false, 0.1, 1e-5, false)
+        x_nchw.batch_norm(weight, bias, mean, var, false, 0.1, EPS, false)
     }
 }
 

@@ -8,11 +8,11 @@ use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, STORE_FILE, StoreWriter};
 use signclip_common::{Error, Result, devices};
 use signclip_extract::args::{Cli, Command, RunArgs};
-use signclip_extract::doctor;
+use signclip_extract::networks::Networks;
 use signclip_extract::pipeline::{Outcome, Work};
 use signclip_extract::plan::{Plan, bytes};
-use signclip_extract::settings::{Settings, WeightSource, row_bytes};
-use signclip_extract::spatial_encoder::SpatialEncoder;
+use signclip_extract::settings::{Settings, row_bytes};
+use signclip_extract::{convert, doctor};
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     program(|| match cli.command {
         Some(Command::Doctor { weights, json }) => doctor::report(weights.as_deref(), json),
+        Some(Command::Convert { input, output, json }) => {
+            convert::run(&input, output.as_deref(), json).map_err(|e| vec![e])
+        }
         None if cli.run.verify => run_verify(&cli.run),
         None if cli.run.dry_run => dry_run(&cli.run),
         None => run(&cli.run),
@@ -49,13 +52,17 @@ fn run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let mut problems = Problems::new();
     let plan = Plan::new(args).and_then(|plan| plan.check().map(|()| plan));
     let plan = plan.map_err(|e| problems.push(e)).ok();
-    let source = WeightSource::find(args).map_err(|e| problems.push(e)).ok();
     // Opens CUDA where asked to: no tensor may exist before.
     let list = args.gpus.clone().unwrap_or_else(devices::default_list);
-    let devices = devices::open(&list).map_err(|e| problems.push(e)).ok();
-    let (Some(plan), Some(source), Some(devices)) = (plan, source, devices) else { return Err(problems) };
-    let settings = Settings::new(args, &plan.dataset, source, devices[0]);
-    settings.and_then(|settings| extract(args, &plan, &devices, &settings)).map_err(|e| vec![e])
+    let devices = devices::open(&list);
+    let first = devices.as_ref().map_or(Device::Cpu, |devices| devices[0]);
+    let squash = plan.as_ref().and_then(|plan| plan.dataset.spatial_squash);
+    let settings = Settings::new(args, squash, first).map_err(|e| problems.extend(e)).ok();
+    let devices = devices.map_err(|e| problems.push(e)).ok();
+    let (Some(plan), Some(devices), Some(settings)) = (plan, devices, settings) else {
+        return Err(problems);
+    };
+    extract(args, &plan, &devices, &settings).map_err(|e| vec![e])
 }
 
 fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings) -> Result<ExitCode> {
@@ -66,16 +73,16 @@ fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings)
         tracing::warn!("{warning}");
     }
     tracing::info!("{} from {} into {}", plan.dataset.title, plan.root.display(), out.display());
-    tracing::info!("{}, on {devices:?}", settings.describe());
+    settings.describe().iter().for_each(|line| tracing::info!("{line}"));
+    tracing::info!("on {devices:?}");
     for remark in plan.splits.iter().flat_map(|s| &s.remarks) {
         tracing::warn!("{remark}");
     }
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     tch::set_num_threads((cores / devices.len()).max(1) as i32);
     // Before the stores: weights that do not load must not become part of a store's description.
-    let encoders: Result<Vec<SpatialEncoder>> =
-        devices.iter().map(|&d| settings.spatial_encoder(d)).collect();
-    let mut encoders = encoders?;
+    let networks: Result<Vec<Networks>> = devices.iter().map(|&d| settings.networks(d)).collect();
+    let mut networks = networks?;
     let sums = settings.weight_sums()?;
     let mut stores = Vec::new();
     for split in &plan.splits {
@@ -86,8 +93,19 @@ fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings)
     for (split, store) in plan.splits.iter().zip(&mut stores) {
         let expected = plan.frames(split.clips.iter().filter(|c| !store.is_done(&c.id)));
         let progress = Progress::new(&split.name, expected, "frames");
-        let work = Work { clips: &split.clips, settings, folder_fps: plan.dataset.fps, root: &plan.root };
-        let outcome = work.run(&mut encoders, store, &progress)?;
+        let preview = args.preview.as_ref().map(|folder| folder.join(&split.name));
+        if let Some(folder) = &preview {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        let work = Work {
+            clips: &split.clips,
+            settings,
+            folder_fps: plan.dataset.fps,
+            root: &plan.root,
+            splits: &plan.names(split),
+            preview: preview.as_deref(),
+        };
+        let outcome = work.run(&mut networks, store, &progress)?;
         progress.finish();
         outcomes.insert(split.name.clone(), outcome);
     }
@@ -118,7 +136,11 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
         for failure in outcomes.values().flat_map(|o| &o.failures) {
             println!("failed: {}: {}", failure.id, failure.reason);
         }
+        faces(outcomes);
         println!("\nfeatures: {}", out.display());
+        if let Some(folder) = &args.preview {
+            println!("sheets:   {}", folder.display());
+        }
         if failed > 0 {
             println!("{failed} clips failed (failures-*.jsonl); mend them and run the same command again");
         }
@@ -126,6 +148,30 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
         println!("next:     train --features {}", out.display());
     }
     if failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// In how many frames there was a face, and the clips that have fewest.
+fn faces(outcomes: &Outcomes) {
+    const SHOWN: usize = 5;
+    let mut clips: Vec<(f64, &str)> = outcomes
+        .values()
+        .flat_map(|o| o.face_coverage.iter().map(|(id, &coverage)| (coverage, id.as_str())))
+        .collect();
+    if clips.is_empty() {
+        return;
+    }
+    let mean = clips.iter().map(|(coverage, _)| coverage).sum::<f64>() / clips.len() as f64;
+    println!("\nface in {:.1} % of the frames of a clip on average", 100.0 * mean);
+    clips.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
+    for (coverage, id) in clips.iter().take(SHOWN).filter(|(coverage, _)| *coverage < 1.0) {
+        println!("  {:>5.1} %  {id}", 100.0 * coverage);
+    }
+    let without: usize = outcomes.values().map(Outcome::without_face).sum();
+    if without > 0 {
+        println!(
+            "{without} clips without any face have a mouthing stream of zeros (--require-face refuses them)"
+        );
+    }
 }
 
 fn run_verify(args: &RunArgs) -> Result<ExitCode, Problems> {

@@ -6,7 +6,7 @@ use signclip_common::{Error, Result};
 use crate::decode::{self, VideoSource};
 use crate::frame::Frame;
 use crate::frame_folder::{self, FrameFolder};
-use crate::resample::{Range, Resampler, Timed};
+use crate::resample::{Range, Resampler, Shown, Timed};
 
 pub use signclip_common::manifest::Media;
 
@@ -108,7 +108,7 @@ impl FrameStream {
     ///
     /// Fails with the file and the time on damage, truncation, and a range that the video does not cover. All frames
     /// of a clip are valid only if no window failed.
-    pub fn next_window(&mut self, max_frames: usize) -> Result<Vec<Frame>> {
+    pub fn next_window(&mut self, max_frames: usize) -> Result<Vec<Shown<Frame>>> {
         self.frames.by_ref().take(max_frames).collect()
     }
 

@@ -1,27 +1,20 @@
-//! Decode, encode, store: decoder threads feed device threads, one writer makes clips part of the store.
+//! Decode, encode, store: threads that each see one clip through, one thread a device that serves them, and one writer.
 //!
-//! A clip is a stream of windows through a bounded channel; pictures of a clip are never all in memory. Clips are
-//! independent: one that fails is recorded and the others go on. A full disk ends the run.
+//! A clip is a stream of windows; its pictures are never all in memory. Clips are independent: one that fails is recorded
+//! and the others go on. A full disk ends the run.
 
-use crate::frame::Frame;
-use crate::media::{FrameStream, Timing};
-use crate::plan::TARGET_FPS;
+use crate::clip::{Clips, Encoded};
+use crate::networks::{Networks, desk};
 use crate::settings::Settings;
-use crate::spatial_encoder::{Prepared, SpatialConfig, SpatialEncoder};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::bounded;
 use signclip_common::manifest::{Clip, Media};
-use signclip_common::panics::guarded;
 use signclip_common::progress::Progress;
-use signclip_common::store::{ClipFacts, Failure, SPATIAL, StoreWriter};
-use signclip_common::{Error, Result};
+use signclip_common::store::{ClipFacts, Failure, StoreWriter};
+use signclip_common::{Error, Result, atomic};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
-
-/// Frames that travel together from a decoder to a device.
-const WINDOW: usize = 16;
-/// Windows of one clip that may wait for the device.
-const WINDOWS_AHEAD: usize = 2;
 
 /// What one split's run did.
 #[derive(Debug, Default, serde::Serialize)]
@@ -30,8 +23,10 @@ pub struct Outcome {
     pub stored: usize,
     pub frames: usize,
     pub seconds: f64,
-    /// Share of the device threads' time spent encoding.
+    /// Share of the device threads' time spent in the networks.
     pub busy: f64,
+    /// Share of frames with a face in each clip of this run, where faces were looked for.
+    pub face_coverage: BTreeMap<String, f64>,
     pub failures: Vec<Failure>,
 }
 
@@ -42,28 +37,11 @@ impl Outcome {
         self.failures.push(failure);
         store.write_failures(&self.failures)
     }
-}
 
-fn failure(clip: &Clip, stage: &str, reason: &Error) -> Failure {
-    Failure { id: clip.id.clone(), stage: stage.to_owned(), reason: reason.to_string() }
-}
-
-/// A clip on its way from a decoder to a device.
-struct Job {
-    clip: usize,
-    windows: Receiver<Window>,
-}
-
-enum Window {
-    Frames(Vec<Prepared>),
-    End(Timing),
-    Failed(Failure),
-}
-
-/// A clip on its way from a device to the writer.
-enum Encoded {
-    Clip { clip: usize, rows: Vec<f32>, timing: Timing },
-    Failed(Failure),
+    /// Clips without any face: their mouthing stream is zeros.
+    pub fn without_face(&self) -> usize {
+        self.face_coverage.values().filter(|&&coverage| coverage == 0.0).count()
+    }
 }
 
 /// One split's work.
@@ -74,13 +52,17 @@ pub struct Work<'a> {
     pub folder_fps: f64,
     /// Folder that recorded paths are relative to.
     pub root: &'a Path,
+    /// Names of the split, the data set's own included.
+    pub splits: &'a [&'a str],
+    /// Folder of this split's contact sheets.
+    pub preview: Option<&'a Path>,
 }
 
 impl Work<'_> {
-    /// Encode every clip that the store does not have yet. `encoders`: one a device.
+    /// Encode every clip that the store does not have yet. `networks`: one a device.
     pub fn run(
         &self,
-        encoders: &mut [SpatialEncoder],
+        networks: &mut [Networks],
         store: &mut StoreWriter,
         progress: &Progress,
     ) -> Result<Outcome> {
@@ -94,61 +76,60 @@ impl Work<'_> {
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
         let busy_nanos = AtomicU64::new(0);
-        let devices = encoders.len();
-        let decoders = (devices + 1).max(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
-        let (job_sender, jobs) = bounded::<Job>(decoders);
-        let (done_sender, done) = bounded::<Encoded>(2);
+        let stop = AtomicBool::new(false);
+        let devices = networks.len();
+        let readers = (devices + 1).max(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
+        let (desk, counter) = desk(readers);
+        let (done_sender, done) = bounded(2);
 
         std::thread::scope(|scope| {
-            for _ in 0..decoders {
-                let (sender, next, todo) = (job_sender.clone(), &next, &todo);
+            for _ in 0..readers {
+                let (desk, done, next, todo, stop) = (desk.clone(), done_sender.clone(), &next, &todo, &stop);
                 scope.spawn(move || {
+                    let clips = Clips {
+                        settings: self.settings,
+                        desk: &desk,
+                        folder_fps: self.folder_fps,
+                        splits: self.splits,
+                        preview: self.preview.is_some(),
+                        progress,
+                        stop,
+                    };
                     while let Some(&clip) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let (windows_sender, windows) = bounded(WINDOWS_AHEAD);
-                        if sender.send(Job { clip, windows }).is_err() {
+                        let encoded = clips.encode(&self.clips[clip]);
+                        // Nobody listens any more where the run ends early.
+                        if done.send((clip, encoded)).is_err() {
                             return;
                         }
-                        decode(&self.clips[clip], self.folder_fps, &self.settings.spatial, &windows_sender);
                     }
                 });
             }
-            for encoder in encoders.iter_mut() {
-                let (jobs, done, busy) = (jobs.clone(), done_sender.clone(), &busy_nanos);
-                scope.spawn(move || {
-                    for job in jobs {
-                        if done.send(encode(encoder, &self.clips[job.clip], job, busy, progress)).is_err() {
-                            return;
-                        }
-                    }
-                });
+            for networks in networks.iter_mut() {
+                let (counter, busy) = (counter.clone(), &busy_nanos);
+                scope.spawn(move || networks.serve(&counter, busy));
             }
             // The threads hold the only ends now: their end is the end of the channels.
-            drop((job_sender, jobs, done_sender));
-            // Dropping `done` on an error stops devices, then decoders.
-            for encoded in done {
-                match encoded {
-                    Encoded::Clip { clip, rows, timing } => {
-                        let (clip, frames) = (&self.clips[clip], timing.frames);
-                        match self.store(clip, &rows, timing, store) {
-                            Ok(()) => {
-                                outcome.frames += frames;
-                                outcome.stored += 1;
-                            }
-                            // A full disk is no fault of the clip.
-                            Err(error @ Error::Io { .. }) => return Err(error),
-                            Err(error) => outcome.record(failure(clip, "store", &error), store)?,
-                        }
+            drop((desk, counter, done_sender));
+            let write = || -> Result<()> {
+                for (clip, encoded) in done {
+                    let clip = &self.clips[clip];
+                    match encoded {
+                        Ok(Some(encoded)) => self.take(clip, encoded, store, &mut outcome)?,
+                        Ok(None) => {}
+                        Err(failure) => outcome.record(failure, store)?,
                     }
-                    Encoded::Failed(failure) => outcome.record(failure, store)?,
+                    let busy = busy_nanos.load(Ordering::Relaxed) as f64 / 1e9;
+                    outcome.busy = busy / (begun.elapsed().as_secs_f64() * devices as f64);
+                    let (stored, failed) = (outcome.stored, outcome.failures.len());
+                    progress.advance(0, || {
+                        format!("{stored} clips, {failed} failed, device {:.0} % busy", 100.0 * outcome.busy)
+                    });
                 }
-                let busy = busy_nanos.load(Ordering::Relaxed) as f64 / 1e9;
-                outcome.busy = busy / (begun.elapsed().as_secs_f64() * devices as f64);
-                let (stored, failed) = (outcome.stored, outcome.failures.len());
-                progress.advance(0, || {
-                    format!("{stored} clips, {failed} failed, device {:.0} % busy", 100.0 * outcome.busy)
-                });
-            }
-            Ok::<(), Error>(())
+                Ok(())
+            };
+            let written = write();
+            stop.store(written.is_err(), Ordering::Relaxed);
+            written
         })?;
         if outcome.failures.len() == earlier {
             store.write_failures(&outcome.failures)?;
@@ -157,8 +138,37 @@ impl Work<'_> {
         Ok(outcome)
     }
 
-    fn store(&self, clip: &Clip, rows: &[f32], timing: Timing, store: &mut StoreWriter) -> Result<()> {
+    /// Make a clip part of the store. Errors: those that are no fault of the clip, such as a full disk.
+    fn take(
+        &self,
+        clip: &Clip,
+        encoded: Encoded,
+        store: &mut StoreWriter,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let frames = encoded.timing.frames;
+        match self.store(clip, &encoded, store) {
+            Ok(()) => {}
+            Err(error @ Error::Io { .. }) => return Err(error),
+            Err(error) => {
+                let (stage, reason) = ("store".to_owned(), error.to_string());
+                return outcome.record(Failure { id: clip.id.clone(), stage, reason }, store);
+            }
+        }
+        if let (Some(sheet), Some(folder)) = (&encoded.sheet, self.preview) {
+            atomic::write(&folder.join(format!("{}.png", clip.id)), sheet)?;
+        }
+        if let Some(coverage) = encoded.face_coverage {
+            outcome.face_coverage.insert(clip.id.clone(), coverage);
+        }
+        outcome.frames += frames;
+        outcome.stored += 1;
+        Ok(())
+    }
+
+    fn store(&self, clip: &Clip, encoded: &Encoded, store: &mut StoreWriter) -> Result<()> {
         let path = clip.media.path();
+        let timing = &encoded.timing;
         let (source_bytes, source_mtime) = size_and_time(&clip.media);
         let facts = ClipFacts {
             text: clip.text.clone(),
@@ -167,65 +177,18 @@ impl Work<'_> {
             source_fps: timing.source_fps,
             source_frames: timing.source_frames,
             resampled: timing.resampled,
-            face_coverage: None,
+            face_coverage: encoded.face_coverage,
             source: path.strip_prefix(self.root).unwrap_or(path).display().to_string(),
             source_bytes,
             source_mtime,
         };
         let mut writer = store.begin()?;
-        writer.append(SPATIAL, rows)?;
+        for (stream, rows) in &encoded.rows {
+            writer.append(stream, rows)?;
+        }
         writer.finish(&clip.id, facts)?;
         Ok(())
     }
-}
-
-/// Read one clip and send its windows, ready for the tower. Ends early where nobody listens any more.
-fn decode(clip: &Clip, folder_fps: f64, config: &SpatialConfig, windows: &Sender<Window>) {
-    let failed = |stage: &str, error: Error| {
-        // A closed channel means that the run is ending.
-        let _ = windows.send(Window::Failed(failure(clip, stage, &error)));
-    };
-    let mut stream = match guarded(|| FrameStream::open(&clip.media, folder_fps, TARGET_FPS)) {
-        Ok(stream) => stream,
-        Err(error) => return failed("open", error),
-    };
-    loop {
-        let prepared: Result<Vec<Prepared>> = guarded(|| {
-            let frames = stream.next_window(WINDOW)?;
-            frames.iter().map(|f: &Frame| config.prepare(f)).collect()
-        });
-        let message = match prepared {
-            Ok(prepared) if prepared.is_empty() => Window::End(stream.timing()),
-            Ok(prepared) => Window::Frames(prepared),
-            Err(error) => return failed("decode", error),
-        };
-        let end = matches!(message, Window::End(_));
-        if windows.send(message).is_err() || end {
-            return;
-        }
-    }
-}
-
-/// Encode one clip's windows as they come.
-fn encode(encoder: &SpatialEncoder, clip: &Clip, job: Job, busy: &AtomicU64, progress: &Progress) -> Encoded {
-    let mut rows = Vec::new();
-    for window in &job.windows {
-        match window {
-            Window::Frames(frames) => {
-                let begun = Instant::now();
-                match guarded(|| encoder.encode(&frames)) {
-                    Ok(features) => rows.extend(features),
-                    Err(error) => return Encoded::Failed(failure(clip, "encode", &error)),
-                }
-                busy.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
-                progress.advance(frames.len() as u64, String::new);
-            }
-            Window::End(timing) => return Encoded::Clip { clip: job.clip, rows, timing },
-            Window::Failed(failure) => return Encoded::Failed(failure),
-        }
-    }
-    let reason = "the decoder thread ended before the clip did; this is a bug, please report it".to_owned();
-    Encoded::Failed(Failure { id: clip.id.clone(), stage: "decode".into(), reason })
 }
 
 /// Bytes and modification time of a video, or of a folder's files together.

@@ -189,6 +189,12 @@ impl Plan {
         ))
     }
 
+    /// What a split is called, here and by the data set itself.
+    pub fn names<'p>(&'p self, split: &'p Split) -> Vec<&'p str> {
+        let places = self.dataset.splits.iter().find(|places| places.name == split.name);
+        [split.name.as_str()].into_iter().chain(places.and_then(|places| places.also.as_deref())).collect()
+    }
+
     /// Frames that `clips` will have at 25 fps, as far as that is known without decoding.
     pub fn frames<'c>(&self, clips: impl Iterator<Item = &'c Clip>) -> u64 {
         let known = clips.filter_map(|c| frames_of(&c.media, self.dataset.fps, c.media.path().exists()));

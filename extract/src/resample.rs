@@ -30,6 +30,15 @@ pub struct Timed<F> {
     pub frame: F,
 }
 
+/// A delivered frame.
+#[derive(Clone, Debug)]
+pub struct Shown<F> {
+    pub frame: F,
+    /// Which source frame it is, counted from 0 inside the range. One shown from just outside counts as the first or the
+    /// last.
+    pub source: usize,
+}
+
 /// The part of the source that is wanted, in seconds on the source's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Range {
@@ -60,9 +69,9 @@ pub struct Resampler<I, F> {
     /// Time of output frame 0, once known.
     t0: Option<f64>,
     /// Newest frame read: shown until the next one is nearer.
-    current: Option<Timed<F>>,
+    current: Option<(Timed<F>, usize)>,
     /// Frames to be delivered, with their number of copies.
-    decided: VecDeque<(F, usize)>,
+    decided: VecDeque<(Shown<F>, usize)>,
     /// Output frames decided so far, delivered ones included.
     next: usize,
     /// Number of output frames, once known.
@@ -114,8 +123,9 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
             self.counts.source += 1;
         }
         let new_time = new.time;
-        if let Some(old) = self.current.replace(new) {
-            let middle = (old.time + new_time) / 2.0;
+        let number = self.counts.source.saturating_sub(1);
+        if let Some(old) = self.current.replace((new, number)) {
+            let middle = (old.0.time + new_time) / 2.0;
             let reach = (middle - t0 + TIE) * self.rate;
             let upto = if reach < 0.0 { 0 } else { reach.floor() as usize + 1 };
             self.decide(old, upto.min(self.total.unwrap_or(usize::MAX)), t0);
@@ -125,7 +135,7 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
     }
 
     /// Show `frame` for all output frames below `upto` that are still open.
-    fn decide(&mut self, frame: Timed<F>, upto: usize, t0: f64) {
+    fn decide(&mut self, (frame, source): (Timed<F>, usize), upto: usize, t0: f64) {
         let copies = upto.saturating_sub(self.next);
         let open = self.total.is_none_or(|total| self.next < total);
         if open && copies != 1 && frame.time >= t0 - TIE {
@@ -133,7 +143,7 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
         }
         if copies > 0 {
             self.next = upto;
-            self.decided.push_back((frame.frame, copies));
+            self.decided.push_back((Shown { frame: frame.frame, source }, copies));
         }
     }
 
@@ -141,7 +151,7 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
     fn finish(&mut self) {
         self.ended = true;
         let (Some(last), Some(t0)) = (self.current.take(), self.t0) else { return };
-        let total = self.total.unwrap_or_else(|| self.length(last.time + last.duration - t0));
+        let total = self.total.unwrap_or_else(|| self.length(last.0.time + last.0.duration - t0));
         self.total = Some(total);
         self.decide(last, total, t0);
         while self.next > total {
@@ -159,7 +169,7 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
     /// Whether output frame `k` exists for certain.
     fn certain(&self, k: usize) -> bool {
         let seen = match (&self.current, self.t0) {
-            (Some(current), Some(t0)) => (current.time - t0) * self.rate,
+            (Some((current, _)), Some(t0)) => (current.time - t0) * self.rate,
             _ => 0.0,
         };
         self.total.is_some_and(|total| k < total) || k as f64 + 0.5 <= seen
@@ -167,7 +177,7 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
 }
 
 impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Iterator for Resampler<I, F> {
-    type Item = Result<F>;
+    type Item = Result<Shown<F>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -200,8 +210,14 @@ mod tests {
     fn run(times: &[f64], last: f64, range: Range) -> (Vec<usize>, Counts) {
         let source = times.iter().enumerate().map(|(i, &time)| Ok(Timed { time, duration: last, frame: i }));
         let mut resampler = Resampler::new(source, 25.0, range);
-        let frames: Result<Vec<usize>> = resampler.by_ref().collect();
-        (frames.expect("no errors in the source"), resampler.counts())
+        let shown: Result<Vec<Shown<usize>>> = resampler.by_ref().collect();
+        let shown = shown.expect("no errors in the source");
+        let before =
+            times.iter().filter(|&&time| range.start.is_some_and(|start| time < start - TIE)).count();
+        let last = resampler.counts().source.saturating_sub(1);
+        let number = |frame: usize| frame.saturating_sub(before).min(last);
+        assert!(shown.iter().all(|s| s.source == number(s.frame)), "{shown:?}");
+        (shown.into_iter().map(|s| s.frame).collect(), resampler.counts())
     }
 
     fn constant(n: usize, fps: f64, first: f64) -> Vec<f64> {

@@ -1,102 +1,165 @@
-//! From the command line to encoders: networks, weight files, compute type, and what the store records of them.
+//! From the command line to networks: which ones, their weights, compute type, and what the store records of them.
 
-use crate::args::{Preset, RunArgs, StoreType};
-use crate::places;
+use crate::args::{Detector, FanModel, Preset, RunArgs, StoreType, Stream};
+use crate::face_detector::retina_face::{RetinaFace, RetinaFaceConfig, THRESHOLD};
+use crate::face_points::LandmarkSource;
+use crate::landmarks::fan::{Fan, FanConfig};
+use crate::lip_encoder::{LipConfig, LipEncoder};
+use crate::networks::Networks;
 use crate::plan::TARGET_FPS;
 use crate::spatial_encoder::clip_vision::ClipVisionConfig;
 use crate::spatial_encoder::{SpatialConfig, SpatialEncoder};
+use crate::weight_files::{WeightFiles, WeightSource};
+use serde::Serialize;
 use signclip_common::manifest::Dataset;
-use signclip_common::store::{FORMAT, SPATIAL, StoreDtype, StoreInfo, StreamInfo};
-use signclip_common::weights::Weights;
-use signclip_common::{Error, Result, checksum, devices};
+use signclip_common::store::{FORMAT, MOUTHING, SPATIAL, StoreDtype, StoreInfo, StreamInfo};
+use signclip_common::{Error, Result, devices};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tch::{Device, Kind};
 
-/// CLIP's file below the weights folder.
-pub const CLIP_FILE: &str = "clip-vit-large-patch14/model.safetensors";
-
-/// Where the tower's weights come from.
-#[derive(Debug, Clone)]
-pub enum WeightSource {
-    File(PathBuf),
-    /// Computed from names with this salt.
-    Computed(u64),
-}
-
-impl WeightSource {
-    /// What the command line asks for. Errors: no weight file, with the places looked at.
-    pub fn find(args: &RunArgs) -> Result<Self> {
-        if args.preset != Preset::Paper {
-            return Ok(Self::Computed(args.salt));
-        }
-        let path = places::weights_root(args.weights.as_deref())?.join(CLIP_FILE);
-        if path.is_file() {
-            return Ok(Self::File(path));
-        }
-        Err(Error::input(
-            path,
-            "",
-            "the spatial encoder's weights are not there",
-            "download them (README, \"Weights\"; `./justw doctor` lists what is missing), or try --preset tiny",
-        ))
-    }
-}
-
 /// Everything that decides the features, settled before any clip is touched.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub spatial: SpatialConfig,
+    pub spatial: Option<SpatialConfig>,
+    pub mouthing: Option<MouthingConfig>,
     pub store_dtype: StoreDtype,
+    /// Folder of landmark files.
+    pub landmarks: Option<PathBuf>,
+    /// A clip in which no face is found fails, instead of getting zeros.
+    pub require_face: bool,
     kind: Kind,
-    source: WeightSource,
-    preset: Preset,
+    sources: Sources,
+}
+
+/// How the mouthing stream is made; part of the store's description.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MouthingConfig {
+    pub landmarks: LandmarkSource,
+    pub detector: Option<RetinaFaceConfig>,
+    /// Score from which on a box is a face.
+    pub threshold: f32,
+    pub fan: Option<FanConfig>,
+    /// A face is looked for in every so many frames.
+    pub detect_every: usize,
+    pub lips: LipConfig,
+    /// Layer whose output is taken, counted from 1; absent: the last one after the final layer norm.
+    pub layer: Option<usize>,
+}
+
+/// Weights of the networks that these settings need.
+#[derive(Debug, Clone, Default)]
+struct Sources {
+    clip: Option<WeightSource>,
+    detector: Option<WeightSource>,
+    fan: Option<WeightSource>,
+    lips: Option<WeightSource>,
 }
 
 impl Settings {
-    /// Settle what the command line says for `dataset`. Errors: an unknown compute type.
-    pub fn new(args: &RunArgs, dataset: &Dataset, source: WeightSource, device: Device) -> Result<Self> {
+    /// Settle what the command line says for pictures that are squashed to this size first, or not. Errors: an unknown
+    /// compute type; every weight file that is missing or another network's.
+    pub fn new(args: &RunArgs, squash: Option<(usize, usize)>, device: Device) -> Result<Self, Vec<Error>> {
+        let mut problems = Vec::new();
         let kind = match args.preset {
             // Too small for bf16 to pay, and the same features everywhere.
-            Preset::Tiny if args.dtype == "auto" => Kind::Float,
-            _ => devices::compute_kind(&args.dtype, device)?,
+            Preset::Tiny if args.dtype == "auto" => Ok(Kind::Float),
+            _ => devices::compute_kind(&args.dtype, device),
         };
+        let kind = kind.map_err(|e| problems.push(e)).unwrap_or(Kind::Float);
+        let files = match WeightFiles::new(args) {
+            Ok(files) => files,
+            Err(error) => return Err(problems.into_iter().chain([error]).collect()),
+        };
+        let mut sources = Sources::default();
+        let spatial = args.streams.contains(&Stream::Spatial).then(|| {
+            sources.clip = files.clip().map_err(|e| problems.push(e)).ok();
+            SpatialConfig { tower: tower(args.preset), s2_source: args.s2_source, squash }
+        });
+        let mouthing = args.streams.contains(&Stream::Mouthing).then(|| {
+            let landmarks = landmark_source(args);
+            let detector = (landmarks != LandmarkSource::Files).then(|| detector(args));
+            let fan = (landmarks == LandmarkSource::Fan).then_some(args.fan);
+            let mut find = |source: Result<WeightSource>| source.map_err(|e| problems.push(e)).ok();
+            sources.detector = detector.and_then(|d| find(files.detector(d)));
+            sources.fan = fan.and_then(|fan| find(files.fan(fan)));
+            let lips = files.lips(&args.lip_encoder).map_err(|e| problems.push(e)).ok();
+            let (lip_source, lips) = lips.unzip();
+            sources.lips = lip_source;
+            MouthingConfig {
+                landmarks,
+                detector: detector.map(Detector::config),
+                threshold: THRESHOLD,
+                fan: fan.map(FanModel::config),
+                detect_every: args.detect_every.get(),
+                lips: lips.unwrap_or_else(LipConfig::large),
+                layer: args.lip_layer,
+            }
+        });
+        if let Err(error) = check_landmarks(args) {
+            problems.push(error);
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         Ok(Self {
-            spatial: SpatialConfig {
-                tower: tower(args.preset),
-                s2_source: args.s2_source,
-                squash: dataset.spatial_squash,
-            },
+            spatial,
+            mouthing,
             store_dtype: store_dtype(args),
+            landmarks: args.landmarks.clone(),
+            require_face: args.require_face,
             kind,
-            source,
-            preset: args.preset,
+            sources,
         })
     }
 
-    /// Load the spatial encoder onto a device.
-    pub fn spatial_encoder(&self, device: Device) -> Result<SpatialEncoder> {
-        let weights = match &self.source {
-            WeightSource::File(path) => Weights::open(path, device, self.kind)?,
-            WeightSource::Computed(salt) => Weights::synthetic(*salt, device, self.kind),
-        };
-        SpatialEncoder::load(&weights, &self.spatial, device)
+    /// Load the networks onto a device. Faces are found in float32 whatever the compute type of the encoders, as their
+    /// places are pixels.
+    pub fn networks(&self, device: Device) -> Result<Networks> {
+        let mut networks = Networks::default();
+        if let (Some(config), Some(source)) = (&self.spatial, &self.sources.clip) {
+            networks.spatial = Some(SpatialEncoder::load(&source.open(device, self.kind)?, config, device)?);
+        }
+        let Some(config) = &self.mouthing else { return Ok(networks) };
+        if let (Some(config), Some(source)) = (&config.detector, &self.sources.detector) {
+            let weights = source.open(device, Kind::Float)?;
+            networks.detector = Some(weights.build(&[], |root| RetinaFace::new(root, config))?);
+        }
+        if let (Some(config), Some(source)) = (&config.fan, &self.sources.fan) {
+            let weights = source.open(device, Kind::Float)?;
+            networks.fan = Some(weights.build(&[], |root| Fan::new(root, config))?);
+        }
+        if let Some(source) = &self.sources.lips {
+            let encoder = LipEncoder::load(&source.open(device, self.kind)?, &config.lips)?;
+            networks.lips = Some(encoder.at_layer(config.layer)?);
+        }
+        Ok(networks)
     }
 
-    /// `store.json` of a split. Reads the weight file once for its checksum.
-    pub fn store_info(
-        &self,
-        dataset: &Dataset,
-        split: &str,
-        weights: &BTreeMap<String, String>,
-    ) -> StoreInfo {
-        let spatial = StreamInfo {
-            dim: self.spatial.dim(),
-            encoder: format!("CLIP vision tower, {} layers, with S2", self.spatial.tower.num_hidden_layers),
-            compute: devices::kind_name(self.kind).to_owned(),
-            weights: weights.clone(),
-            config: serde_json::to_value(&self.spatial).unwrap_or_default(),
-        };
+    /// `store.json` of a split. `weights` is what [`Self::weight_sums`] returned.
+    pub fn store_info(&self, dataset: &Dataset, split: &str, weights: &WeightSums) -> StoreInfo {
+        let mut streams = BTreeMap::new();
+        let compute = devices::kind_name(self.kind).to_owned();
+        if let Some(spatial) = &self.spatial {
+            let info = StreamInfo {
+                dim: spatial.dim(),
+                encoder: format!("CLIP vision tower, {} layers, with S2", spatial.tower.num_hidden_layers),
+                compute: compute.clone(),
+                weights: weights.spatial.clone(),
+                config: serde_json::to_value(spatial).unwrap_or_default(),
+            };
+            streams.insert(SPATIAL.to_owned(), info);
+        }
+        if let Some(mouthing) = &self.mouthing {
+            let info = StreamInfo {
+                dim: mouthing.lips.encoder_embed_dim as usize,
+                encoder: format!("AV-HuBERT, {} layers, video only", mouthing.lips.encoder_layers),
+                compute,
+                weights: weights.mouthing.clone(),
+                config: serde_json::to_value(mouthing).unwrap_or_default(),
+            };
+            streams.insert(MOUTHING.to_owned(), info);
+        }
         StoreInfo {
             format: FORMAT,
             dataset: dataset.name.clone(),
@@ -105,51 +168,67 @@ impl Settings {
             text: dataset.text,
             dtype: self.store_dtype,
             fps: TARGET_FPS,
-            streams: BTreeMap::from([(SPATIAL.to_owned(), spatial)]),
+            streams,
             config: serde_json::json!({ "resampling": "nearest frame in time" }),
             tool: format!("signclip extract {}", env!("CARGO_PKG_VERSION")),
         }
     }
 
-    /// Identity of the weights: SHA-256 by file name, or the salt of computed ones.
-    pub fn weight_sums(&self) -> Result<BTreeMap<String, String>> {
-        Ok(match &self.source {
-            WeightSource::File(path) => BTreeMap::from([(CLIP_FILE.to_owned(), checksum::of_file(path)?)]),
-            WeightSource::Computed(salt) => {
-                BTreeMap::from([("computed".to_owned(), format!("salt {salt:#x}"))])
-            }
+    /// Identity of all weights. Reads every file once for its checksum.
+    pub fn weight_sums(&self) -> Result<WeightSums> {
+        let Sources { clip, detector, fan, lips } = &self.sources;
+        let sums = |networks: &[(&str, &Option<WeightSource>)]| -> Result<BTreeMap<String, String>> {
+            let named = networks.iter().filter_map(|(name, source)| Some((name, source.as_ref()?)));
+            named.map(|(name, source)| source.identity(name)).collect()
+        };
+        Ok(WeightSums {
+            spatial: sums(&[("CLIP", clip)])?,
+            mouthing: sums(&[("RetinaFace", detector), ("FAN", fan), ("AV-HuBERT", lips)])?,
         })
     }
 
     /// What a user must know about these settings before trusting the features.
-    pub fn warning(&self) -> Option<&'static str> {
-        match self.preset {
-            Preset::Paper => None,
-            Preset::Synthetic => {
-                Some("computed weights: full-size but UNTRAINED networks, for timing and tests only")
-            }
-            Preset::Tiny => {
-                Some("preset tiny: small UNTRAINED networks with computed weights, to try the programs out")
-            }
-        }
+    pub fn warning(&self) -> Option<String> {
+        let computed: Vec<&str> =
+            self.named_sources().filter(|(_, source)| source.is_computed()).map(|(name, _)| name).collect();
+        (!computed.is_empty()).then(|| {
+            format!("UNTRAINED, with computed weights, for tests and timing only: {}", computed.join(", "))
+        })
     }
 
-    /// One line about networks and types.
-    pub fn describe(&self) -> String {
-        let t = &self.spatial.tower;
-        let source = match &self.source {
-            WeightSource::File(path) => path.display().to_string(),
-            WeightSource::Computed(salt) => format!("computed weights, salt {salt:#x}"),
-        };
-        format!(
-            "CLIP vision tower ({} layers, width {}, {}x{} images) with S2, {}, from {source}",
-            t.num_hidden_layers,
-            t.hidden_size,
-            t.image_size,
-            t.image_size,
-            devices::kind_name(self.kind),
-        )
+    /// One line for each network.
+    pub fn describe(&self) -> Vec<String> {
+        let kind = devices::kind_name(self.kind);
+        let mut lines = Vec::new();
+        if let Some(spatial) = &self.spatial {
+            let t = &spatial.tower;
+            lines.push(format!(
+                "gesture: CLIP vision tower ({} layers, width {}, {}x{} images) with S2, {kind}",
+                t.num_hidden_layers, t.hidden_size, t.image_size, t.image_size,
+            ));
+        }
+        if let Some(mouthing) = &self.mouthing {
+            let (layers, width) = (mouthing.lips.encoder_layers, mouthing.lips.encoder_embed_dim);
+            lines.push(format!("mouthing: AV-HuBERT ({layers} layers, width {width}), {kind}"));
+        }
+        lines.extend(self.named_sources().map(|(name, source)| format!("{name} from {}", source.describe())));
+        if let Some(folder) = &self.landmarks {
+            lines.push(format!("landmarks from {}", folder.display()));
+        }
+        lines
     }
+
+    fn named_sources(&self) -> impl Iterator<Item = (&'static str, &WeightSource)> {
+        let Sources { clip, detector, fan, lips } = &self.sources;
+        let named = [("CLIP", clip), ("RetinaFace", detector), ("FAN", fan), ("AV-HuBERT", lips)];
+        named.into_iter().filter_map(|(name, source)| Some((name, source.as_ref()?)))
+    }
+}
+
+/// Identity of the weights by stream, as the store records it.
+pub struct WeightSums {
+    spatial: BTreeMap<String, String>,
+    mouthing: BTreeMap<String, String>,
 }
 
 /// Element type of the store that the command line asks for.
@@ -162,12 +241,60 @@ fn store_dtype(args: &RunArgs) -> StoreDtype {
 
 /// Bytes a frame takes in the store that the command line asks for.
 pub fn row_bytes(args: &RunArgs) -> usize {
-    2 * tower(args.preset).hidden_size as usize * store_dtype(args).bytes()
+    let spatial = 2 * tower(args.preset).hidden_size as usize;
+    let lips = match (args.preset, args.lip_encoder.as_str()) {
+        (Preset::Tiny, _) => LipConfig::tiny(),
+        (_, "base") => LipConfig::base(),
+        (_, "large") => LipConfig::large(),
+        // A plan does not fail for want of weights.
+        _ => WeightFiles::new(args)
+            .and_then(|files| files.lips(&args.lip_encoder))
+            .map_or_else(|_| LipConfig::large(), |(_, config)| config),
+    };
+    let columns = args.streams.iter().map(|stream| match stream {
+        Stream::Spatial => spatial,
+        Stream::Mouthing => lips.encoder_embed_dim as usize,
+    });
+    columns.sum::<usize>() * store_dtype(args).bytes()
 }
 
 fn tower(preset: Preset) -> ClipVisionConfig {
     match preset {
         Preset::Paper | Preset::Synthetic => ClipVisionConfig::vit_large_patch14(),
         Preset::Tiny => ClipVisionConfig::tiny(),
+    }
+}
+
+/// Preset tiny does without the landmark network, which has no small form.
+fn landmark_source(args: &RunArgs) -> LandmarkSource {
+    let default = match (&args.landmarks, args.preset) {
+        (Some(_), _) => LandmarkSource::Files,
+        (None, Preset::Tiny) => LandmarkSource::Retinaface5,
+        (None, _) => LandmarkSource::Fan,
+    };
+    args.landmark_source.unwrap_or(default)
+}
+
+fn detector(args: &RunArgs) -> Detector {
+    let default = if args.preset == Preset::Tiny { Detector::Mobilenet025 } else { Detector::Resnet50 };
+    args.detector.unwrap_or(default)
+}
+
+fn check_landmarks(args: &RunArgs) -> Result<()> {
+    match (&args.landmarks, landmark_source(args)) {
+        (None, LandmarkSource::Files) => {
+            Err(Error::usage("--landmark-source files: no folder", "add --landmarks DIR"))
+        }
+        (Some(_), LandmarkSource::Fan | LandmarkSource::Retinaface5) => {
+            let what = "--landmarks names files, --landmark-source a network";
+            Err(Error::usage(what, "give one of the two"))
+        }
+        (Some(folder), LandmarkSource::Files) if !folder.is_dir() => Err(Error::input(
+            folder,
+            "",
+            "no such folder",
+            "give the folder of landmark files to --landmarks",
+        )),
+        _ => Ok(()),
     }
 }

@@ -117,7 +117,7 @@ fn frames(media: &Media) -> Result<(Vec<Frame>, Timing)> {
             assert_eq!(timing.frames, frames.len());
             return Ok((frames, timing));
         }
-        frames.extend(window);
+        frames.extend(window.into_iter().map(|shown| shown.frame));
     }
 }
 
@@ -337,7 +337,7 @@ fn folders_of_pictures() {
 
     let mut stream = FrameStream::open(&Media::Frames(folder.clone()), 30.0, 25.0).expect("open");
     let got = stream.next_window(1000).expect("decodes");
-    assert_eq!(got.iter().map(number).collect::<Vec<_>>(), nearest(30.0, 30, 0.0, 25));
+    assert_eq!(got.iter().map(|shown| number(&shown.frame)).collect::<Vec<_>>(), nearest(30.0, 30, 0.0, 25));
 
     let broken = folder.join("images0007.png");
     let bytes = std::fs::read(&broken).expect("read");

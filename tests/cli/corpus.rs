@@ -34,10 +34,11 @@ pub(crate) fn features() -> &'static Path {
     })
 }
 
-/// `extract` on [`phoenix`] into `out`.
+/// `extract` on [`phoenix`], with the landmarks of the drawn faces, into `out`.
 pub(crate) fn extract_phoenix(out: &Path, more: &str) -> program::Done {
     let (root, out) = (phoenix().display(), out.display());
-    extract(shared(), &format!("--dataset phoenix --root {root} --out {out} {more}"))
+    let line = format!("--dataset phoenix --root {root} --landmarks {root}/landmarks --out {out} {more}");
+    extract(shared(), &line)
 }
 
 /// `extract --verify` finds nothing wrong in `out`.
@@ -113,8 +114,12 @@ pub(crate) fn ids(store: &Store) -> Vec<&str> {
     ids
 }
 
-/// Bytes of each clip's rows.
+/// Bytes of each clip's rows, in all streams.
 pub(crate) fn payloads(store: &Store) -> BTreeMap<String, Vec<u8>> {
-    let rows = |clip| store.features(clip, "spatial").expect("a spatial stream").bytes.to_vec();
+    let rows = |clip| {
+        let streams = store.info.streams.keys();
+        let rows = streams.map(|stream| store.features(clip, stream).expect("a stream").bytes.to_vec());
+        rows.collect::<Vec<_>>().concat()
+    };
     store.clips.iter().enumerate().map(|(clip, record)| (record.id.clone(), rows(clip))).collect()
 }

@@ -66,7 +66,8 @@ fn a_plan_writes_nothing() {
         assert_eq!(plan["clips"], clips, "{plan}");
         assert_eq!(plan["frames_to_encode"], frames, "{plan}");
         assert_eq!(plan["vocabulary"], words.len(), "{plan}");
-        let row = store.info.streams["spatial"].dim * store.info.dtype.bytes();
+        let columns: usize = store.info.streams.values().map(|stream| stream.dim).sum();
+        let row = columns * store.info.dtype.bytes();
         assert_eq!(plan["bytes_to_write"], frames * row, "{plan}");
     }
     assert!(files(place.path()).is_empty(), "a plan must not write");

@@ -10,6 +10,7 @@ fn start(out: &Path) -> Child {
     let mut command = command("extract");
     command.args(["--preset", "tiny", "--gpus", "cpu", "--dataset", "phoenix", "--split", "train"]);
     command.arg("--root").arg(phoenix()).arg("--out").arg(out);
+    command.arg("--landmarks").arg(phoenix().join("landmarks"));
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("extract starts")
 }
 
@@ -75,6 +76,7 @@ fn what_a_kill_leaves_behind_the_last_clip_is_cut_off() {
         std::fs::write(&path, content).expect("written");
     };
     append("spatial-00000-00000.npy", &[0x55; 777]);
+    append("mouthing-00000-00000.npy", &[0x55; 33]);
     append("clips-00000.jsonl", br#"{"id":"half a li"#);
     finishes_as_if_nothing_had_happened(out.path());
 }

@@ -47,7 +47,19 @@ fn weight_files_are_named() {
     std::fs::create_dir(place.path().join("weights")).expect("a folder");
     let root = how2sign().display();
     let done = run(place.path(), "extract", words(&format!("--dataset how2sign --root {root} --gpus cpu")));
-    done.refuses(&[&["weights/clip-vit-large-patch14/model.safetensors", "download"]]);
+    done.refuses(&[
+        &["weights/clip-vit-large-patch14/model.safetensors", "download"],
+        &["weights/retinaface/Resnet50_Final.pth", "download"],
+        &["weights/fan/2dfan2_alt.pth", "download"],
+        &["weights/av-hubert/large_vox_iter5.pt", "download"],
+    ]);
+    let small =
+        "--detector mobilenet0.25 --landmark-source retinaface5 --lip-encoder base --streams mouthing";
+    let line = format!("--dataset how2sign --root {root} --gpus cpu {small}");
+    run(place.path(), "extract", words(&line)).refuses(&[
+        &["weights/retinaface/mobilenet0.25_Final.pth", "download"],
+        &["weights/av-hubert/base_vox_iter5.pt", "download"],
+    ]);
 }
 
 #[test]

@@ -88,8 +88,17 @@ fn phoenix_mini_at_full_size() {
 const HOW2SIGN: &str = "sign/how2sign/_fZbAxSSbX4_0-5-rgb_front.mp4";
 const SLOVAK: &str = "sign/slovak_sentences/000.mp4";
 
-/// Whole real clips through the full-size tower, in the compute type that is chosen by itself (a frame takes a second
-/// or two on a processor). One rate is the store's, the other is resampled, which the store says.
+/// A weights folder with the trained face detector in it, and nothing else.
+pub(crate) fn detector_weights(place: &Path, data: &Path) {
+    let folder = place.join("weights/retinaface");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = "mobilenet0.25_Final.pth";
+    std::fs::copy(data.join("weights").join(file), folder.join(file)).expect("a copy");
+}
+
+/// Whole real clips through full-size encoders, in the compute type that is chosen by itself (a frame takes a second
+/// or two on a processor), with the trained face detector. One rate is the store's, the other is resampled, which the
+/// store says.
 #[test]
 fn real_clips_at_full_size() {
     let Some(data) = folder() else { return };
@@ -97,8 +106,10 @@ fn real_clips_at_full_size() {
     let clips = [("24 fps", HOW2SIGN), ("25 fps", SLOVAK)]
         .map(|(id, file)| json!({ "id": id, "video": data.join(file), "text": "He is deaf." }));
     std::fs::write(place.path().join("own.jsonl"), clips.map(|c| format!("{c}\n")).concat()).expect("a list");
-    let line = "--dataset own.jsonl --preset synthetic --gpus cpu --out out";
-    run(place.path(), "extract", words(line)).exits(0);
+    detector_weights(place.path(), &data);
+    let line = "--dataset own.jsonl --preset synthetic --gpus cpu --out out --detector mobilenet0.25 \
+        --landmark-source retinaface5";
+    run(place.path(), "extract", words(line)).exits(0).says(&["computed weights", "mobilenet0.25_Final.pth"]);
     let out = place.path().join("out");
     verified(&out);
     let all = store(&out, "all");
@@ -108,7 +119,9 @@ fn real_clips_at_full_size() {
         let found = (clip.frames, facts.source_frames, facts.source_fps.round(), facts.resampled);
         let wanted = if clip.id == "24 fps" { (49, 47, 24.0, true) } else { (95, 95, 25.0, false) };
         assert_eq!(found, wanted, "{}", clip.id);
+        assert_eq!(facts.face_coverage, Some(1.0), "{}", clip.id);
     }
+    assert_eq!(all.info.streams["mouthing"].dim, 1024);
     if let Some(want) = golden(1) {
         // Frame 20 at 24 fps (0.833 s) is the nearest to 21/25 s.
         let cosine = cosine(&clip(&all, "24 fps").rows(21, 1).to_f32(), &want);

@@ -1,6 +1,6 @@
 //! Training and evaluation asked to work with what cannot be used.
 
-use crate::corpus::{copy, empty, features};
+use crate::corpus::{copy, empty, extract_phoenix, features};
 use crate::program::{run, train, words};
 use std::path::Path;
 use tempfile::TempDir;
@@ -46,7 +46,9 @@ fn settings() {
 
 #[test]
 fn streams_that_are_not_there() {
-    let place = cache();
+    let place = empty();
+    let out = place.path().join("cache");
+    extract_phoenix(&out, "--streams spatial --split train,dev --limit 1").exits(0);
     let line = "--features cache --preset tiny --gpus cpu --set head.streams=both";
     let parts = |split: &'static str| [split, "no mouthing stream", "--set head.streams=spatial"];
     run(place.path(), "train", words(line)).refuses(&[&parts("cache/train"), &parts("cache/dev")]);

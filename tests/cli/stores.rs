@@ -25,10 +25,11 @@ fn made_with_other_weights_or_settings() {
     let (place, _) = split();
     let before = tree(&place.path().join("test"));
     for (flag, parts) in [
-        ("--salt 1", ["streams.spatial.weights", "\"salt 0x0\"", "\"salt 0x1\""]),
+        ("--salt 1", ["streams.mouthing.weights", "\"salt 0x0\"", "\"salt 0x1\""]),
         ("--s2-source frame", ["streams.spatial.config.s2_source", "\"upsampled\"", "\"frame\""]),
         ("--store-dtype f32", ["dtype", "\"<f2\"", "\"<f4\""]),
-        ("--dtype bf16", ["streams.spatial.compute", "\"f32\"", "\"bf16\""]),
+        ("--lip-layer 1", ["streams.mouthing.config.layer", "null", "1"]),
+        ("--dtype bf16", ["streams.mouthing.compute", "\"f32\"", "\"bf16\""]),
     ] {
         let done = extract_phoenix(place.path(), &format!("--split test {flag}"));
         done.refuses(&[&[&["test/store.json"], parts.as_slice(), &["--out"]].concat()]);
@@ -83,7 +84,7 @@ fn indexes() {
     std::fs::write(&index, lines.repeat(2)).expect("written");
     extract(place.path(), "--verify --out .").refuses(&[&["clips-00000.jsonl", "stands already in"]]);
     std::fs::write(&index, lines.replace("\"offset\":0", "\"offset\":100000000")).expect("written");
-    extract(place.path(), "--verify --out .").refuses(&[&["spatial-00000-00000.npy", "does not have"]]);
+    extract(place.path(), "--verify --out .").refuses(&[&["mouthing-00000-00000.npy", "does not have"]]);
 }
 
 #[test]

@@ -149,6 +149,7 @@ fn small() -> LipEncoder {
         encoder_attention_heads: 4,
         conv_pos: 16,
         conv_pos_groups: 8,
+        ..LipConfig::base()
     };
     let weights = Weights::synthetic(7, Device::Cpu, Kind::Float);
     LipEncoder::load(&weights, &config).expect("computed weights")

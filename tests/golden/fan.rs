@@ -4,8 +4,7 @@
 
 use crate::case::{Case, Difference, further};
 use signclip_extract::frame::Frame;
-use signclip_extract::landmarks::crop::CropBox;
-use signclip_extract::landmarks::fan::{Fan, FanConfig};
+use signclip_extract::landmarks::fan::{FaceCrop, Fan, FanConfig};
 use tch::{Kind, Tensor};
 
 #[test]
@@ -47,13 +46,13 @@ fn compare(case: &Case) {
     let frame = frame(&case.tensor("image"));
     let faces = Vec::<f32>::try_from(case.tensor("face_boxes").view(-1)).expect("boxes");
     let faces = faces.as_chunks::<4>().0;
-    let boxes: Vec<CropBox> =
-        faces.iter().map(|&face| CropBox::around(face, config.crop_ratio).expect("a box")).collect();
-    let corners: Vec<i64> = boxes.iter().flat_map(|b| [b.left, b.top, b.right, b.bottom]).collect();
+    let cuts: Vec<FaceCrop> = faces.iter().map(|&face| config.cut(&frame, face).expect("a crop")).collect();
+    let corners: Vec<i64> =
+        cuts.iter().flat_map(|c| [c.bounds.left, c.bounds.top, c.bounds.right, c.bounds.bottom]).collect();
     assert_eq!(Tensor::from_slice(&corners).view([-1, 4]), case.tensor("enlarged_boxes"), "{}", case.name);
 
     let size = config.input_size;
-    let crops: Vec<Frame> = boxes.iter().map(|b| b.cut(&frame, size as usize).expect("a crop")).collect();
+    let crops: Vec<&Frame> = cuts.iter().map(|cut| &cut.picture).collect();
     let images: Vec<Tensor> =
         crops.iter().map(|c| Tensor::from_slice(&c.rgb).view([size, size, 3])).collect();
     let images = Tensor::stack(&images, 0);
@@ -79,7 +78,7 @@ fn compare(case: &Case) {
     assert_eq!(flat.argmax(-1, false).masked_select(&safe), want, "{}: peaks", case.name);
     let (points, _) = fan.decode(&heatmaps);
     check_points(case, "landmarks_heatmap", &points, &safe);
-    let found = fan.landmarks(&frame, faces).expect("landmarks");
+    let found = fan.landmarks(&cuts).expect("landmarks");
     let points: Vec<f32> = found.iter().flat_map(|face| face.points.iter().flatten().copied()).collect();
     check_points(case, "landmarks", &Tensor::from_slice(&points).view([-1, config.num_landmarks, 2]), &safe);
     let scores: Vec<f32> = found.iter().flat_map(|face| face.scores.iter().copied()).collect();

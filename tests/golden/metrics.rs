@@ -3,9 +3,12 @@
 use crate::case::Case;
 use serde_json::Value;
 use signclip_train::metrics::bleu::{Bleu, BleuOptions};
+use signclip_train::metrics::final_dot::FinalDot;
 use signclip_train::metrics::rouge::{LcsF, Prf, RougeL, rouge_tokens};
+use signclip_train::metrics::sentence::SentenceCounts;
 use signclip_train::metrics::tokenizer_13a::{tokenize_13a, trim_end};
 use signclip_train::metrics::{Scores, porter};
+use tch::{Kind, Tensor};
 
 /// The numbers of a JSON array.
 fn numbers(value: &Value) -> Vec<f64> {
@@ -74,7 +77,7 @@ fn metrics_corpora() {
         let indices: Vec<usize> = numbers(&corpus["indices"]).iter().map(|i| *i as usize).collect();
         let hyps: Vec<&str> = indices.iter().map(|&i| text(pairs[i], "hyp")).collect();
         let refs: Vec<&str> = indices.iter().map(|&i| text(pairs[i], "ref")).collect();
-        let scores = Scores::of(&hyps, &refs);
+        let scores = Scores::of(&hyps, &refs, FinalDot::AsGiven);
         check.bleu(name, &scores.bleu, &corpus["bleu"]);
         check.bleu(&format!("{name} lower case"), &scores.bleu_lowercase, &corpus["bleu_lowercase"]);
         if !corpus["slt_raw_bleu_1_to_4"].is_null() {
@@ -83,7 +86,7 @@ fn metrics_corpora() {
     }
     let hyps: Vec<&str> = pairs.iter().map(|pair| text(pair, "hyp")).collect();
     let refs: Vec<&str> = pairs.iter().map(|pair| text(pair, "ref")).collect();
-    let (scores, rouge) = (Scores::of(&hyps, &refs), &case.json["rouge_corpus"]);
+    let (scores, rouge) = (Scores::of(&hyps, &refs, FinalDot::AsGiven), &case.json["rouge_corpus"]);
     for (name, got) in
         [("rougeL_stem", scores.rouge_l.mean), ("rougeL_nostem", scores.rouge_l_unstemmed.mean)]
     {
@@ -113,6 +116,48 @@ fn metrics_pairs() {
         check.equal(hyp, &[LcsF::sentence(hyp, reference)], &pair["rougeL_beta12"]);
         let bleu = BleuOptions::SACREBLEU.sentence(hyp, reference);
         check.equal(hyp, &[bleu], &pair["sentence_bleu_effective_order"]);
+        // What predictions.jsonl says of a sentence, 0 to 100.
+        let scores = SentenceCounts::of(hyp, reference).scores();
+        check.equal(hyp, &[scores.bleu4], &pair["sentence_bleu_effective_order"]);
+        check.equal(hyp, &[scores.rouge_l / 100.0], &pair["rougeL_stem"][2]);
+        check.equal(hyp, &[scores.rouge_l_slt / 100.0], &pair["rougeL_beta12"]);
+    }
+}
+
+/// The arrays beside the JSON, in float32, and what the JSON says of them as a whole.
+#[test]
+fn metrics_arrays() {
+    let Some((case, _)) = load() else { return };
+    let pairs = pairs(&case);
+    let rows = |row: &dyn Fn(&str, &str) -> Vec<f64>| {
+        let values: Vec<f64> =
+            pairs.iter().flat_map(|pair| row(text(pair, "hyp"), text(pair, "ref"))).collect();
+        let per_pair = values.len() / pairs.len();
+        let all = Tensor::from_slice(&values);
+        if per_pair == 1 { all } else { all.reshape([pairs.len() as i64, per_pair as i64]) }
+    };
+    let prf = |stem| {
+        rows(&|hyp, reference| {
+            let Prf { precision, recall, f1 } = RougeL::sentence(hyp, reference, stem);
+            vec![precision, recall, f1]
+        })
+    };
+    for (name, got) in [
+        ("rougeL_stem", prf(true)),
+        ("rougeL_nostem", prf(false)),
+        ("rougeL_beta12", rows(&|hyp, reference| vec![LcsF::sentence(hyp, reference)])),
+    ] {
+        // Half a step of float32 at 1.
+        case.check(name, &got.to_kind(Kind::Float), 6e-8, 6e-8);
+        let l2 = got.square().sum(Kind::Double).sqrt().double_value(&[]);
+        for (statistic, got) in [
+            ("l2", l2),
+            ("mean", got.mean(Kind::Double).double_value(&[])),
+            ("std", got.std(false).double_value(&[])),
+        ] {
+            let want = case.number(&format!("/arrays/{name}/{statistic}"));
+            assert!((got - want).abs() <= 1e-7 * want, "{name} {statistic}: {got} {want}");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use signclip_extract::mouth_region::crop::{MEAN, STD};
 use signclip_extract::mouth_region::mean_face::MEAN_FACE;
 use signclip_extract::mouth_region::warp::ALIGNED;
 use signclip_extract::mouth_region::{
-    CROP, INPUT, Layout, POINTS, Points, WINDOW, align, gray, lip_input, mouth_crop, resized_crop,
+    CROP, INPUT, Layout, POINTS, Points, WINDOW, align, gray, lip_input, lip_levels, mouth_crop, resized_crop,
 };
 use tch::{Kind, Tensor};
 
@@ -39,7 +39,7 @@ fn compare(case: &Case) {
     let alignments = align(Layout::ibug68(), &landmarks(case));
     let crops: Vec<Frame> = match &alignments {
         Some(alignments) => frames.iter().zip(alignments).map(|(f, a)| mouth_crop(f, a)).collect(),
-        None => frames.iter().map(resized_crop).collect(),
+        None => frames.iter().map(|frame| resized_crop(frame).expect("a crop")).collect(),
     };
     assert_eq!(alignments.is_some(), case.has("transforms"), "{}: a face somewhere", case.name);
     if let Some(alignments) = alignments {
@@ -54,7 +54,7 @@ fn compare(case: &Case) {
     check_levels(case, "crops", &crops.iter().flat_map(|crop| crop.rgb.clone()).collect::<Vec<_>>());
     check_levels(case, "gray", &crops.iter().flat_map(gray).collect::<Vec<_>>());
 
-    let inputs: Vec<f32> = crops.iter().flat_map(lip_input).collect();
+    let inputs: Vec<f32> = crops.iter().flat_map(|crop| lip_input(&lip_levels(crop))).collect();
     let inputs = Tensor::from_slice(&inputs).view([-1, 1, INPUT as i64, INPUT as i64]);
     check(case, "input_first", &inputs.get(0), "input");
     check(case, "input_last", &inputs.get(-1), "input");

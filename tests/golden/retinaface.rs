@@ -4,7 +4,6 @@
 
 use crate::case::{Case, further};
 use signclip_common::checksum;
-use signclip_common::torch_file::TorchFile;
 use signclip_common::weights::Weights;
 use signclip_extract::face_detector::Face;
 use signclip_extract::face_detector::priors::priors;
@@ -41,7 +40,7 @@ fn retinaface_keys_input_and_priors() {
         let weights = Weights::memory(zeros.collect(), Path::new(&case.name), Device::Cpu, Kind::Float);
         let net = weights.build(&[], |root| RetinaFace::new(root, &config)).expect("all keys");
         let frame = frame(&case.tensor("image"));
-        let input = net.input(&frame).slice(2, 1, None, 37).slice(3, 2, None, 41);
+        let input = net.input(&[&frame]).slice(2, 1, None, 37).slice(3, 2, None, 41);
         case.check("input_sub", &input, abs, rel);
         let priors = priors(frame.width, frame.height, &config.min_sizes, &config.steps, config.clip);
         assert_eq!(priors.size()[0] as f64, case.number("/num_priors"), "{}", case.name);
@@ -61,7 +60,7 @@ fn retinaface_trained_weights() {
         let config = config(&case);
         let net = weights.build(&[], |root| RetinaFace::new(root, &config)).expect("all keys");
         let frame = frame(&case.tensor("image"));
-        let heads = net.heads(&net.pyramid(&net.body(&net.input(&frame))));
+        let heads = net.heads(&net.pyramid(&net.body(&net.input(&[&frame]))));
         let [loc_p4, landm_p10] = [heads.loc_np4.i(0), heads.landm_np10.i(0)];
         let conf_p2 = heads.class_np2.i(0).softmax(-1, Kind::Float);
         let top = case.tensor("top_index");
@@ -69,7 +68,7 @@ fn retinaface_trained_weights() {
             case.check(&format!("{name}_sub"), &head.slice(0, 0, None, 97), abs, rel);
             case.check(&format!("top_{name}"), &head.index_select(0, &top), abs, rel);
         }
-        let found: Vec<f32> = net.detect(&frame, 0.8).expect("faces").iter().flat_map(row).collect();
+        let found: Vec<f32> = net.detect(&[&frame], 0.8).expect("faces")[0].iter().flat_map(row).collect();
         let found = Tensor::from_slice(&found).view([-1, 15]);
         let (want, pixels) = (case.tensor("detections"), case.tolerance("detections_px"));
         assert_eq!(found.size(), want.size(), "{}: number of faces", case.name);
@@ -100,10 +99,7 @@ fn trained(case: &Case) -> Option<Weights> {
     }
     let sum = checksum::of_file(&path).expect("a readable file");
     assert_eq!(case.json["weights"]["sha256"], sum.as_str(), "{}", path.display());
-    let file = TorchFile::open(&path).unwrap_or_else(|e| panic!("{e}"));
-    let tensor = |name: &str| (name.to_owned(), file.tensor(name).unwrap_or_else(|e| panic!("{e}")));
-    let tensors = file.names().map(tensor).collect();
-    Some(Weights::memory(tensors, &path, Device::Cpu, Kind::Float))
+    Some(Weights::open(&path, Device::Cpu, Kind::Float).unwrap_or_else(|e| panic!("{e}")))
 }
 
 #[test]
@@ -131,7 +127,7 @@ fn raw_heads(case: &Case) {
     let frame = frame(&case.tensor("image"));
     let priors = priors(frame.width, frame.height, &config.min_sizes, &config.steps, config.clip);
     case.check("priors", &priors, abs, rel);
-    let maps = net.body(&net.input(&frame));
+    let maps = net.body(&net.input(&[&frame]));
     case.check("body3_sub", &maps[2].slice(1, 0, None, 64), abs, rel);
     let pyramid = net.pyramid(&maps);
     case.check("fpn1_sub", &pyramid[0].slice(1, 0, None, 32), abs, rel);

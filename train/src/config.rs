@@ -231,12 +231,7 @@ impl TrainConfig {
     /// A small model trained from nothing in minutes on a processor: for trying the programs out.
     pub fn tiny() -> Self {
         Self {
-            head: HeadSettings {
-                streams: Streams::Spatial,
-                d: 128,
-                standardise: true,
-                ..HeadSettings::default()
-            },
+            head: HeadSettings { d: 128, standardise: true, ..HeadSettings::default() },
             language_model: LanguageModel {
                 path: "tiny".to_owned(),
                 tuning: TuningKind::Full,

@@ -3,6 +3,8 @@
 use crate::beam_search::BeamSearchConfig;
 use crate::corpus::{Corpus, Window};
 use crate::metrics::Scores;
+use crate::metrics::final_dot::{FinalDot, without_final_dot};
+use crate::metrics::sentence::{EachScore, SentenceCounts};
 use crate::model::SignClip;
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,9 @@ pub struct Prediction {
     pub score: f64,
     pub frames: usize,
     pub signer: Option<String>,
+    /// `bleu4`, `chrf`, `rouge_l`, `rouge_l_slt`.
+    #[serde(flatten)]
+    pub scores: EachScore,
 }
 
 /// Translate every clip of `corpus`, in its order. Clips are searched in batches of similar length, which the devices
@@ -46,10 +51,13 @@ pub fn translate(
             let record = &corpus.store.clips[clip];
             let best = hypotheses.first();
             let hypothesis = best.map_or(Ok(String::new()), |h| text.decode(&h.ids))?;
+            let hypothesis = cased(hypothesis, rules);
+            let reference = corpus.texts[clip].clone();
             let prediction = Prediction {
                 id: record.id.clone(),
-                hypothesis: cased(hypothesis, rules),
-                reference: corpus.texts[clip].clone(),
+                scores: SentenceCounts::of(&hypothesis, &reference).scores(),
+                hypothesis,
+                reference,
                 score: best.map_or(f64::NEG_INFINITY, |h| h.score),
                 frames: record.frames,
                 signer: record.facts.signer.clone(),
@@ -76,13 +84,59 @@ fn gather(own: Vec<(usize, Prediction)>, collective: &Collective) -> Result<Vec<
     Ok(all?.concat())
 }
 
-/// Corpus scores of predictions.
+/// Corpus scores of predictions as they stand.
 pub fn score(predictions: &[Prediction]) -> Scores {
-    let hypotheses: Vec<&str> = predictions.iter().map(|p| p.hypothesis.as_str()).collect();
-    let references: Vec<&str> = predictions.iter().map(|p| p.reference.as_str()).collect();
-    Scores::of(&hypotheses, &references)
+    scores_of(predictions, FinalDot::AsGiven, |text| text)
+}
+
+/// Corpus scores of predictions under the conventions of the field: with the final full stops of the data set's
+/// rules, and, where these add one, without.
+pub fn score_both_ways(predictions: &[Prediction], rules: TextRules) -> (Scores, Option<Scores>) {
+    if !rules.final_dot {
+        return (score(predictions), None);
+    }
+    let with = scores_of(predictions, FinalDot::Added, |text| text);
+    (with, Some(scores_of(predictions, FinalDot::Removed, without_final_dot)))
+}
+
+fn scores_of(predictions: &[Prediction], dot: FinalDot, ending: fn(&str) -> &str) -> Scores {
+    let hypotheses: Vec<&str> = predictions.iter().map(|p| ending(&p.hypothesis)).collect();
+    let references: Vec<&str> = predictions.iter().map(|p| ending(&p.reference)).collect();
+    Scores::of(&hypotheses, &references, dot)
 }
 
 fn cased(text: String, rules: TextRules) -> String {
     if rules.lowercase { text.to_lowercase() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prediction(hypothesis: &str, reference: &str) -> Prediction {
+        Prediction {
+            id: "a".into(),
+            hypothesis: hypothesis.into(),
+            reference: reference.into(),
+            score: -1.0,
+            frames: 16,
+            signer: None,
+            scores: SentenceCounts::of(hypothesis, reference).scores(),
+        }
+    }
+
+    /// The dot is one more word that is right.
+    #[test]
+    fn both_conventions_where_the_rules_add_a_dot() {
+        let predictions = [prediction("heute regnet es .", "morgen regnet es.")];
+        let (with, without) = score_both_ways(&predictions, TextRules { lowercase: true, final_dot: true });
+        let without = without.expect("both");
+        assert!((with.bleu.bleu[0] - 75.0).abs() < 1e-9 && (without.bleu.bleu[0] - 200.0 / 3.0).abs() < 1e-9);
+        assert!(
+            with.bleu.signature.ends_with("|dot:added") && without.bleu.signature.ends_with("|dot:removed")
+        );
+        let (as_given, none) = score_both_ways(&predictions, TextRules::default());
+        assert_eq!((as_given.bleu.bleu, none), (with.bleu.bleu, None));
+        assert!(as_given.bleu.signature.ends_with("|dot:as-given"));
+    }
 }

@@ -47,6 +47,15 @@ pub enum Plain {
     Text(String),
 }
 
+/// Whether the file begins as one that `torch.save` wrote; a folder does not.
+pub fn is_torch(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    let map = weight_file::map(path)?;
+    Ok(zip::is_zip(&map) || legacy::is_legacy(&map))
+}
+
 /// The objects of a whole file, and its tensors by path.
 fn read(data: &[u8], layout: Layout) -> Located<(Contents, BTreeMap<String, u32>)> {
     let mut budget = Budget::for_file(data.len());
@@ -150,7 +159,9 @@ impl TorchFile {
             .zip(&shape)
             .map(|(stride, &n)| if n == 1 { 1 } else { stride })
             .collect();
-        Ok(flat.f_as_strided(&shape, &strides, 0)?.f_contiguous()?)
+        // By way of one axis, so that axes of one element get the usual strides: others would make a convolution take
+        // its weight for one in another memory format, and round differently.
+        Ok(flat.f_as_strided(&shape, &strides, 0)?.f_reshape([-1])?.f_reshape(&shape)?)
     }
 
     /// The plain value at a path such as `cfg.model.encoder_layers` or `optimizer_history[0].num_updates`; nothing if

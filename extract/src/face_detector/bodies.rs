@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use signclip_common::weights::Part;
 use tch::Tensor;
 
-use crate::layers::{BatchNorm, Conv};
+use crate::layers::Conv;
 
 /// Which body, by its name in the reference's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Body {
                 x_nchw.shallow_clone()
             }),
             Self::ResNet(net) => {
-                x_nchw = net.bn1.forward(&net.conv1.forward(&x_nchw)).relu();
+                x_nchw = net.conv1.forward(&x_nchw).relu();
                 x_nchw = x_nchw.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
                 let maps = net.layers.each_ref().map(|layer| {
                     for block in layer {
@@ -77,13 +77,12 @@ fn mobile_net(part: &Part) -> [Vec<Separable>; 3] {
         let mut built = Vec::with_capacity(blocks.len());
         for (i, &(outputs, stride)) in blocks.iter().enumerate() {
             let part = part.sub(&format!("stage{stage}.{i}"));
-            let norm = |name: &str, channels| BatchNorm::new(&part.sub(name), channels);
             let layers = if inputs == 3 {
-                vec![(Conv::new(&part.sub("0"), inputs, outputs, 3, stride), norm("1", outputs))]
+                vec![Conv::normed(&part.sub("0"), &part.sub("1"), inputs, outputs, 3, stride)]
             } else {
                 vec![
-                    (Conv::depthwise(&part.sub("0"), inputs, stride), norm("1", inputs)),
-                    (Conv::new(&part.sub("3"), inputs, outputs, 1, 1), norm("4", outputs)),
+                    Conv::depthwise(&part.sub("0"), &part.sub("1"), inputs, stride),
+                    Conv::normed(&part.sub("3"), &part.sub("4"), inputs, outputs, 1, 1),
                 ]
             };
             built.push(Separable { layers, slope: SLOPE });
@@ -95,15 +94,15 @@ fn mobile_net(part: &Part) -> [Vec<Separable>; 3] {
 
 /// A filter for each channel and a mixture of channels, each normalised and rectified.
 pub(super) struct Separable {
-    layers: Vec<(Conv, BatchNorm)>,
+    layers: Vec<Conv>,
     slope: f64,
 }
 
 impl Separable {
     fn forward(&self, x_nchw: &Tensor) -> Tensor {
         let mut x_nchw = x_nchw.shallow_clone();
-        for (conv, norm) in &self.layers {
-            x_nchw = leaky_relu(&norm.forward(&conv.forward(&x_nchw)), self.slope);
+        for conv in &self.layers {
+            x_nchw = leaky_relu(&conv.forward(&x_nchw), self.slope);
         }
         x_nchw
     }
@@ -112,7 +111,6 @@ impl Separable {
 /// ResNet-50 (He and others 2015, arXiv:1512.03385) as torchvision builds it, with its names.
 pub(super) struct ResNet {
     conv1: Conv,
-    bn1: BatchNorm,
     layers: [Vec<Bottleneck>; 4],
 }
 
@@ -131,26 +129,21 @@ impl ResNet {
                 built
             },
         );
-        Self {
-            conv1: Conv::new(&part.sub("conv1"), 3, 64, 7, 2),
-            bn1: BatchNorm::new(&part.sub("bn1"), 64),
-            layers,
-        }
+        Self { conv1: Conv::normed(&part.sub("conv1"), &part.sub("bn1"), 3, 64, 7, 2), layers }
     }
 }
 
 /// Three convolutions, the middle one 3×3 on a quarter of the channels, added to the input.
 struct Bottleneck {
-    layers: [(Conv, BatchNorm); 3],
+    layers: [Conv; 3],
     /// For the input, where it has another number of channels or another size.
-    downsample: Option<(Conv, BatchNorm)>,
+    downsample: Option<Conv>,
 }
 
 impl Bottleneck {
     fn new(part: &Part, inputs: i64, inner: i64, stride: i64) -> Self {
         let pair = |conv: &str, norm: &str, inputs, outputs, kernel, stride| {
-            let conv = Conv::new(&part.sub(conv), inputs, outputs, kernel, stride);
-            (conv, BatchNorm::new(&part.sub(norm), outputs))
+            Conv::normed(&part.sub(conv), &part.sub(norm), inputs, outputs, kernel, stride)
         };
         let outputs = 4 * inner;
         Self {
@@ -165,10 +158,9 @@ impl Bottleneck {
     }
 
     fn forward(&self, x_nchw: &Tensor) -> Tensor {
-        let apply = |(conv, norm): &(Conv, BatchNorm), x: &Tensor| norm.forward(&conv.forward(x));
         let [first, second, third] = &self.layers;
-        let inner = apply(second, &apply(first, x_nchw).relu()).relu();
-        let skip = self.downsample.as_ref().map_or_else(|| x_nchw.shallow_clone(), |d| apply(d, x_nchw));
-        (apply(third, &inner) + skip).relu()
+        let inner = second.forward(&first.forward(x_nchw).relu()).relu();
+        let skip = self.downsample.as_ref().map_or_else(|| x_nchw.shallow_clone(), |d| d.forward(x_nchw));
+        (third.forward(&inner) + skip).relu()
     }
 }

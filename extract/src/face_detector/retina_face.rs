@@ -12,7 +12,7 @@ pub use super::bodies::BodyKind;
 use super::bodies::{Body, leaky_relu};
 use super::{Face, nms, priors};
 use crate::frame::Frame;
-use crate::layers::{BatchNorm, Conv};
+use crate::layers::Conv;
 
 /// Subtracted from blue, green and red.
 pub const MEAN_BGR: [f32; 3] = [104.0, 117.0, 123.0];
@@ -22,6 +22,10 @@ pub const THRESHOLD: f32 = 0.8;
 
 /// Prior boxes of every cell.
 const ANCHORS: i64 = 2;
+
+/// Pixels of the pictures that pass the network together: what keeps its maps near the processor.
+const PIXELS_AT_ONCE: usize = 1 << 20;
+const CUDA_PIXELS_AT_ONCE: usize = 16 << 20;
 
 /// The reference's configuration, with its own field names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,18 +131,35 @@ impl RetinaFace {
         }
     }
 
-    /// The faces of a picture whose score is at least `threshold`, best first.
-    pub fn detect(&self, frame: &Frame, threshold: f32) -> Result<Vec<Face>> {
-        let heads = self.heads(&self.pyramid(&self.body(&self.input(frame))));
-        self.faces(&heads, frame.width, frame.height, threshold)
+    /// The faces of each picture whose score is at least `threshold`, best first. Pictures of one size that follow
+    /// each other pass the network together, as many as [`PIXELS_AT_ONCE`] allows.
+    pub fn detect(&self, frames: &[&Frame], threshold: f32) -> Result<Vec<Vec<Face>>> {
+        let _frozen = tch::no_grad_guard();
+        let mut found = Vec::with_capacity(frames.len());
+        let size = |frame: &Frame| (frame.width, frame.height);
+        let cpu = self.device == Device::Cpu;
+        let most = if cpu { PIXELS_AT_ONCE } else { CUDA_PIXELS_AT_ONCE };
+        for frames in frames.chunk_by(|a, b| size(a) == size(b)) {
+            let (width, height) = size(frames[0]);
+            for frames in frames.chunks((most / (width * height).max(1)).max(1)) {
+                let heads = self.heads(&self.pyramid(&self.body(&self.input(frames))));
+                for index in 0..frames.len() {
+                    found.push(self.faces(&heads, index, width, height, threshold)?);
+                }
+            }
+        }
+        Ok(found)
     }
 
-    /// A picture at its own size, blue first, minus the mean: `[1, 3, h, w]`.
-    pub fn input(&self, frame: &Frame) -> Tensor {
-        let rgb_hw3 = Tensor::from_slice(&frame.rgb).view([frame.height as i64, frame.width as i64, 3]);
-        let bgr_hw3 = rgb_hw3.to_device(self.device).flip([2]).to_kind(Kind::Float);
+    /// Pictures of one size at that size, blue first, minus the mean: `[n, 3, h, w]`.
+    pub fn input(&self, frames: &[&Frame]) -> Tensor {
+        let image = |frame: &&Frame| {
+            Tensor::from_slice(&frame.rgb).view([frame.height as i64, frame.width as i64, 3])
+        };
+        let rgb_nhw3 = Tensor::stack(&frames.iter().map(image).collect::<Vec<_>>(), 0);
+        let bgr_nhw3 = rgb_nhw3.to_device(self.device).flip([3]).to_kind(Kind::Float);
         let mean = Tensor::from_slice(&MEAN_BGR).to_device(self.device);
-        (bgr_hw3 - mean).permute([2, 0, 1]).unsqueeze(0).contiguous().to_kind(self.kind)
+        (bgr_nhw3 - mean).permute([0, 3, 1, 2]).contiguous().to_kind(self.kind)
     }
 
     /// The body's maps of strides 8, 16 and 32.
@@ -176,10 +197,17 @@ impl RetinaFace {
         Heads { loc_np4, class_np2, landm_np10 }
     }
 
-    /// The outputs for the first picture, of `width`×`height` pixels, to faces with at least the score `threshold`.
-    pub fn faces(&self, heads: &Heads, width: usize, height: usize, threshold: f32) -> Result<Vec<Face>> {
+    /// The outputs for picture `index`, of `width`×`height` pixels, to faces with at least the score `threshold`.
+    pub fn faces(
+        &self,
+        heads: &Heads,
+        index: usize,
+        width: usize,
+        height: usize,
+        threshold: f32,
+    ) -> Result<Vec<Face>> {
         let config = &self.config;
-        let plain = |x: &Tensor| x.i(0).to_device(Device::Cpu).to_kind(Kind::Float);
+        let plain = |x: &Tensor| x.i(index as i64).to_device(Device::Cpu).to_kind(Kind::Float);
         let scores = plain(&heads.class_np2).softmax(-1, Kind::Float).i((.., 1));
         let scores = Vec::<f32>::try_from(scores.contiguous())?;
         let priors = priors::priors(width, height, &config.min_sizes, &config.steps, config.clip);
@@ -222,21 +250,16 @@ fn decode(loc_p4: &Tensor, landm_p10: &Tensor, priors_p4: &Tensor, variance: [f6
 /// Convolution without bias, batch normalisation, and a rectifier if there is a slope.
 struct ConvNorm {
     conv: Conv,
-    norm: BatchNorm,
     slope: Option<f64>,
 }
 
 impl ConvNorm {
     fn new(part: &Part, inputs: i64, outputs: i64, kernel: i64, slope: Option<f64>) -> Self {
-        Self {
-            conv: Conv::new(&part.sub("0"), inputs, outputs, kernel, 1),
-            norm: BatchNorm::new(&part.sub("1"), outputs),
-            slope,
-        }
+        Self { conv: Conv::normed(&part.sub("0"), &part.sub("1"), inputs, outputs, kernel, 1), slope }
     }
 
     fn forward(&self, x_nchw: &Tensor) -> Tensor {
-        let x_nchw = self.norm.forward(&self.conv.forward(x_nchw));
+        let x_nchw = self.conv.forward(x_nchw);
         match self.slope {
             Some(slope) => leaky_relu(&x_nchw, slope),
             None => x_nchw,

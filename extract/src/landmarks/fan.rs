@@ -59,6 +59,12 @@ impl FanConfig {
         Self { num_modules: 4, use_avg_pool: true, ..Self::two_hourglasses() }
     }
 
+    /// Cut the face `[x1, y1, x2, y2]` out of a picture. Runs on any thread; no tensor is involved.
+    pub fn cut(&self, frame: &Frame, face: [f32; 4]) -> Result<FaceCrop> {
+        let bounds = CropBox::around(face, self.crop_ratio)?;
+        Ok(FaceCrop { picture: bounds.cut(frame, self.input_size as usize)?, bounds })
+    }
+
     fn pool(&self, x_nchw: &Tensor, kernel: i64) -> Tensor {
         let (kernel, none) = ([kernel; 2], [0, 0]);
         if self.use_avg_pool {
@@ -68,6 +74,16 @@ impl FanConfig {
         }
     }
 }
+
+/// The network's picture of a face, and where it was cut.
+pub struct FaceCrop {
+    pub picture: Frame,
+    pub bounds: CropBox,
+}
+
+/// Faces that pass the network together: on the processor as many as keep its maps near it.
+const FACES_AT_ONCE: usize = 2;
+const CUDA_FACES_AT_ONCE: usize = 64;
 
 /// The landmarks of one face.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,24 +125,26 @@ impl Fan {
         }
     }
 
-    /// Landmarks of the faces `[x1, y1, x2, y2]` of a picture, in their order.
-    pub fn landmarks(&self, frame: &Frame, faces: &[[f32; 4]]) -> Result<Vec<Landmarks>> {
-        if faces.is_empty() {
-            return Ok(Vec::new());
-        }
-        let boxes: Vec<CropBox> =
-            faces.iter().map(|&face| CropBox::around(face, self.config.crop_ratio)).collect::<Result<_>>()?;
-        let size = self.config.input_size as usize;
-        let crops: Vec<Frame> = boxes.iter().map(|b| b.cut(frame, size)).collect::<Result<_>>()?;
+    /// Landmarks of the faces that were cut out, in their order.
+    pub fn landmarks(&self, faces: &[FaceCrop]) -> Result<Vec<Landmarks>> {
+        let _frozen = tch::no_grad_guard();
+        let at_once = if self.device == Device::Cpu { FACES_AT_ONCE } else { CUDA_FACES_AT_ONCE };
+        let parts = faces.chunks(at_once).map(|faces| self.landmarks_at_once(faces));
+        Ok(parts.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn landmarks_at_once(&self, faces: &[FaceCrop]) -> Result<Vec<Landmarks>> {
+        let crops: Vec<&Frame> = faces.iter().map(|face| &face.picture).collect();
         let heatmaps_nkhw = self.heatmaps(&self.input(&crops));
         let (height, width) = (heatmaps_nkhw.size()[2] as f32, heatmaps_nkhw.size()[3] as f32);
         let (points_nk2, scores_nk) = self.decode(&heatmaps_nkhw);
         let points = Vec::<f32>::try_from(points_nk2.to_device(Device::Cpu).contiguous().view(-1))?;
         let scores = Vec::<f32>::try_from(scores_nk.to_device(Device::Cpu).contiguous().view(-1))?;
         let count = self.config.num_landmarks as usize;
-        let faces = boxes.iter().zip(points.chunks_exact(count * 2)).zip(scores.chunks_exact(count));
-        Ok(faces
-            .map(|((b, points), scores)| {
+        let results = faces.iter().zip(points.chunks_exact(count * 2)).zip(scores.chunks_exact(count));
+        Ok(results
+            .map(|((face, points), scores)| {
+                let b = &face.bounds;
                 let place = |xy: &[f32; 2]| {
                     [
                         xy[0] * (b.right - b.left) as f32 / width + b.left as f32,
@@ -140,8 +158,8 @@ impl Fan {
     }
 
     /// Crops of the network's input size to `[n, 3, h, w]` in 0..1, on the device and in the type of the weights.
-    pub fn input(&self, crops: &[Frame]) -> Tensor {
-        let image = |crop: &Frame| {
+    pub fn input(&self, crops: &[&Frame]) -> Tensor {
+        let image = |crop: &&Frame| {
             Tensor::from_slice(&crop.rgb).view([crop.height as i64, crop.width as i64, 3]).permute([2, 0, 1])
         };
         let images: Vec<Tensor> = crops.iter().map(image).collect();

@@ -9,12 +9,14 @@ pub mod transformer;
 pub mod visual_frontend;
 
 use crate::attention::{LayerNorm, Linear};
+use crate::mouth_region::{INPUT, lip_input};
+use crate::rows::finite_rows;
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::{Part, Weights};
 use signclip_common::{Error, Result};
 use tch::{Device, Kind, Tensor};
 use transformer::Transformer;
-use visual_frontend::{OUTPUTS, VisualFrontend};
+use visual_frontend::VisualFrontend;
 
 /// `eps` of PyTorch's layer norm.
 const EPS: f64 = 1e-5;
@@ -34,6 +36,13 @@ pub struct LipConfig {
     /// Kernel of the positional convolution.
     pub conv_pos: i64,
     pub conv_pos_groups: i64,
+    /// Channels of the ResNet's first stage. No setting of the reference, which always has 64.
+    #[serde(default = "resnet_width")]
+    pub resnet_width: i64,
+}
+
+fn resnet_width() -> i64 {
+    64
 }
 
 impl LipConfig {
@@ -46,6 +55,7 @@ impl LipConfig {
             encoder_attention_heads: 12,
             conv_pos: 128,
             conv_pos_groups: 16,
+            resnet_width: resnet_width(),
         }
     }
 
@@ -59,10 +69,26 @@ impl LipConfig {
             ..Self::base()
         }
     }
+
+    /// A small network for trying the programs out.
+    pub fn tiny() -> Self {
+        Self {
+            encoder_layers: 2,
+            encoder_embed_dim: 128,
+            encoder_ffn_embed_dim: 256,
+            encoder_attention_heads: 2,
+            conv_pos: 16,
+            conv_pos_groups: 4,
+            resnet_width: 16,
+        }
+    }
 }
 
 /// AV-HuBERT without its audio half and without its pre-training heads.
 pub struct LipEncoder {
+    layer: Option<usize>,
+    device: Device,
+    kind: Kind,
     frontend: VisualFrontend,
     video_proj: Linear,
     layer_norm: LayerNorm,
@@ -83,13 +109,34 @@ impl LipEncoder {
     pub fn new(root: &Part, config: &LipConfig) -> Self {
         let d = config.encoder_embed_dim;
         let video = root.sub("feature_extractor_video");
+        let frontend = VisualFrontend::new(&video.sub("resnet"), config.resnet_width);
         Self {
-            frontend: VisualFrontend::new(&video.sub("resnet")),
-            video_proj: Linear::new(&video.sub("proj"), OUTPUTS, d),
+            video_proj: Linear::new(&video.sub("proj"), frontend.outputs(), d),
+            frontend,
+            layer: None,
+            device: root.device(),
+            kind: root.kind(),
             layer_norm: LayerNorm::new(&root.sub("layer_norm"), 2 * d, EPS),
             post_extract_proj: Linear::new(&root.sub("post_extract_proj"), 2 * d, d),
             transformer: Transformer::new(&root.sub("encoder"), config),
         }
+    }
+
+    /// The same network, from which [`Self::encode`] takes the output of `layer`.
+    ///
+    /// # Errors
+    /// A layer that the network does not have.
+    pub fn at_layer(self, layer: Option<usize>) -> Result<Self> {
+        self.check_layer(layer)?;
+        Ok(Self { layer, ..self })
+    }
+
+    /// Z_m of one clip of gray mouth crops `[t, 88, 88]`, at least one: row-major `[t, d]`.
+    pub fn encode(&self, levels: &[u8]) -> Result<Vec<f32>> {
+        let _frozen = tch::no_grad_guard();
+        let video = Tensor::from_slice(&lip_input(levels)).view([1, 1, -1, INPUT as i64, INPUT as i64]);
+        let video = video.to_device(self.device).to_kind(self.kind);
+        finite_rows(&self.features(&video, None, self.layer)?.squeeze_dim(0), "lip encoder")
     }
 
     /// Features of normalised mouth crops `[n, 1, t, height, width]`: `[n, t, d]`.
@@ -107,14 +154,19 @@ impl LipEncoder {
         padded_nt: Option<&Tensor>,
         layer: Option<usize>,
     ) -> Result<Tensor> {
+        self.check_layer(layer)?;
+        Ok(self.transformer.forward(&self.transformer_input(video_n1thw), padded_nt, layer))
+    }
+
+    fn check_layer(&self, layer: Option<usize>) -> Result<()> {
         let layers = self.transformer.layers();
-        if let Some(layer) = layer.filter(|layer| !(1..=layers).contains(layer)) {
-            return Err(Error::usage(
+        match layer.filter(|layer| !(1..=layers).contains(layer)) {
+            None => Ok(()),
+            Some(layer) => Err(Error::usage(
                 format!("AV-HuBERT of {layers} layers has no layer {layer}"),
                 format!("give 1 to {layers}, or none for the last layer after the final layer norm"),
-            ));
+            )),
         }
-        Ok(self.transformer.forward(&self.transformer_input(video_n1thw), padded_nt, layer))
     }
 
     /// What the ResNet makes of the video, before any projection: `[n, t, 512]`.

@@ -6,14 +6,13 @@
 //!
 //! Shapes: n clips, t frames, c channels, h and w height and width; m = n·t frames of all clips.
 
+use crate::layers::folded;
 use signclip_common::weights::Part;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-/// Values for each frame.
-pub const OUTPUTS: i64 = 512;
-
-/// Channels of the four stages; the first comes after the stem and keeps the size, the others halve it.
-const STAGES: [i64; 4] = [64, 128, 256, OUTPUTS];
+/// Channels of the four stages, in those of the first one, which comes after the stem and keeps the size; the others
+/// halve it.
+const STAGES: [i64; 4] = [1, 2, 4, 8];
 const BLOCKS: usize = 2;
 
 /// The stem looks this many frames back and ahead.
@@ -22,33 +21,38 @@ const REACH: i64 = 2;
 /// Frames of a clip that pass together, so that memory does not grow with the clip.
 const WINDOW: usize = 64;
 
-/// `eps` of PyTorch's batch normalisation.
-const EPS: f64 = 1e-5;
-
 /// The stem and the ResNet.
 pub struct VisualFrontend {
     stem: Convolution,
     stem_slopes: Tensor,
     blocks: Vec<Block>,
+    outputs: i64,
 }
 
 impl VisualFrontend {
-    /// Build from the part `feature_extractor_video.resnet`.
-    pub fn new(part: &Part) -> Self {
+    /// Build from the part `feature_extractor_video.resnet`; `width` is 64 in the published networks.
+    pub fn new(part: &Part, width: i64) -> Self {
         let stem = part.sub("frontend3D");
-        let channels = STAGES[0];
+        let stages = STAGES.map(|factor| factor * width);
+        let channels = stages[0];
         let kernel = [channels, 1, 2 * REACH + 1, 7, 7];
         let blocks = (0..STAGES.len()).flat_map(|stage| (0..BLOCKS).map(move |block| (stage, block)));
         let block = |(stage, block): (usize, usize)| {
             let begins = stage > 0 && block == 0;
-            let inputs = if begins { STAGES[stage - 1] } else { STAGES[stage] };
-            Block::new(&part.sub(&format!("trunk.layer{}.{block}", stage + 1)), inputs, STAGES[stage])
+            let inputs = if begins { stages[stage - 1] } else { stages[stage] };
+            Block::new(&part.sub(&format!("trunk.layer{}.{block}", stage + 1)), inputs, stages[stage])
         };
         Self {
             stem: Convolution::folded(&stem.sub("0"), &stem.sub("1"), &kernel),
             stem_slopes: stem.get("2.weight", &[channels]),
             blocks: blocks.map(block).collect(),
+            outputs: stages[3],
         }
+    }
+
+    /// Values for each frame: 512 in the published networks.
+    pub fn outputs(&self) -> i64 {
+        self.outputs
     }
 
     /// Video `[n, 1, t, h, w]` to `[n, t, 512]`. Beyond both ends of a clip there are zeros.
@@ -74,7 +78,7 @@ impl VisualFrontend {
         for block in &self.blocks {
             x_mchw = block.forward(&x_mchw);
         }
-        x_mchw.mean_dim([2_i64, 3].as_slice(), false, x_mchw.kind()).view([n, -1, OUTPUTS])
+        x_mchw.mean_dim([2_i64, 3].as_slice(), false, x_mchw.kind()).view([n, -1, self.outputs])
     }
 }
 
@@ -123,20 +127,9 @@ struct Convolution {
 }
 
 impl Convolution {
-    /// `weight` of `conv`, scaled and shifted as `norm` does with its running statistics. Computed in float64.
     fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> Self {
-        let kind = conv.kind();
-        let [conv, norm] = [conv, norm].map(|part| part.in_kind(Kind::Double));
-        let channels = shape[0];
-        let [weight, bias, mean, var] =
-            ["weight", "bias", "running_mean", "running_var"].map(|name| norm.get(name, &[channels]));
-        norm.skip("num_batches_tracked");
-        let scale = weight / (var + EPS).sqrt();
-        let bias = bias - mean * &scale;
-        let mut outputs_only = vec![1; shape.len()];
-        outputs_only[0] = channels;
-        let weight = conv.get("weight", shape) * scale.view(outputs_only.as_slice());
-        Self { weight: weight.to_kind(kind), bias: bias.to_kind(kind) }
+        let (weight, bias) = folded(conv, norm, shape);
+        Self { weight, bias }
     }
 
     fn forward(&self, x_mchw: &Tensor, stride: i64, padding: i64) -> Tensor {

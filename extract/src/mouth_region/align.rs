@@ -98,11 +98,12 @@ impl<const N: usize> Aligner<N> {
     /// The frames that are left: those after the last face take its points, and the last `WINDOW − 1` frames take the
     /// last transform. A clip shorter than the window has one transform, from the mean of all its frames.
     /// `None` where no frame of the clip had a face.
-    pub fn finish(mut self) -> Option<Vec<Alignment<N>>> {
+    pub fn finish(&mut self) -> Option<Vec<Alignment<N>>> {
         let last = self.last?;
-        let mut ready: Vec<_> = (0..self.gap).filter_map(|_| self.slide(last)).collect();
+        let mut ready: Vec<_> = (0..std::mem::take(&mut self.gap)).filter_map(|_| self.slide(last)).collect();
         let transform = self.transform.unwrap_or_else(|| self.estimate());
-        ready.extend(self.window.iter().map(|points| self.alignment(transform, *points)));
+        let rest = std::mem::take(&mut self.window);
+        ready.extend(rest.into_iter().map(|points| self.alignment(transform, points)));
         Some(ready)
     }
 

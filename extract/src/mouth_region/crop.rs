@@ -2,9 +2,11 @@
 //! image transforms of AV-HuBERT's `hubert_pretraining.py` without augmentation).
 
 use super::align::Alignment;
-use super::bilinear::resize_linear;
 use super::warp::{ALIGNED, warp_part};
 use crate::frame::Frame;
+use crate::resize::opencv_resize;
+use opencv::imgproc::INTER_LINEAR;
+use signclip_common::Result;
 
 /// Edge of the crop (`--crop-width`, `--crop-height`).
 pub const CROP: usize = 96;
@@ -25,9 +27,10 @@ pub fn mouth_crop<const N: usize>(frame: &Frame, alignment: &Alignment<N>) -> Fr
     warp_part(frame, &alignment.transform, left, top, CROP)
 }
 
-/// What stands in for the crop in a clip without any face: the whole frame, at the size of the crop.
-pub fn resized_crop(frame: &Frame) -> Frame {
-    resize_linear(frame, CROP, CROP)
+/// What stands in for the crop in the reference where a clip has no face at all: the whole frame, at the size of the
+/// crop. `extract` stores zeros for such a clip instead.
+pub fn resized_crop(frame: &Frame) -> Result<Frame> {
+    opencv_resize(frame, CROP, CROP, INTER_LINEAR)
 }
 
 /// First pixel of the crop along one axis. Python rounds halves to even.
@@ -46,14 +49,17 @@ pub fn gray(crop: &Frame) -> Vec<u8> {
     pixels.iter().map(luma).collect()
 }
 
-/// The encoder's input of one frame: [`INPUT`]² numbers, row by row. Gray values of 0 to 1, the middle of the crop,
-/// minus the mean, divided by the standard deviation.
-pub fn lip_input(crop: &Frame) -> Vec<f32> {
+/// The gray middle of a mouth crop, [`INPUT`]² levels row by row.
+pub fn lip_levels(crop: &Frame) -> Vec<u8> {
     assert_eq!((crop.width, crop.height), (CROP, CROP), "a mouth crop");
     let edge = (CROP - INPUT) / 2;
-    let levels: [f32; 256] = std::array::from_fn(|level| ((level as f64 / 255.0 - MEAN) / STD) as f32);
-    let gray = gray(&crop.crop(edge, edge, INPUT, INPUT));
-    gray.iter().map(|&level| levels[usize::from(level)]).collect()
+    gray(&crop.crop(edge, edge, INPUT, INPUT))
+}
+
+/// The encoder's input: gray levels as 0 to 1, minus the mean, divided by the standard deviation.
+pub fn lip_input(levels: &[u8]) -> Vec<f32> {
+    let normalised: [f32; 256] = std::array::from_fn(|level| ((level as f64 / 255.0 - MEAN) / STD) as f32);
+    levels.iter().map(|&level| normalised[usize::from(level)]).collect()
 }
 
 #[cfg(test)]
@@ -97,8 +103,6 @@ mod tests {
             for points in [face(0.1, 0.0, 0.0), face(1e-4, 0.5, 0.5), face(300.0, -9e4, 2.0)] {
                 assert_eq!(crop_of(&frame, points).rgb.len(), CROP * CROP * 3, "{width}x{height}");
             }
-            let input = lip_input(&resized_crop(&frame));
-            assert!(input.len() == INPUT * INPUT && input.iter().all(|value| value.is_finite()));
         }
     }
 
@@ -107,7 +111,7 @@ mod tests {
         let mut crop = Frame::filled(CROP, CROP, [0; 3]);
         crop.rgb[(4 * CROP + 4) * 3..][..3].fill(255);
         crop.rgb[(3 * CROP + 4) * 3..][..3].fill(77);
-        let input = lip_input(&crop);
+        let input = lip_input(&lip_levels(&crop));
         assert_eq!(input[0], ((1.0 - MEAN) / STD) as f32);
         assert!(input[1..].iter().all(|&value| value == (-MEAN / STD) as f32));
     }

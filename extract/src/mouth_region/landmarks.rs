@@ -19,6 +19,9 @@ const VALUES: usize = POINTS * 2;
 /// Largest coordinate that can be meant seriously: pictures have at most 8192² pixels, and a point may lie outside.
 const FARTHEST: f32 = 1e6;
 
+/// A clip of more than eleven hours at 25 frames a second is none.
+const MOST_FRAMES: usize = 1 << 20;
+
 /// NumPy writes 118 bytes for such an array. A long header is refused before it is parsed.
 const LONGEST_HEADER: usize = 1024;
 
@@ -28,28 +31,29 @@ pub fn usable(points: &[[f32; 2]]) -> bool {
     in_reach && points.iter().any(|point| point != &points[0])
 }
 
-/// The landmarks of a clip of `frames` frames: a NumPy file of float32 or float64 `[frames, 68, 2]`. A frame with a NaN
-/// has no face; neither has one whose points are all in one place (many programs write zeros for "none").
-pub fn read_landmarks(path: &Path, frames: usize) -> Result<Vec<Option<Points<POINTS>>>> {
+/// The landmarks of a clip: a NumPy file of float32 or float64 `[frames, 68, 2]`. A frame with a NaN has no face; neither
+/// has one whose points are all in one place (many programs write zeros for "none").
+pub fn read_landmarks(path: &Path) -> Result<Vec<Option<Points<POINTS>>>> {
     let file = File::open(path).map_err(Error::io(path))?;
     let refused = |place: &str, what: String, remedy: &str| Error::input(path, place, what, remedy);
     // One byte more than the longest file there can be, so that a longer one is noticed and never read whole.
-    let longest = frames.saturating_mul(VALUES * 8).saturating_add(LONGEST_HEADER);
+    let longest = MOST_FRAMES * VALUES * 8 + LONGEST_HEADER;
     let mut bytes = Vec::new();
-    file.take((longest as u64).saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    file.take(longest as u64 + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    if bytes.len() > longest {
+        let what = format!("longer than landmarks of {MOST_FRAMES} frames");
+        return Err(refused("", what, "give one file for each clip"));
+    }
 
     let (header, start) = parse_header(path, &bytes)?;
     let npy = NpyFile::with_header(header, &bytes[start..]);
-    let expected = [frames as u64, POINTS as u64, 2];
     let remedy = "landmarks are [frames, 68, 2] in C order, float32 or float64";
     let shape = npy.shape().to_vec();
-    if shape.len() != 3 || shape[1..] != expected[1..] {
-        return Err(refused("shape", format!("{shape:?} instead of {expected:?}"), remedy));
+    if shape.len() != 3 || shape[1..] != [POINTS as u64, 2] {
+        return Err(refused("shape", format!("{shape:?} instead of [frames, {POINTS}, 2]"), remedy));
     }
-    if shape != expected {
-        let what = format!("landmarks of {} frames for a clip of {frames}", shape[0]);
-        let remedy = "make them from the same video, cut and at the frame rate that extract uses";
-        return Err(refused("shape", what, remedy));
+    if shape[0] > MOST_FRAMES as u64 {
+        return Err(refused("shape", format!("{} frames", shape[0]), "give one file for each clip"));
     }
     if npy.order() != Order::C {
         let remedy = "save numpy.ascontiguousarray of the array";
@@ -70,7 +74,7 @@ pub fn read_landmarks(path: &Path, frames: usize) -> Result<Vec<Option<Points<PO
     let again = "write or copy it again";
     let values =
         values.map_err(|_| refused("data", "the file ends before the last frame".to_owned(), again))?;
-    if bytes.len() - start != values.len() * size {
+    if values.len() as u64 != shape[0] * VALUES as u64 || bytes.len() - start != values.len() * size {
         return Err(refused("data", "the file is longer than its header says".to_owned(), again));
     }
     check_values(path, &values)?;
@@ -122,24 +126,23 @@ mod tests {
     use super::*;
     use npyz::WriterBuilder;
 
-    /// What reading an array of this shape and these values says, for a clip of `frames` frames.
+    /// What reading an array of this shape and these values says.
     fn read<T: npyz::AutoSerialize>(
         shape: &[u64],
         values: impl IntoIterator<Item = T>,
-        frames: usize,
     ) -> Result<Vec<Option<Points<POINTS>>>> {
         let mut bytes = Vec::new();
         let options = npyz::WriteOptions::new().default_dtype().shape(shape);
         let mut writer = options.writer(&mut bytes).begin_nd().expect("header");
         writer.extend(values).expect("values");
         writer.finish().expect("end");
-        read_bytes(&bytes, frames)
+        read_bytes(&bytes)
     }
 
-    fn read_bytes(bytes: &[u8], frames: usize) -> Result<Vec<Option<Points<POINTS>>>> {
+    fn read_bytes(bytes: &[u8]) -> Result<Vec<Option<Points<POINTS>>>> {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         std::fs::write(file.path(), bytes).expect("write");
-        read_landmarks(file.path(), frames)
+        read_landmarks(file.path())
     }
 
     fn refusal<T: std::fmt::Debug>(result: Result<T>) -> String {
@@ -157,41 +160,37 @@ mod tests {
         let mut values = ramp(4);
         values[VALUES + 17] = f32::NAN;
         values[2 * VALUES..3 * VALUES].fill(0.0);
-        let clip = read(&[4, 68, 2], values.clone(), 4).expect("float32");
+        let clip = read(&[4, 68, 2], values.clone()).expect("float32");
         assert_eq!(clip.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false, true]);
         assert_eq!(clip[3].expect("a face")[67], [values[4 * VALUES - 2], values[4 * VALUES - 1]]);
-        let wide = read(&[4, 68, 2], values.into_iter().map(f64::from), 4).expect("float64");
+        let wide = read(&[4, 68, 2], values.into_iter().map(f64::from)).expect("float64");
         assert_eq!(wide, clip);
-        let none = read(&[3, 68, 2], vec![f32::NAN; 3 * VALUES], 3).expect("all missing");
+        let none = read(&[3, 68, 2], vec![f32::NAN; 3 * VALUES]).expect("all missing");
         assert_eq!(none, [None; 3]);
-        assert_eq!(read(&[0, 68, 2], Vec::<f32>::new(), 0).expect("no frames"), []);
+        assert_eq!(read(&[0, 68, 2], Vec::<f32>::new()).expect("no frames"), []);
     }
 
     #[test]
-    fn another_length_or_shape_is_refused() {
-        let message = refusal(read(&[31, 68, 2], ramp(31), 30));
-        assert!(message.contains("landmarks of 31 frames for a clip of 30"), "{message}");
-        // Far more than the clip: refused by the header, most of the file is never read.
-        assert!(refusal(read(&[300, 68, 2], ramp(300), 2)).contains("300 frames for a clip of 2"));
-        assert!(refusal(read(&[2, 2, 68], ramp(2), 2)).contains("[2, 2, 68] instead of [2, 68, 2]"));
-        assert!(refusal(read(&[136], ramp(1), 1)).contains("shape"));
-        assert!(refusal(read(&[2, 68, 2], (0..2 * VALUES as i64).collect::<Vec<_>>(), 2)).contains("<i8"));
+    fn another_shape_is_refused() {
+        assert!(refusal(read(&[2, 2, 68], ramp(2))).contains("[2, 2, 68] instead of [frames, 68, 2]"));
+        assert!(refusal(read(&[136], ramp(1))).contains("shape"));
+        assert!(refusal(read(&[2, 68, 2], (0..2 * VALUES as i64).collect::<Vec<_>>())).contains("<i8"));
         let order = npyz::WriteOptions::new().default_dtype().shape(&[1, 68, 2]).order(Order::Fortran);
         let mut bytes = Vec::new();
         let mut writer = order.writer(&mut bytes).begin_nd().expect("header");
         writer.extend(ramp(1)).expect("values");
         writer.finish().expect("end");
-        assert!(refusal(read_bytes(&bytes, 1)).contains("Fortran"));
+        assert!(refusal(read_bytes(&bytes)).contains("Fortran"));
     }
 
     #[test]
     fn numbers_that_are_no_pixels_are_refused() {
         let mut values = ramp(3);
         values[VALUES + 9] = f32::INFINITY;
-        let message = refusal(read(&[3, 68, 2], values, 3));
+        let message = refusal(read(&[3, 68, 2], values));
         assert!(message.contains("frame 1, point 4") && message.contains("NaN"), "{message}");
         let shares = ramp(1).into_iter().map(|value| value / 100.0);
-        assert!(refusal(read(&[1, 68, 2], shares, 1)).contains("between 0 and 1"));
+        assert!(refusal(read(&[1, 68, 2], shares)).contains("between 0 and 1"));
     }
 
     #[test]
@@ -202,21 +201,21 @@ mod tests {
         writer.extend(ramp(2)).expect("values");
         writer.finish().expect("end");
         for length in (0..bytes.len()).step_by(7) {
-            refusal(read_bytes(&bytes[..length], 2));
+            refusal(read_bytes(&bytes[..length]));
         }
-        refusal(read_bytes(&[&bytes[..], &[0]].concat(), 2));
-        refusal(read_bytes(b"PK\x03\x04 an npz archive", 2));
+        refusal(read_bytes(&[&bytes[..], &[0]].concat()));
+        refusal(read_bytes(b"PK\x03\x04 an npz archive"));
         let mut endless = bytes.clone();
         endless[6..12].copy_from_slice(&[2, 0, 255, 255, 255, 255]);
-        refusal(read_bytes(&endless, 2));
+        refusal(read_bytes(&endless));
         // Any header is answered, also one that is deeply nested.
         let nested = [&b"\x93NUMPY\x01\x00\xf6\x03"[..], &[b'('; 1014]].concat();
-        refusal(read_bytes(&nested, 2));
+        refusal(read_bytes(&nested));
         for (place, value) in (6..118).flat_map(|place| [0, b'(', b'9', 255].map(|value| (place, value))) {
             let mut mutated = bytes.clone();
             mutated[place] = value;
-            let _ = read_bytes(&mutated, 2);
+            let _ = read_bytes(&mutated);
         }
-        assert!(refusal(read_landmarks(Path::new("no such.npy"), 2)).contains("no such.npy"));
+        assert!(refusal(read_landmarks(Path::new("no such.npy"))).contains("no such.npy"));
     }
 }

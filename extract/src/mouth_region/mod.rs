@@ -14,7 +14,6 @@
 //! everything else gives the same values (`tests/golden/mouth_roi.rs`).
 
 pub mod align;
-pub mod bilinear;
 pub mod crop;
 pub mod landmarks;
 pub mod mean_face;
@@ -22,6 +21,6 @@ pub mod similarity;
 pub mod warp;
 
 pub use align::{Aligner, Alignment, Layout, WINDOW, align};
-pub use crop::{CROP, INPUT, gray, lip_input, mouth_crop, resized_crop};
+pub use crop::{CROP, INPUT, gray, lip_input, lip_levels, mouth_crop, resized_crop};
 pub use landmarks::{POINTS, Points, read_landmarks, usable};
 pub use similarity::Similarity;

@@ -5,11 +5,12 @@ pub mod s2;
 
 use crate::frame::Frame;
 use crate::resize::{clip_resize_crop, squash_lanczos};
+use crate::rows::finite_rows;
 use clip_vision::{ClipVision, ClipVisionConfig, OTHER_KEYS};
 use s2::S2Source;
 use serde::{Deserialize, Serialize};
+use signclip_common::Result;
 use signclip_common::weights::Weights;
-use signclip_common::{Error, Result};
 use std::borrow::Cow;
 use tch::{Device, Kind, Tensor};
 
@@ -72,24 +73,11 @@ impl SpatialEncoder {
     }
 
     /// Z_s of n frames, row-major `[n, dim]`.
-    ///
     pub fn encode(&self, frames: &[Prepared]) -> Result<Vec<f32>> {
         let _frozen = tch::no_grad_guard();
-        let mut rows: Vec<f32> = Vec::with_capacity(frames.len() * self.config.dim());
-        for frames in frames.chunks(self.frames_at_once()) {
-            let features = self.forward(frames).to_device(Device::Cpu).contiguous().view(-1);
-            let begin = rows.len();
-            rows.resize(begin + features.numel(), 0.0);
-            features.f_copy_data(&mut rows[begin..], features.numel()).map_err(Error::from)?;
-        }
-        if let Some(i) = rows.iter().position(|x| !x.is_finite()) {
-            let frame = i / self.config.dim();
-            return Err(Error::usage(
-                format!("the spatial encoder gives {} for frame {frame} of this window", rows[i]),
-                "try --dtype f32; if it stays, the weight file is damaged",
-            ));
-        }
-        Ok(rows)
+        let parts = frames.chunks(self.frames_at_once());
+        let rows = parts.map(|frames| finite_rows(&self.forward(frames), "spatial encoder"));
+        Ok(rows.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// Frames that pass the tower together. On the CPU as many as keep a layer's activations in the cache, which for

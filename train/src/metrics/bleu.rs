@@ -6,10 +6,13 @@
 //! Deviation: BLEU-1 to BLEU-4 come from one count of n-grams. BLEU-n of a 4-gram count equals BLEU of maximum order
 //! n, smoothing included, since orders are smoothed from the lowest up.
 
+use super::final_dot::FinalDot;
 use super::tokenizer_13a::{tokenize_13a, trim_end, words};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::ops::AddAssign;
 
 /// Highest n-gram order.
 pub const ORDER: usize = 4;
@@ -72,8 +75,8 @@ impl BleuOptions {
         Self { lowercase: true, ..self }
     }
 
-    /// sacreBLEU's short description of the score, with this program's version.
-    pub fn signature(&self) -> String {
+    /// sacreBLEU's short description of the score, with this program's version and the final full stop.
+    pub fn signature(&self, dot: FinalDot) -> String {
         let case = if self.lowercase { "lc" } else { "mixed" };
         let eff = if self.effective_order { "yes" } else { "no" };
         let tok = match self.tokenizer {
@@ -84,25 +87,42 @@ impl BleuOptions {
             Smoothing::Exp => "exp".to_owned(),
             Smoothing::Floor(value) => format!("floor[{value:.2}]"),
         };
-        format!("nrefs:1|case:{case}|eff:{eff}|tok:{tok}|smooth:{smooth}|version:{}", super::VERSION)
-    }
-
-    /// The score of a corpus.
-    ///
-    /// # Panics
-    /// Where the two lists are not of equal length.
-    pub fn corpus<S: AsRef<str>>(&self, hypotheses: &[S], references: &[S]) -> Bleu {
-        assert_eq!(hypotheses.len(), references.len(), "one reference per hypothesis");
-        let mut statistics = Statistics::default();
-        for (hypothesis, reference) in hypotheses.iter().zip(references) {
-            statistics.add(&self.tokenize(hypothesis.as_ref()), &self.tokenize(reference.as_ref()));
-        }
-        self.score(&statistics)
+        format!("nrefs:1|case:{case}|eff:{eff}|tok:{tok}|smooth:{smooth}|{}", dot.signature())
     }
 
     /// BLEU-4 of one sentence, counting only the orders it is long enough for.
     pub fn sentence(&self, hypothesis: &str, reference: &str) -> f64 {
-        Self { effective_order: true, ..*self }.corpus(&[hypothesis], &[reference]).bleu[ORDER - 1]
+        self.sentence_of(&self.count(hypothesis, reference))
+    }
+
+    /// [`Self::sentence`] of counts.
+    pub fn sentence_of(&self, counts: &BleuCounts) -> f64 {
+        Self { effective_order: true, ..*self }.bleu4(counts)
+    }
+
+    /// What the score is made from, of one sentence.
+    pub fn count(&self, hypothesis: &str, reference: &str) -> BleuCounts {
+        BleuCounts::of(&self.tokenize(hypothesis), &self.tokenize(reference))
+    }
+
+    /// The score of counts summed over a corpus, whose texts had `dot` done to them.
+    pub fn score(&self, sums: &BleuCounts, dot: FinalDot) -> Bleu {
+        let (bleu, precisions) = self.values(sums);
+        Bleu {
+            bleu,
+            counts: sums.counts,
+            totals: sums.totals,
+            precisions,
+            bp: sums.brevity_penalty(),
+            sys_len: sums.sys_len,
+            ref_len: sums.ref_len,
+            signature: self.signature(dot),
+        }
+    }
+
+    /// BLEU-4 alone of counts summed over a corpus.
+    pub fn bleu4(&self, sums: &BleuCounts) -> f64 {
+        self.values(sums).0[ORDER - 1]
     }
 
     fn tokenize(&self, segment: &str) -> String {
@@ -115,12 +135,9 @@ impl BleuOptions {
         }
     }
 
-    fn score(&self, s: &Statistics) -> Bleu {
-        let bp = match (s.sys_len, s.ref_len) {
-            (sys, reference) if sys >= reference => 1.0,
-            (0, _) => 0.0,
-            (sys, reference) => (1.0 - reference as f64 / sys as f64).exp(),
-        };
+    /// BLEU-1 to BLEU-4, and the precision of each order.
+    fn values(&self, s: &BleuCounts) -> ([f64; ORDER], [f64; ORDER]) {
+        let bp = s.brevity_penalty();
         let mut precisions = [0.0; ORDER];
         let mut bleu = [0.0; ORDER];
         // Without a single matching word nothing is smoothed: the score is 0.
@@ -149,22 +166,13 @@ impl BleuOptions {
                 bleu[n] = bp * (log_sum / (n + 1) as f64).exp();
             }
         }
-        Bleu {
-            bleu,
-            counts: s.counts,
-            totals: s.totals,
-            precisions,
-            bp,
-            sys_len: s.sys_len,
-            ref_len: s.ref_len,
-            signature: self.signature(),
-        }
+        (bleu, precisions)
     }
 }
 
-/// Sums over the sentences of a corpus.
-#[derive(Default)]
-struct Statistics {
+/// What BLEU is made from: counts of one sentence, or their sums over a corpus.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct BleuCounts {
     /// n-grams that the reference has too, each at most as often as it does.
     counts: [u64; ORDER],
     totals: [u64; ORDER],
@@ -172,25 +180,47 @@ struct Statistics {
     ref_len: u64,
 }
 
-impl Statistics {
-    fn add(&mut self, hypothesis: &str, reference: &str) {
+impl BleuCounts {
+    /// Of texts whose tokens are separated by white space.
+    fn of(hypothesis: &str, reference: &str) -> Self {
         let hypothesis: Vec<&str> = words(hypothesis).collect();
         let reference: Vec<&str> = words(reference).collect();
-        self.sys_len += hypothesis.len() as u64;
-        self.ref_len += reference.len() as u64;
+        let mut this =
+            Self { sys_len: hypothesis.len() as u64, ref_len: reference.len() as u64, ..Self::default() };
         for n in 1..=ORDER {
             let wanted = ngrams(&reference, n);
             for (ngram, count) in ngrams(&hypothesis, n) {
-                self.totals[n - 1] += count;
-                self.counts[n - 1] += count.min(wanted.get(ngram).copied().unwrap_or(0));
+                this.totals[n - 1] += count;
+                this.counts[n - 1] += count.min(wanted.get(ngram).copied().unwrap_or(0));
             }
+        }
+        this
+    }
+
+    fn brevity_penalty(&self) -> f64 {
+        match (self.sys_len, self.ref_len) {
+            (sys, reference) if sys >= reference => 1.0,
+            (0, _) => 0.0,
+            (sys, reference) => (1.0 - reference as f64 / sys as f64).exp(),
         }
     }
 }
 
-fn ngrams<'a, 'b>(words: &'b [&'a str], n: usize) -> HashMap<&'b [&'a str], u64> {
+impl AddAssign for BleuCounts {
+    fn add_assign(&mut self, other: Self) {
+        for n in 0..ORDER {
+            self.counts[n] += other.counts[n];
+            self.totals[n] += other.totals[n];
+        }
+        self.sys_len += other.sys_len;
+        self.ref_len += other.ref_len;
+    }
+}
+
+/// How often each n-gram occurs.
+pub(super) fn ngrams<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], u64> {
     let mut counts = HashMap::new();
-    for ngram in words.windows(n) {
+    for ngram in items.windows(n) {
         *counts.entry(ngram).or_insert(0) += 1;
     }
     counts
@@ -199,6 +229,14 @@ fn ngrams<'a, 'b>(words: &'b [&'a str], n: usize) -> HashMap<&'b [&'a str], u64>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn corpus(hypotheses: &[&str], references: &[&str]) -> Bleu {
+        let mut sums = BleuCounts::default();
+        for (hypothesis, reference) in hypotheses.iter().zip(references) {
+            sums += BleuOptions::SACREBLEU.count(hypothesis, reference);
+        }
+        BleuOptions::SACREBLEU.score(&sums, FinalDot::AsGiven)
+    }
 
     /// Values printed by sacrebleu.
     #[test]
@@ -213,7 +251,7 @@ mod tests {
             "am nachmittag wird es dann freundlicher.",
             "heute nacht zwölf grad an der nordsee vier grad in der eifel.",
         ];
-        let score = BleuOptions::SACREBLEU.corpus(&hypotheses, &references);
+        let score = corpus(&hypotheses, &references);
         assert_eq!((score.counts, score.totals), ([28, 20, 14, 10], [35, 32, 29, 26]));
         assert_eq!((score.sys_len, score.ref_len, score.bp), (35, 34, 1.0));
         let wanted = [79.99999999999997, 70.71067811865471, 62.26347383119763, 55.199058915111856];
@@ -225,11 +263,38 @@ mod tests {
         );
     }
 
+    /// Values printed by sacrebleu 2.6.0:
+    ///
+    /// ```python
+    /// [sacrebleu.metrics.BLEU(effective_order=True).sentence_score(h, [r]).score for h, r in zip(hyps, refs)]
+    /// ```
+    #[test]
+    fn sentences() {
+        for (hypothesis, reference, want) in [
+            (
+                "Am Montag wird es im Süden freundlich.",
+                "am montag wird es im süden freundlich .",
+                25.848657697858535,
+            ),
+            (
+                "heute nacht elf grad (an der ostsee) und \"vier\" grad",
+                "heute nacht zwölf grad an der nordsee, vier grad in der eifel",
+                9.238430210261097,
+            ),
+            ("ab", "abc def", 0.0),
+            ("", "leer", 0.0),
+            ("nichts", "", 0.0),
+        ] {
+            let got = BleuOptions::SACREBLEU.sentence(hypothesis, reference);
+            assert!((got - want).abs() < 1e-9, "{hypothesis}: {got} {want}");
+        }
+    }
+
     /// No sentence of four words: BLEU-4 is 0, not undefined.
     #[test]
     fn an_order_without_ngrams_scores_zero() {
-        let score = BleuOptions::SACREBLEU
-            .corpus(&["der wind weht", "heute regen"], &["der wind weht schwach", "morgen regen im norden"]);
+        let score =
+            corpus(&["der wind weht", "heute regen"], &["der wind weht schwach", "morgen regen im norden"]);
         assert!((score.bp - 0.5488116361).abs() < 1e-9);
         assert_eq!((score.bleu[3], score.precisions[3], score.totals[3]), (0.0, 0.0, 0));
         assert_eq!(score.precisions[2], 100.0);
@@ -240,7 +305,7 @@ mod tests {
         assert!(
             BleuOptions::SLT
                 .lowercase()
-                .signature()
+                .signature(FinalDot::Removed)
                 .starts_with("nrefs:1|case:lc|eff:no|tok:none|smooth:floor[0.00]|")
         );
     }

@@ -1,22 +1,30 @@
-//! Scores of translations: BLEU-1 to BLEU-4 and ROUGE-L (paper, Experiment, Evaluation Metrics).
+//! Scores of translations: BLEU-1 to BLEU-4, chrF and ROUGE-L (paper, Experiment, Evaluation Metrics).
 //!
 //! Papers on sign-language translation print numbers under these names that were computed in different ways and are
 //! not comparable. All the usual ones are computed, and each carries a signature of how.
 
 pub mod bleu;
+pub mod bootstrap;
+pub mod chrf;
+pub mod comparison;
+pub mod final_dot;
+pub mod numpy_random;
 pub mod porter;
+pub mod published;
 pub mod rouge;
+pub mod sentence;
 pub mod tokenizer_13a;
 
-use bleu::{Bleu, BleuOptions};
+use bleu::{Bleu, BleuCounts, BleuOptions};
+use bootstrap::{Bootstrap, Interval};
+use chrf::{Chrf, ChrfCounts, ChrfKind};
+use final_dot::FinalDot;
 use rouge::{LcsF, RougeL};
+use sentence::{Measure, SentenceCounts};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
-/// What the signatures call this program.
-const VERSION: &str = concat!("signclip-", env!("CARGO_PKG_VERSION"));
-
-/// Every score of a list of translations. A final full stop, where wanted, has been put by the caller.
+/// Every score of a list of translations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     pub sentences: usize,
@@ -25,45 +33,106 @@ pub struct Scores {
     pub bleu_lowercase: Bleu,
     /// The BLEU of neccam/slt and of what builds on it.
     pub bleu_slt: Bleu,
+    pub chrf: Chrf,
+    pub chrf_plus_plus: Chrf,
     /// rouge-score with stemmer: the ROUGE-L of SpaMo.
     pub rouge_l: RougeL,
     pub rouge_l_unstemmed: RougeL,
     /// The ROUGE-L of neccam/slt and of what builds on it.
     pub rouge_l_slt: LcsF,
+    /// How far the main scores vary with the choice of sentences.
+    pub bootstrap: Bootstrap,
 }
 
 impl Scores {
+    /// Of texts that had `dot` done to them by the caller.
+    ///
     /// # Panics
     /// Where the two lists are not of equal length.
-    pub fn of<S: AsRef<str>>(hypotheses: &[S], references: &[S]) -> Self {
-        let bleu = |options: BleuOptions| options.corpus(hypotheses, references);
+    pub fn of<S: AsRef<str> + Sync>(hypotheses: &[S], references: &[S], dot: FinalDot) -> Self {
+        Self::of_sentences(&SentenceCounts::of_corpus(hypotheses, references), dot)
+    }
+
+    /// Of sentences whose counts are known.
+    pub fn of_sentences(sentences: &[SentenceCounts], dot: FinalDot) -> Self {
+        Self::with_bootstrap(sentences, dot, Bootstrap::of(sentences))
+    }
+
+    /// Of sentences whose counts and intervals are known.
+    pub fn with_bootstrap(sentences: &[SentenceCounts], dot: FinalDot, bootstrap: Bootstrap) -> Self {
+        let bleu = |options: BleuOptions, counts: fn(&SentenceCounts) -> BleuCounts| {
+            let mut sums = BleuCounts::default();
+            sentences.iter().for_each(|sentence| sums += counts(sentence));
+            options.score(&sums, dot)
+        };
+        let mut chrf = ChrfCounts::default();
+        sentences.iter().for_each(|sentence| chrf += sentence.chrf);
         Self {
-            sentences: hypotheses.len(),
-            bleu: bleu(BleuOptions::SACREBLEU),
-            bleu_lowercase: bleu(BleuOptions::SACREBLEU.lowercase()),
-            bleu_slt: bleu(BleuOptions::SLT),
-            rouge_l: RougeL::corpus(hypotheses, references, true),
-            rouge_l_unstemmed: RougeL::corpus(hypotheses, references, false),
-            rouge_l_slt: LcsF::corpus(hypotheses, references),
+            sentences: sentences.len(),
+            bleu: bleu(BleuOptions::SACREBLEU, |s| s.bleu),
+            bleu_lowercase: bleu(BleuOptions::SACREBLEU.lowercase(), |s| s.bleu_lowercase),
+            bleu_slt: bleu(BleuOptions::SLT, |s| s.bleu_slt),
+            chrf: ChrfKind::Chrf.score(&chrf, dot),
+            chrf_plus_plus: ChrfKind::ChrfPlusPlus.score(&chrf, dot),
+            rouge_l: RougeL::mean(sentences.iter().map(|s| s.rouge_l), true, dot),
+            rouge_l_unstemmed: RougeL::mean(sentences.iter().map(|s| s.rouge_l_unstemmed), false, dot),
+            rouge_l_slt: LcsF::mean(sentences.iter().map(|s| s.rouge_l_slt), dot),
+            bootstrap,
+        }
+    }
+
+    /// The score of a corpus that `measure` stands for, 0 to 100.
+    pub fn get(&self, measure: Measure) -> f64 {
+        match measure {
+            Measure::Bleu4 => self.bleu.bleu[bleu::ORDER - 1],
+            Measure::Chrf => self.chrf.score,
+            Measure::RougeL => 100.0 * self.rouge_l.mean.f1,
+            Measure::RougeLSlt => self.rouge_l_slt.f,
+        }
+    }
+
+    /// How [`Self::get`] was computed.
+    pub fn signature(&self, measure: Measure) -> &str {
+        match measure {
+            Measure::Bleu4 => &self.bleu.signature,
+            Measure::Chrf => &self.chrf.signature,
+            Measure::RougeL => &self.rouge_l.signature,
+            Measure::RougeLSlt => &self.rouge_l_slt.signature,
         }
     }
 
     /// The scores as papers print them (0 to 100), each with its signature.
     pub fn table(&self) -> String {
-        let mut out = format!("{} sentences\n", self.sentences);
-        let mut line = |name: &str, value: f64, signature: &str| {
+        let Bootstrap { resamples, seed, intervals } = &self.bootstrap;
+        let sentences = if self.sentences == 1 { "sentence" } else { "sentences" };
+        let mut out = format!(
+            "{} {sentences}; score, then mean ± half width [95 % interval] of {resamples} bootstrap resamples, \
+             seed {seed}\n",
+            self.sentences
+        );
+        let mut line = |name: &str, value: f64, interval: Option<&Interval>, signature: &str| {
+            let interval = interval.map_or(String::new(), |i| {
+                format!("{:.2} ± {:.2} [{:.2}, {:.2}]", i.mean, i.half_width, i.low, i.high)
+            });
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "{name:<8} {value:>6.2}  {signature}");
+            let _ = writeln!(out, "{name:<8} {value:>6.2}  {interval:<29}  {signature}");
         };
-        for score in [&self.bleu, &self.bleu_lowercase, &self.bleu_slt] {
-            for (n, value) in score.bleu.iter().enumerate() {
-                line(&format!("BLEU-{}", n + 1), *value, &score.signature);
+        for (score, interval) in
+            [(&self.bleu, Some(&intervals.bleu4)), (&self.bleu_lowercase, None), (&self.bleu_slt, None)]
+        {
+            for (n, value) in (1..).zip(&score.bleu) {
+                let interval = interval.filter(|_| n == score.bleu.len());
+                line(&format!("BLEU-{n}"), *value, interval, &score.signature);
             }
         }
-        for score in [&self.rouge_l, &self.rouge_l_unstemmed] {
-            line("ROUGE-L", 100.0 * score.mean.f1, &score.signature);
+        line("chrF", self.chrf.score, Some(&intervals.chrf), &self.chrf.signature);
+        line("chrF++", self.chrf_plus_plus.score, None, &self.chrf_plus_plus.signature);
+        for (score, interval) in [(&self.rouge_l, Some(&intervals.rouge_l)), (&self.rouge_l_unstemmed, None)]
+        {
+            line("ROUGE-L", 100.0 * score.mean.f1, interval, &score.signature);
         }
-        line("ROUGE-L", self.rouge_l_slt.f, &self.rouge_l_slt.signature);
+        let slt = &self.rouge_l_slt;
+        line("ROUGE-L", slt.f, Some(&intervals.rouge_l_slt), &slt.signature);
         out
     }
 }
@@ -74,18 +143,65 @@ mod tests {
 
     #[test]
     fn a_table_names_every_score_and_its_signature() {
-        let scores = Scores::of(&["am Montag regnet es ."], &["am montag regnet es ."]);
+        let scores = Scores::of(&["am Montag regnet es ."], &["am montag regnet es ."], FinalDot::Added);
         let table = scores.table();
-        assert_eq!(table.matches("version:signclip-").count(), 15);
-        assert!(table.contains("BLEU-4   100.00  nrefs:1|case:lc|"), "{table}");
-        assert!(table.contains("ROUGE-L   80.00  nrefs:1|case:mixed|tok:space|stem:no|beta:1.2|"), "{table}");
+        let lines: Vec<String> =
+            table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines.iter().filter(|l| l.contains("|version:signclip-") && l.ends_with("|dot:added")).count(),
+            17
+        );
+        assert!(lines.iter().any(|l| l.starts_with("BLEU-4 100.00 nrefs:1|case:lc|")), "{table}");
+        let slt = "ROUGE-L 80.00 80.00 ± 0.00 [80.00, 80.00] nrefs:1|case:mixed|tok:space|stem:no|beta:1.2|";
+        assert!(lines.iter().any(|l| l.starts_with(slt)), "{table}");
     }
 
     #[test]
     fn scores_survive_json() -> Result<(), serde_json::Error> {
-        let scores = Scores::of(&["ein satz mit vier", ""], &["ein satz mit fünf", "leer"]);
+        let scores =
+            Scores::of(&["ein satz mit vier", ""], &["ein satz mit fünf", "leer"], FinalDot::AsGiven);
         let json = serde_json::to_string(&scores)?;
         assert_eq!(serde_json::from_str::<Scores>(&json)?, scores);
         Ok(())
+    }
+
+    /// Texts that are empty, odd, or long enough to overflow something.
+    #[test]
+    fn every_text_has_a_score() {
+        let long = "wort ".repeat(3000);
+        let odd = [
+            "",
+            " ",
+            ".",
+            "\u{0}",
+            "\u{feff}",
+            "🤟🏽 ß",
+            "a\u{301}\u{200d}b",
+            "ﷺ\u{2028}\u{85}x",
+            "&amp;amp;",
+            &long,
+        ];
+        let pairs: Vec<(&str, &str)> = odd.iter().flat_map(|h| odd.iter().map(|r| (*h, *r))).collect();
+        let finite = |scores: &Scores| {
+            let json = serde_json::to_string(scores).expect("JSON");
+            // JSON has no NaN and no infinity: serde writes null for them.
+            assert!(!json.contains("null"), "{json}");
+            let all = scores.bleu.bleu.iter().chain([&scores.chrf.score, &scores.rouge_l_slt.f]);
+            all.chain([&scores.rouge_l.mean.f1]).for_each(|x| assert!((0.0..=100.000001).contains(x), "{x}"));
+        };
+        for (hypothesis, reference) in &pairs {
+            let sentence = SentenceCounts::of(hypothesis, reference);
+            let Bootstrap { intervals, .. } = Bootstrap::of(&[sentence]);
+            for (score, interval) in [
+                (sentence.scores().chrf, intervals.chrf),
+                (sentence.scores().rouge_l, intervals.rouge_l),
+                (sentence.scores().rouge_l_slt, intervals.rouge_l_slt),
+            ] {
+                assert!((interval.mean - score).abs() < 1e-9 && interval.half_width == 0.0);
+            }
+        }
+        let (hypotheses, references): (Vec<&str>, Vec<&str>) = pairs.into_iter().unzip();
+        finite(&Scores::of(&hypotheses, &references, FinalDot::AsGiven));
+        finite(&Scores::of::<&str>(&[], &[], FinalDot::AsGiven));
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! No deviations, except that a corpus without sentences scores 0.
 
+use super::final_dot::FinalDot;
 use super::porter;
 use serde::{Deserialize, Serialize};
 
@@ -39,24 +40,19 @@ pub struct LcsF {
 const BETA: f64 = 1.2;
 
 impl RougeL {
-    /// # Panics
-    /// Where the two lists are not of equal length.
-    pub fn corpus<S: AsRef<str>>(hypotheses: &[S], references: &[S], stem: bool) -> Self {
-        assert_eq!(hypotheses.len(), references.len(), "one reference per hypothesis");
+    /// The score of a corpus from those of its sentences, whose texts had `dot` done to them.
+    pub fn mean(sentences: impl ExactSizeIterator<Item = Prf>, stem: bool, dot: FinalDot) -> Self {
         let mut sum = Prf::default();
-        for (hypothesis, reference) in hypotheses.iter().zip(references) {
-            let one = Self::sentence(hypothesis.as_ref(), reference.as_ref(), stem);
+        let n = sentences.len().max(1) as f64;
+        for one in sentences {
             sum.precision += one.precision;
             sum.recall += one.recall;
             sum.f1 += one.f1;
         }
-        let n = hypotheses.len().max(1) as f64;
         let mean = Prf { precision: sum.precision / n, recall: sum.recall / n, f1: sum.f1 / n };
         let stemmer = if stem { "porter-nltk>3" } else { "no" };
-        let signature = format!(
-            "nrefs:1|case:lc|tok:[a-z0-9]+|stem:{stemmer}|beta:1|mean:sentences|version:{}",
-            super::VERSION
-        );
+        let signature =
+            format!("nrefs:1|case:lc|tok:[a-z0-9]+|stem:{stemmer}|beta:1|mean:sentences|{}", dot.signature());
         Self { mean, signature }
     }
 
@@ -73,17 +69,12 @@ impl RougeL {
 }
 
 impl LcsF {
-    /// # Panics
-    /// Where the two lists are not of equal length.
-    pub fn corpus<S: AsRef<str>>(hypotheses: &[S], references: &[S]) -> Self {
-        assert_eq!(hypotheses.len(), references.len(), "one reference per hypothesis");
-        let pairs = hypotheses.iter().zip(references);
-        let sum: f64 = pairs.map(|(h, r)| Self::sentence(h.as_ref(), r.as_ref())).sum();
-        let signature = format!(
-            "nrefs:1|case:mixed|tok:space|stem:no|beta:{BETA}|mean:sentences|version:{}",
-            super::VERSION
-        );
-        Self { f: 100.0 * sum / hypotheses.len().max(1) as f64, signature }
+    /// The score of a corpus from those of its sentences (0 to 1), whose texts had `dot` done to them.
+    pub fn mean(sentences: impl ExactSizeIterator<Item = f64>, dot: FinalDot) -> Self {
+        let n = sentences.len().max(1) as f64;
+        let signature =
+            format!("nrefs:1|case:mixed|tok:space|stem:no|beta:{BETA}|mean:sentences|{}", dot.signature());
+        Self { f: 100.0 * sentences.sum::<f64>() / n, signature }
     }
 
     /// F of one sentence, 0 to 1. Two spaces in a row enclose an empty token, and an empty text is one empty token.
@@ -161,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_empty_corpus_scores_zero() {
-        assert_eq!(RougeL::corpus::<&str>(&[], &[], true).mean, Prf::default());
-        assert_eq!(LcsF::corpus::<&str>(&[], &[]).f, 0.0);
+        assert_eq!(RougeL::mean([].into_iter(), true, FinalDot::AsGiven).mean, Prf::default());
+        assert_eq!(LcsF::mean([].into_iter(), FinalDot::AsGiven).f, 0.0);
     }
 }

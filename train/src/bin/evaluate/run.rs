@@ -1,35 +1,20 @@
-//! `evaluate`: translate a split with a trained run and score it.
+//! `evaluate --run`: translate a split and score it.
 
-#![allow(clippy::print_stdout)]
-
-use clap::Parser;
 use signclip_common::collective::Collective;
-use signclip_common::panics::program;
+use signclip_common::manifest::TextRules;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, devices};
 use signclip_train::checkpoint::{self, BEST};
 use signclip_train::corpus::Corpus;
+use signclip_train::metrics::published::{Beside, SCORES, SCORES_WITHOUT_DOT};
 use signclip_train::run::RunInfo;
 use signclip_train::trainer::model_tensors;
-use signclip_train::translation::{score, translate};
+use signclip_train::translation::{score_both_ways, translate};
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-const EXAMPLES: &str = "\
-Examples:
-  evaluate --run runs/phoenix --split test
-  evaluate --run runs/phoenix --split dev --features cache/phoenix
-
-Writes <run>/<split>/predictions.jsonl and metrics.json. The weights are those with the best dev BLEU-4; the test
-split plays no part in choosing them.
-
-Exit codes: 0 done; 2 could not run.";
-
-/// Translate and score a split.
-#[derive(Debug, Parser)]
-#[command(name = "evaluate", version, about, after_help = EXAMPLES)]
-struct Args {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
     /// Folder of a run that train wrote
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
@@ -50,17 +35,10 @@ struct Args {
     json: bool,
 }
 
-fn main() -> ExitCode {
-    let args = Args::parse();
-    program(|| run(&args).map(|()| ExitCode::SUCCESS).map_err(|e| vec![e]))
-}
-
-fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
     let device = devices::open(&list)?[0];
-    if args.split.contains(['/', '\\']) || ["", ".", ".."].contains(&args.split.as_str()) {
-        return Err(Error::usage(format!("--split {:?} is no split", args.split), "give train, dev or test"));
-    }
+    check_split(&args.split)?;
     let info = RunInfo::read(&args.run)?;
     let features = args.features.as_ref().unwrap_or(&info.features);
     let mut corpus = Corpus::open(features, &args.split, &info.settings)?;
@@ -80,27 +58,48 @@ fn run(args: &Args) -> Result<()> {
     atomic::write_with(&lines, |file| {
         predictions.iter().try_for_each(|p| writeln!(file, "{}", serde_json::to_string(p)?))
     })?;
-    let scores = score(&predictions);
-    let metrics = serde_json::json!({
+    let rules = corpus.store.info.text;
+    let (scores, without_dot) = score_both_ways(&predictions, rules);
+    let beside = Beside::of(&corpus.store.info.dataset, &args.split, predictions.len(), rules)?;
+    let mut metrics = serde_json::json!({
         "split": args.split,
         "clips": predictions.len(),
         "weights": { "file": BEST, "epoch": state.best_epoch, "dev_bleu4": state.best_bleu4 },
-        "references": { "rules": corpus.store.info.text },
+        "references": { "rules": rules },
         "decoding": info.settings.decoding,
-        "scores": scores,
+        SCORES: scores,
     });
+    if let Some(scores) = &without_dot {
+        metrics[SCORES_WITHOUT_DOT] = serde_json::json!(scores);
+    }
+    if let Some(beside) = &beside {
+        metrics["published"] = serde_json::json!(beside);
+    }
     let metrics = serde_json::to_string_pretty(&metrics).unwrap_or_default() + "\n";
     atomic::write(&folder.join("metrics.json"), metrics.as_bytes())?;
     if args.json {
         print!("{metrics}");
         return Ok(());
     }
-    print!("{}", scores.table());
-    let dot = if corpus.store.info.text.final_dot { "with a final dot" } else { "as they are" };
-    println!(
-        "\nreferences {dot}; predictions: {}; metrics: {}",
-        lines.display(),
-        folder.join("metrics.json").display()
-    );
+    println!("References {}:\n{}", ending(rules), scores.table());
+    if let Some(scores) = &without_dot {
+        println!("Without the final full stop on either side, as the annotations are:\n{}", scores.table());
+    }
+    if let Some(beside) = &beside {
+        println!("{}", beside.table(&scores, without_dot.as_ref(), rules));
+    }
+    println!("predictions: {}; metrics: {}", lines.display(), folder.join("metrics.json").display());
     Ok(())
+}
+
+/// A split is the name of a folder, not a way to one.
+pub(crate) fn check_split(split: &str) -> Result<()> {
+    if split.contains(['/', '\\']) || ["", ".", ".."].contains(&split) {
+        return Err(Error::usage(format!("--split {split:?} is no split"), "give train, dev or test"));
+    }
+    Ok(())
+}
+
+fn ending(rules: TextRules) -> &'static str {
+    if rules.final_dot { "with a final full stop, as SpaMo and SignClip score" } else { "as they are" }
 }

@@ -1,0 +1,213 @@
+//! One clip, from its pictures to the rows of both streams, in one decoding pass.
+
+use crate::face_points::{Detected, FacePoints, LandmarkFile, LandmarkSource, Numbered};
+use crate::frame::Frame;
+use crate::media::{self, FrameStream, Timing};
+use crate::mouth_region::Layout;
+use crate::mouths::{MouthReader, Mouths};
+use crate::networks::{Answer, Desk};
+use crate::plan::TARGET_FPS;
+use crate::preview::Sheet;
+use crate::settings::{MouthingConfig, Settings};
+use crate::spatial_encoder::SpatialConfig;
+use signclip_common::manifest::Clip;
+use signclip_common::panics::guarded;
+use signclip_common::progress::Progress;
+use signclip_common::store::{Failure, MOUTHING, SPATIAL};
+use signclip_common::{Error, Result};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Frames that are decoded and encoded together. Counted from the clip's beginning, so that features do not depend on
+/// what ran before.
+const WINDOW: usize = 16;
+/// Windows of one clip that may be on their way through the spatial encoder.
+const WINDOWS_AHEAD: usize = 2;
+
+/// A clip ready for the store.
+pub struct Encoded {
+    /// Rows by stream, row-major float32.
+    pub rows: Vec<(&'static str, Vec<f32>)>,
+    pub timing: Timing,
+    /// Share of frames with a face; absent where none was looked for.
+    pub face_coverage: Option<f64>,
+    /// The contact sheet as a PNG file, where one is wanted.
+    pub sheet: Option<Vec<u8>>,
+}
+
+/// What encoding a clip needs besides the clip.
+pub struct Clips<'a> {
+    pub settings: &'a Settings,
+    pub desk: &'a Desk,
+    /// Rate of image folders.
+    pub folder_fps: f64,
+    /// Names of the split, the data set's own included.
+    pub splits: &'a [&'a str],
+    pub preview: bool,
+    pub progress: &'a Progress,
+    /// Set when the run ends early.
+    pub stop: &'a AtomicBool,
+}
+
+/// Why a clip has no rows: the stage for the list of failures, and the reason.
+type Staged<T> = std::result::Result<T, (&'static str, Error)>;
+
+impl Clips<'_> {
+    /// Encode one clip. `None` where the run was stopped meanwhile.
+    pub fn encode(&self, clip: &Clip) -> Result<Option<Encoded>, Failure> {
+        let mouthing = self.settings.mouthing.as_ref();
+        let result = match mouthing.map(|config| (config, config.landmarks)) {
+            None => self.read::<0>(clip, None),
+            Some((config, LandmarkSource::Retinaface5)) => {
+                self.with_mouths(clip, config, Layout::detector5())
+            }
+            Some((config, LandmarkSource::Fan | LandmarkSource::Files)) => {
+                self.with_mouths(clip, config, Layout::ibug68())
+            }
+        };
+        result.map_err(|(stage, error)| Failure {
+            id: clip.id.clone(),
+            stage: stage.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn with_mouths<const N: usize>(
+        &self,
+        clip: &Clip,
+        config: &MouthingConfig,
+        layout: Layout<N>,
+    ) -> Staged<Option<Encoded>> {
+        let points = match &self.settings.landmarks {
+            None => FacePoints::Detected(Detected::new(
+                self.desk.clone(),
+                config.fan.clone(),
+                config.detect_every,
+            )),
+            Some(folder) => {
+                let probe =
+                    guarded(|| media::probe(&clip.media, self.folder_fps)).map_err(|e| ("open", e))?;
+                let file = LandmarkFile::open(folder, self.splits, &clip.id, &probe);
+                FacePoints::File(file.map_err(|e| ("face", e))?)
+            }
+        };
+        let sheet = self.preview.then(Sheet::default);
+        let reopen = || FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS);
+        self.read(clip, Some(MouthReader::new(layout, points, sheet, reopen)))
+    }
+
+    fn read<const N: usize>(
+        &self,
+        clip: &Clip,
+        mut mouths: Option<MouthReader<'_, N>>,
+    ) -> Staged<Option<Encoded>> {
+        let mut stream = guarded(|| FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS))
+            .map_err(|e| ("open", e))?;
+        let mut gesture = self.settings.spatial.as_ref().map(|config| Gesture::new(self.desk, config));
+        let mut number = 0;
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let shown = guarded(|| stream.next_window(WINDOW)).map_err(|e| ("decode", e))?;
+            if shown.is_empty() {
+                break;
+            }
+            let frames: Vec<Numbered> = shown
+                .into_iter()
+                .zip(number..)
+                .map(|(shown, number)| Numbered {
+                    frame: Arc::new(shown.frame),
+                    number,
+                    source: shown.source,
+                })
+                .collect();
+            let count = frames.len();
+            number += count;
+            if let Some(gesture) = &mut gesture {
+                gesture.push(frames.iter().map(|f| f.frame.as_ref())).map_err(|e| ("encode", e))?;
+            }
+            if let Some(mouths) = &mut mouths {
+                guarded(|| mouths.push(frames)).map_err(|e| ("face", e))?;
+            }
+            self.progress.advance(count as u64, String::new);
+        }
+        let timing = stream.timing();
+        let mut rows = Vec::new();
+        // The lip encoder's turn comes after this clip's last frames in the spatial encoder, whichever asks first.
+        let mouths = match mouths {
+            Some(mouths) => {
+                let mouths = guarded(|| mouths.finish(timing.source_frames, timing.frames));
+                Some(self.mouthing(mouths.map_err(|e| ("face", e))?, timing.frames)?)
+            }
+            None => None,
+        };
+        if let Some(gesture) = gesture {
+            rows.push((SPATIAL, gesture.finish().map_err(|e| ("encode", e))?));
+        }
+        let (mut face_coverage, mut sheet) = (None, None);
+        if let Some((mouthing, coverage, drawn)) = mouths {
+            rows.push((MOUTHING, mouthing));
+            face_coverage = Some(coverage);
+            let title = format!("{}: {} frames, face in {:.1} %", clip.id, timing.frames, 100.0 * coverage);
+            let png = drawn.map(|drawn| drawn.png(&title)).transpose();
+            sheet = png.map_err(|e| ("preview", e))?;
+        }
+        Ok(Some(Encoded { rows, timing, face_coverage, sheet }))
+    }
+
+    /// Z_m, zeros where no frame had a face; with coverage and contact sheet.
+    fn mouthing(&self, mouths: Mouths, frames: usize) -> Staged<(Vec<f32>, f64, Option<Sheet>)> {
+        let Mouths { levels, coverage, sheet } = mouths;
+        let rows = match levels {
+            Some(levels) => self.desk.mouthing(levels).wait().map_err(|e| ("encode", e))?,
+            None if self.settings.require_face => {
+                let what = "no face in any frame";
+                let remedy =
+                    "look at --preview DIR; without --require-face it gets a mouthing stream of zeros";
+                return Err(("face", Error::usage(what, remedy)));
+            }
+            None => {
+                let dim = self.settings.mouthing.as_ref().map_or(0, |m| m.lips.encoder_embed_dim);
+                vec![0.0; frames * dim as usize]
+            }
+        };
+        Ok((rows, coverage, sheet))
+    }
+}
+
+/// Z_s of a clip on its way through the encoder.
+struct Gesture<'a> {
+    desk: &'a Desk,
+    config: &'a SpatialConfig,
+    waiting: VecDeque<Answer<Vec<f32>>>,
+    rows: Vec<f32>,
+}
+
+impl<'a> Gesture<'a> {
+    fn new(desk: &'a Desk, config: &'a SpatialConfig) -> Self {
+        Self { desk, config, waiting: VecDeque::new(), rows: Vec::new() }
+    }
+
+    fn push<'f>(&mut self, frames: impl Iterator<Item = &'f Frame>) -> Result<()> {
+        let prepared = guarded(|| frames.map(|frame| self.config.prepare(frame)).collect())?;
+        self.waiting.push_back(self.desk.gesture(prepared));
+        self.collect(WINDOWS_AHEAD)
+    }
+
+    /// Take answers until no more than `ahead` are open.
+    fn collect(&mut self, ahead: usize) -> Result<()> {
+        while self.waiting.len() > ahead
+            && let Some(answer) = self.waiting.pop_front()
+        {
+            self.rows.extend(answer.wait()?);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<f32>> {
+        self.collect(0)?;
+        Ok(self.rows)
+    }
+}

@@ -1,0 +1,288 @@
+//! Points of the signer's face in every frame of a clip, window by window: from the face detector alone, from the
+//! landmark network on its boxes, or from a file.
+
+use crate::face_detector::Face;
+use crate::face_detector::signer::Signer;
+use crate::frame::Frame;
+use crate::landmarks::crop::CropBox;
+use crate::landmarks::fan::{FanConfig, Landmarks};
+use crate::media::Probe;
+use crate::mouth_region::{POINTS, Points, read_landmarks};
+use crate::networks::Desk;
+use crate::plan::TARGET_FPS;
+use clap::ValueEnum;
+use serde::Serialize;
+use signclip_common::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the points come from that the mouth is aligned by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LandmarkSource {
+    /// 68 points by FAN in the detector's box.
+    Fan,
+    /// The detector's own five points: no second network.
+    Retinaface5,
+    /// 68 points from files (--landmarks DIR).
+    Files,
+}
+
+/// A frame with its number and the number of its source frame.
+pub struct Numbered {
+    pub frame: Arc<Frame>,
+    pub number: usize,
+    pub source: usize,
+}
+
+/// What is known about the signer's face in one frame.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The detector's box, or the one that followed the landmarks.
+    pub bounds: Option<[f32; 4]>,
+    pub points: Option<Vec<[f32; 2]>>,
+    /// Whether a face was looked for in this frame at all.
+    pub looked: bool,
+}
+
+/// The points of one clip's frames.
+pub enum FacePoints {
+    Detected(Detected),
+    File(LandmarkFile),
+}
+
+impl FacePoints {
+    /// One entry for each frame of the window. Errors: what the networks report.
+    pub fn window(&mut self, frames: &[Numbered]) -> Result<Vec<Found>> {
+        match self {
+            Self::Detected(detected) => detected.window(frames),
+            Self::File(file) => Ok(frames.iter().map(|frame| file.frame(frame)).collect()),
+        }
+    }
+}
+
+/// Points by detector, and landmark network where there is one.
+pub struct Detected {
+    desk: Desk,
+    signer: Signer,
+    fan: Option<FanConfig>,
+    /// A face is looked for in every so many frames.
+    every: usize,
+    followed: Option<Followed>,
+}
+
+/// What frames between two looks of the detector go by: the last landmarks, in relation to those of the last look.
+struct Followed {
+    bounds: [f32; 4],
+    /// Landmarks of the last look: their centre, spread and mean score.
+    centre: [f32; 2],
+    spread: f32,
+    score: f32,
+}
+
+/// A face is lost where its landmarks' mean score falls below this share of that of the last look.
+const LOST: f32 = 0.5;
+
+impl Detected {
+    pub fn new(desk: Desk, fan: Option<FanConfig>, every: usize) -> Self {
+        Self { desk, signer: Signer::default(), fan, every, followed: None }
+    }
+
+    fn window(&mut self, frames: &[Numbered]) -> Result<Vec<Found>> {
+        let looks = |frame: &&Numbered| frame.number.is_multiple_of(self.every);
+        let (numbers, pictures): (Vec<usize>, Vec<Arc<Frame>>) =
+            frames.iter().filter(looks).map(|f| (f.number, f.frame.clone())).unzip();
+        let faces = if pictures.is_empty() { Vec::new() } else { self.desk.faces(pictures).wait()? };
+        let seen: Vec<(usize, Vec<Face>)> = numbers.into_iter().zip(faces).collect();
+        let mut signer = self.signer.follow(&seen).into_iter();
+        let faces: Vec<Option<Option<Face>>> = frames
+            .iter()
+            .map(|frame| frame.number.is_multiple_of(self.every).then(|| signer.next().flatten()))
+            .collect();
+        let Some(fan) = self.fan.clone() else { return self.five_points(frames, &faces) };
+        if self.every == 1 {
+            return self.all_at_once(&fan, frames, &faces);
+        }
+        // Each frame's box comes from the landmarks of the one before it.
+        frames.iter().zip(faces).map(|(frame, face)| self.one_by_one(&fan, frame, face)).collect()
+    }
+
+    /// The detector's own points, of a second look at each face alone.
+    fn five_points(&self, frames: &[Numbered], faces: &[Option<Option<Face>>]) -> Result<Vec<Found>> {
+        let enlarged: Result<Vec<Enlarged>> = frames
+            .iter()
+            .zip(faces)
+            .filter_map(|(frame, face)| Some(Enlarged::new(&frame.frame, &face.flatten()?)))
+            .collect();
+        let enlarged = enlarged?;
+        let pictures: Vec<Arc<Frame>> = enlarged.iter().map(|e| e.picture.clone()).collect();
+        let seen = if pictures.is_empty() { Vec::new() } else { self.desk.faces(pictures).wait()? };
+        let mut points = enlarged.iter().zip(seen).map(|(enlarged, faces)| enlarged.points(&faces));
+        let found = |face: &Option<Option<Face>>| {
+            let known = face.flatten();
+            let points = known.and_then(|face| Some(points.next()?.unwrap_or(face.points).to_vec()));
+            Found { bounds: known.map(|face| face.bounds), points, looked: face.is_some() }
+        };
+        Ok(faces.iter().map(found).collect())
+    }
+
+    fn all_at_once(
+        &self,
+        fan: &FanConfig,
+        frames: &[Numbered],
+        faces: &[Option<Option<Face>>],
+    ) -> Result<Vec<Found>> {
+        let bounds: Vec<Option<[f32; 4]>> = faces.iter().map(|f| f.flatten().map(|f| f.bounds)).collect();
+        let with_face = frames.iter().zip(&bounds).filter_map(|(f, bounds)| Some((f, (*bounds)?)));
+        let crops: Result<Vec<_>> = with_face.map(|(f, bounds)| fan.cut(&f.frame, bounds)).collect();
+        let crops = crops?;
+        let landmarks = if crops.is_empty() { Vec::new() } else { self.desk.landmarks(crops).wait()? };
+        let mut landmarks = landmarks.into_iter();
+        let found = |bounds: Option<[f32; 4]>| {
+            let points = bounds.and_then(|_| landmarks.next()).map(|landmarks| landmarks.points);
+            Found { bounds, points, looked: true }
+        };
+        Ok(bounds.into_iter().map(found).collect())
+    }
+
+    /// `face` is absent where the detector did not look, and empty where it found none.
+    fn one_by_one(&mut self, fan: &FanConfig, frame: &Numbered, face: Option<Option<Face>>) -> Result<Found> {
+        let looked = face.is_some();
+        let bounds = match face {
+            Some(face) => face.map(|face| face.bounds),
+            None => self.followed.as_ref().map(|followed| followed.bounds),
+        };
+        let Some(bounds) = bounds else {
+            self.followed = None;
+            return Ok(Found { looked: true, ..Found::default() });
+        };
+        let crop = fan.cut(&frame.frame, bounds)?;
+        let Some(landmarks) = self.desk.landmarks(vec![crop]).wait()?.pop() else {
+            return Ok(Found { looked: true, ..Found::default() });
+        };
+        self.followed = match self.followed.take() {
+            Some(followed) if !looked => followed.moved(&landmarks),
+            _ => Some(Followed::new(bounds, &landmarks)),
+        };
+        let points = self.followed.is_some().then_some(landmarks.points);
+        Ok(Found { bounds: points.as_ref().map(|_| bounds), points, looked: true })
+    }
+}
+
+/// A face cut out and brought to [`Self::WIDTH`] pixels.
+///
+/// The detector's points are coarse on small faces: on sign-language clips with faces some 60 pixels wide, the mouth came
+/// a third nearer to where 68 landmarks put it by the second look, and no nearer with still larger pictures.
+struct Enlarged {
+    picture: Arc<Frame>,
+    corner: [f32; 2],
+    /// Pixels of the frame in one of the picture.
+    scale: f32,
+}
+
+impl Enlarged {
+    const SIDE: usize = 320;
+    const WIDTH: f32 = 128.0;
+
+    fn new(frame: &Frame, face: &Face) -> Result<Self> {
+        let bounds = CropBox::around(face.bounds, Self::WIDTH / Self::SIDE as f32)?;
+        let picture = Arc::new(bounds.cut(frame, Self::SIDE)?);
+        let scale = (bounds.right - bounds.left) as f32 / Self::SIDE as f32;
+        Ok(Self { picture, corner: [bounds.left as f32, bounds.top as f32], scale })
+    }
+
+    /// Points in the frame of the face in the middle of the picture, if there is one.
+    fn points(&self, faces: &[Face]) -> Option<[[f32; 2]; 5]> {
+        let middle = Self::SIDE as f32 / 2.0;
+        let off = |face: &Face| (face.centre()[0] - middle).hypot(face.centre()[1] - middle);
+        let face = faces.iter().min_by(|a, b| off(a).total_cmp(&off(b)))?;
+        let place = |[x, y]: [f32; 2]| [self.corner[0] + x * self.scale, self.corner[1] + y * self.scale];
+        (off(face) < Self::WIDTH / 2.0).then(|| face.points.map(place))
+    }
+}
+
+impl Followed {
+    fn new(bounds: [f32; 4], landmarks: &Landmarks) -> Self {
+        let (centre, spread) = middle(&landmarks.points);
+        Self { bounds, centre, spread, score: mean(&landmarks.scores) }
+    }
+
+    /// The box moved and scaled as the landmarks were; nothing where they have lost the face.
+    fn moved(self, landmarks: &Landmarks) -> Option<Self> {
+        let (centre, spread) = middle(&landmarks.points);
+        let scale = spread / self.spread;
+        let kept = mean(&landmarks.scores) >= LOST * self.score && (0.5..=2.0).contains(&scale);
+        let corner = |i: usize| centre[i % 2] + (self.bounds[i] - self.centre[i % 2]) * scale;
+        let bounds = [0, 1, 2, 3].map(corner);
+        kept.then_some(Self { bounds, centre, spread, score: self.score })
+    }
+}
+
+/// Centre of points, and their mean distance from it.
+fn middle(points: &[[f32; 2]]) -> ([f32; 2], f32) {
+    let n = points.len().max(1) as f32;
+    let sum = points.iter().fold([0.0, 0.0], |sum, p| [sum[0] + p[0], sum[1] + p[1]]);
+    let centre = sum.map(|s| s / n);
+    let distance = points.iter().map(|p| (p[0] - centre[0]).hypot(p[1] - centre[1])).sum::<f32>();
+    (centre, distance / n)
+}
+
+fn mean(values: &[f32]) -> f32 {
+    values.iter().sum::<f32>() / values.len().max(1) as f32
+}
+
+/// Landmarks made elsewhere: one row for each frame of the source, or for each frame at 25 a second.
+pub struct LandmarkFile {
+    path: PathBuf,
+    rows: Vec<Option<Points<POINTS>>>,
+    /// Rows are frames of the source, before it was resampled.
+    of_source: bool,
+}
+
+impl LandmarkFile {
+    /// Find and read the file of the clip `id`: `DIR/ID.npy`, else in `DIR/SPLIT/` by one of the split's names.
+    ///
+    /// Where the clip has another rate than 25, the number of rows tells which frames are meant.
+    pub fn open(folder: &Path, splits: &[&str], id: &str, probe: &Probe) -> Result<Self> {
+        let name = format!("{id}.npy");
+        let places: Vec<PathBuf> = [folder.join(&name)]
+            .into_iter()
+            .chain(splits.iter().map(|s| folder.join(s).join(&name)))
+            .collect();
+        let Some(path) = places.iter().find(|path| path.is_file()) else {
+            let looked: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+            return Err(Error::usage(
+                format!("no landmarks of clip {id:?}; looked for {}", looked.join(", ")),
+                "make them, [frames, 68, 2] in pixels, or let the detector find them: --landmark-source fan",
+            ));
+        };
+        let rows = read_landmarks(path)?;
+        let seconds = probe.duration.or_else(|| probe.frames.map(|n| n as f64 / probe.fps));
+        let off = |fps: f64| seconds.map_or(f64::INFINITY, |s| (s * fps - rows.len() as f64).abs());
+        let of_source = off(probe.fps) <= off(TARGET_FPS);
+        Ok(Self { path: path.clone(), rows, of_source })
+    }
+
+    fn frame(&self, frame: &Numbered) -> Found {
+        let row = if self.of_source { frame.source } else { frame.number };
+        let points = self.rows.get(row).copied().flatten();
+        Found { bounds: None, points: points.map(|points| points.to_vec()), looked: true }
+    }
+
+    /// Whether there is a row for each frame, now that the clip has been read.
+    pub fn check(&self, source_frames: usize, frames: usize) -> Result<()> {
+        let (wanted, which) = match self.of_source {
+            true => (source_frames, "of the video"),
+            false => (frames, "at 25 frames per second"),
+        };
+        if self.rows.len() == wanted {
+            return Ok(());
+        }
+        Err(Error::input(
+            &self.path,
+            "shape",
+            format!("landmarks of {} frames for a clip of {wanted} ({which})", self.rows.len()),
+            "make them from the same video and range, one row for each of its frames",
+        ))
+    }
+}

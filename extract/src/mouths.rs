@@ -1,0 +1,143 @@
+//! The mouth crops of one clip, frame by frame: points of the face, alignment, crop.
+//!
+//! The alignment of a frame is known only when the faces of the eleven frames after it are, and, where a face is missed,
+//! when it is seen again. Until then the pictures are held, up to [`HELD`] bytes; of a longer gap they are decoded
+//! again when their turn comes, so that memory does not grow with it.
+
+use crate::face_points::{FacePoints, Found, Numbered};
+use crate::frame::Frame;
+use crate::media::FrameStream;
+use crate::mouth_region::{Aligner, Alignment, Layout, lip_levels, mouth_crop};
+use crate::preview::Sheet;
+use signclip_common::{Error, Result};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bytes of pictures that one clip holds until they are aligned.
+const HELD: usize = 256 << 20;
+
+/// What became of a clip's frames.
+pub struct Mouths {
+    /// Gray crops `[t, 88, 88]`; absent where no frame had a face.
+    pub levels: Option<Vec<u8>>,
+    /// Share of the frames looked at in which there was a face.
+    pub coverage: f64,
+    pub sheet: Option<Sheet>,
+}
+
+/// Makes the crops of one clip from faces with N points.
+pub struct MouthReader<'m, const N: usize> {
+    points: FacePoints,
+    aligner: Aligner<N>,
+    /// Frames that wait for their alignment; without a picture where there were too many.
+    held: VecDeque<Option<Arc<Frame>>>,
+    held_bytes: usize,
+    /// Number of the first frame that waits.
+    next: usize,
+    /// Reads the clip once more, for the pictures that were not held.
+    reopen: Box<dyn Fn() -> Result<FrameStream> + 'm>,
+    again: Option<(FrameStream, usize)>,
+    levels: Vec<u8>,
+    looked: usize,
+    found: usize,
+    sheet: Option<Sheet>,
+}
+
+impl<'m, const N: usize> MouthReader<'m, N> {
+    pub fn new(
+        layout: Layout<N>,
+        points: FacePoints,
+        sheet: Option<Sheet>,
+        reopen: impl Fn() -> Result<FrameStream> + 'm,
+    ) -> Self {
+        Self {
+            points,
+            aligner: Aligner::new(layout),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            next: 0,
+            reopen: Box::new(reopen),
+            again: None,
+            levels: Vec::new(),
+            looked: 0,
+            found: 0,
+            sheet,
+        }
+    }
+
+    /// The next frames of the clip.
+    pub fn push(&mut self, frames: Vec<Numbered>) -> Result<()> {
+        let found = self.points.window(&frames)?;
+        for (frame, found) in frames.into_iter().zip(found) {
+            if let Some(sheet) = &mut self.sheet {
+                sheet.frame(frame.number, &frame.frame, &found)?;
+            }
+            let Found { points, looked, .. } = found;
+            let points: Option<[[f32; 2]; N]> = points.and_then(|points| points.try_into().ok());
+            self.looked += usize::from(looked);
+            self.found += usize::from(looked && points.is_some());
+            self.hold(frame.frame);
+            let ready = self.aligner.push(points.as_ref());
+            self.crop(&ready)?;
+        }
+        Ok(())
+    }
+
+    /// The clip has ended after this many frames of its source, and as many at 25 a second.
+    pub fn finish(mut self, source_frames: usize, frames: usize) -> Result<Mouths> {
+        if let FacePoints::File(file) = &self.points {
+            file.check(source_frames, frames)?;
+        }
+        let rest = self.aligner.finish();
+        if let Some(rest) = &rest {
+            self.crop(rest)?;
+        }
+        let coverage = self.found as f64 / self.looked.max(1) as f64;
+        Ok(Mouths { levels: rest.map(|_| self.levels), coverage, sheet: self.sheet })
+    }
+
+    fn hold(&mut self, frame: Arc<Frame>) {
+        let bytes = frame.rgb.len();
+        let fits = self.held_bytes + bytes <= HELD;
+        self.held_bytes += if fits { bytes } else { 0 };
+        self.held.push_back(fits.then_some(frame));
+    }
+
+    /// Cut the mouths of the frames that have waited longest.
+    fn crop(&mut self, alignments: &[Alignment<N>]) -> Result<()> {
+        for alignment in alignments {
+            let frame = match self.held.pop_front().flatten() {
+                Some(frame) => {
+                    self.held_bytes -= frame.rgb.len();
+                    frame
+                }
+                None => Arc::new(self.decode_again()?),
+            };
+            let crop = mouth_crop(&frame, alignment);
+            if let Some(sheet) = &mut self.sheet {
+                sheet.mouth(self.next, &frame, &alignment.points, &crop)?;
+            }
+            self.levels.extend(lip_levels(&crop));
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Frame `next`, read a second time.
+    fn decode_again(&mut self) -> Result<Frame> {
+        let (stream, at) = match &mut self.again {
+            Some(again) => again,
+            None => self.again.insert(((self.reopen)()?, 0)),
+        };
+        loop {
+            let frame = stream.next_window(1)?.pop();
+            let frame = frame.ok_or_else(|| {
+                Error::usage("the clip became shorter while it was read", "extract it again")
+            })?;
+            *at += 1;
+            if *at > self.next {
+                return Ok(frame.frame);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The face detector with its trained weights on real clips: whether faces are found, whether the signer's is followed
+//! without jumps, and how far the mouth lies from where 68 landmarks put it.
+//!
+//! Clips and weights come from `SIGNCLIP_TEST_DATA`, by default `../shared/data` beside the workspace; without them the
+//! tests say that they skip. `SIGNCLIP_FACES=all` (as `just faces` sets it) takes all clips instead of a few.
+
+#![allow(clippy::print_stdout)]
+
+use signclip_common::manifest::Media;
+use signclip_common::weights::Weights;
+use signclip_extract::face_detector::retina_face::{RetinaFace, RetinaFaceConfig, THRESHOLD};
+use signclip_extract::face_points::{Detected, FacePoints, Found, Numbered};
+use signclip_extract::frame::Frame;
+use signclip_extract::media::FrameStream;
+use signclip_extract::mouth_region::{Layout, Points, align, read_landmarks};
+use signclip_extract::networks::{Desk, Networks, desk};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tch::{Device, Kind};
+
+fn data() -> Option<PathBuf> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let folder = std::env::var_os("SIGNCLIP_TEST_DATA").map_or_else(default, PathBuf::from);
+    if !folder.join("weights/mobilenet0.25_Final.pth").is_file() {
+        println!("skipped: no weights/mobilenet0.25_Final.pth in {}", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+fn detector(data: &Path) -> RetinaFace {
+    let path = data.join("weights/mobilenet0.25_Final.pth");
+    let weights = Weights::open(&path, Device::Cpu, Kind::Float).unwrap_or_else(|e| panic!("{e}"));
+    let built = weights.build(&[], |root| RetinaFace::new(root, &RetinaFaceConfig::mobilenet025()));
+    built.unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// What `extract --landmark-source retinaface5` finds in one clip.
+struct Seen {
+    name: String,
+    /// The signer's face in each frame, and the number of its source frame.
+    found: Vec<Found>,
+    sources: Vec<usize>,
+}
+
+fn watch(desk: &Desk, path: &Path) -> Seen {
+    let media = Media::Video { path: path.to_path_buf(), start: None, end: None };
+    let mut stream = FrameStream::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
+    let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+    let mut seen = Seen { name, found: Vec::new(), sources: Vec::new() };
+    let mut points = FacePoints::Detected(Detected::new(desk.clone(), None, 1));
+    loop {
+        let window = stream.next_window(16).unwrap_or_else(|e| panic!("{e}"));
+        if window.is_empty() {
+            return seen;
+        }
+        let frames: Vec<Numbered> = window
+            .into_iter()
+            .zip(seen.found.len()..)
+            .map(|(shown, number)| Numbered { frame: Arc::new(shown.frame), number, source: shown.source })
+            .collect();
+        seen.found.extend(points.window(&frames).unwrap_or_else(|e| panic!("{e}")));
+        seen.sources.extend(frames.iter().map(|frame| frame.source));
+    }
+}
+
+impl Seen {
+    fn covered(&self) -> usize {
+        self.found.iter().filter(|found| found.points.is_some()).count()
+    }
+
+    /// Largest movement of the face's centre between neighbouring frames, in its widths.
+    fn jump(&self) -> f32 {
+        let pairs = self.found.windows(2).filter_map(|pair| Some((pair[0].bounds?, pair[1].bounds?)));
+        let jumps = pairs.map(|(a, b)| {
+            let [dx, dy] = [0, 1].map(|axis| (b[axis] + b[axis + 2] - a[axis] - a[axis + 2]) / 2.0);
+            dx.hypot(dy) / (a[2] - a[0])
+        });
+        jumps.fold(0.0, f32::max)
+    }
+
+    /// Mean distance, in pixels of the 96×96 crop, of the mouth's centre by the detector's five points from that by
+    /// the 68 landmarks of `file`.
+    fn mouth_gap(&self, file: &Path) -> Option<f64> {
+        let rows = read_landmarks(file).unwrap_or_else(|e| panic!("{e}"));
+        let all: Vec<_> = self.sources.iter().map(|&source| rows[source]).collect();
+        let five: Vec<Option<Points<5>>> =
+            self.found.iter().map(|found| found.points.clone()?.try_into().ok()).collect();
+        let (all, five) = (align(Layout::ibug68(), &all)?, align(Layout::detector5(), &five)?);
+        let gaps = all.iter().zip(&five).map(|(all, five)| {
+            let there = all.transform.apply(five.transform.inverse().apply(five.mouth));
+            (there[0] - all.mouth[0]).hypot(there[1] - all.mouth[1])
+        });
+        Some(gaps.sum::<f64>() / all.len() as f64)
+    }
+}
+
+fn videos(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let video = |path: &PathBuf| path.extension().is_some_and(|e| e == "mp4" || e == "mpg");
+    let mut videos: Vec<PathBuf> = entries.filter(video).collect();
+    videos.sort();
+    videos
+}
+
+#[test]
+fn faces_are_found_and_followed() {
+    let Some(data) = data() else { return };
+    let networks = Networks { detector: Some(detector(&data)), ..Networks::default() };
+    let (desk, counter) = desk(1);
+    std::thread::spawn(move || networks.serve(&counter, &AtomicU64::default()));
+    let all = std::env::var_os("SIGNCLIP_FACES").is_some_and(|value| value == "all");
+    let mut clips = Vec::new();
+    for (folder, few) in [("sign/slovak_sentences", 2), ("faces/grid", 1), ("faces/talking", 0)] {
+        let videos = videos(&data.join(folder));
+        let taken = if all { videos.len() } else { few.min(videos.len()) };
+        clips.extend(videos.into_iter().take(taken));
+    }
+    let (mut frames, mut covered, mut gaps) = (0, 0, Vec::new());
+    for clip in &clips {
+        let seen = watch(&desk, clip);
+        let gap = seen.mouth_gap(&data.join("landmarks").join(format!("{}.npy", seen.name)));
+        println!(
+            "{:<20} {:>4} frames, face in {:>5.1} %, largest jump {:.2} widths, mouth {:.2} px from 68 landmarks",
+            seen.name,
+            seen.found.len(),
+            100.0 * seen.covered() as f64 / seen.found.len() as f64,
+            seen.jump(),
+            gap.unwrap_or(f64::NAN),
+        );
+        assert!(seen.jump() <= 0.5, "{}: the face jumps", seen.name);
+        frames += seen.found.len();
+        covered += seen.covered();
+        gaps.extend(gap);
+    }
+    let (share, gap) = (covered as f64 / frames as f64, gaps.iter().sum::<f64>() / gaps.len() as f64);
+    println!(
+        "{} clips, {frames} frames: face in {:.2} %, mouth {gap:.2} px from 68 landmarks on average",
+        clips.len(),
+        100.0 * share
+    );
+    assert!(share >= 0.99, "faces are missed");
+    assert!(gap <= 4.0, "the mouth is elsewhere");
+}
+
+#[test]
+fn no_face_where_there_is_none() {
+    let Some(data) = data() else { return };
+    let net = detector(&data);
+    let media = Media::Frames(data.join("faces/negative"));
+    let mut stream = FrameStream::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
+    let pictures = stream.next_window(1000).unwrap_or_else(|e| panic!("{e}"));
+    assert!(!pictures.is_empty());
+    for shown in &pictures {
+        let faces = &net.detect(&[&shown.frame], THRESHOLD).unwrap_or_else(|e| panic!("{e}"))[0];
+        println!("{}x{} pixels without a face: {} found", shown.frame.width, shown.frame.height, faces.len());
+        assert!(faces.is_empty(), "{faces:?}");
+    }
+}
+
+/// Frames together give the faces that each gives alone.
+#[test]
+fn a_batch_gives_what_each_frame_gives() {
+    let Some(data) = data() else { return };
+    let Some(path) = videos(&data.join("faces/grid")).into_iter().next() else { return };
+    let net = detector(&data);
+    let media = Media::Video { path, start: None, end: None };
+    let mut stream = FrameStream::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
+    let window = stream.next_window(5).unwrap_or_else(|e| panic!("{e}"));
+    let mut frames: Vec<&Frame> = window.iter().map(|shown| &shown.frame).collect();
+    // One of another size between them.
+    let small = frames[2].crop(20, 0, 200, 220);
+    frames[2] = &small;
+    let together = net.detect(&frames, THRESHOLD).unwrap_or_else(|e| panic!("{e}"));
+    for (frame, together) in frames.iter().zip(&together) {
+        let alone = &net.detect(&[frame], THRESHOLD).unwrap_or_else(|e| panic!("{e}"))[0];
+        assert_eq!(alone.len(), together.len());
+        for (a, b) in alone.iter().zip(together) {
+            let gap = a.bounds.iter().zip(&b.bounds).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(gap < 0.01, "{gap} pixels");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `evaluate`: translate a split with a trained run and score it; compare two runs; score any two text files.
+
+#![allow(clippy::print_stdout)]
+
+mod compare;
+mod run;
+mod score;
+
+use clap::{Parser, Subcommand};
+use signclip_common::panics::program;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  evaluate --run runs/phoenix --split test
+  evaluate --run runs/phoenix --split dev --features cache/phoenix
+  evaluate compare runs/a runs/b
+  evaluate score hypotheses.txt references.txt --json
+
+With --run: writes <run>/<split>/predictions.jsonl, with the scores of each sentence, and
+metrics.json. The weights are those with the best dev BLEU-4; the test split plays no part in
+choosing them.
+
+Exit codes: 0 done; 2 could not run.";
+
+/// Translate a split with a trained run and score it
+#[derive(Debug, Parser)]
+#[command(name = "evaluate", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Option<run::Args>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compare(compare::Args),
+    Score(score::Args),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    program(|| {
+        let done = match (&args.command, &args.run) {
+            (Some(Command::Compare(args)), _) => compare::run(args),
+            (Some(Command::Score(args)), _) => score::run(args),
+            (None, Some(args)) => run::run(args),
+            // Without a subcommand --run is required.
+            (None, None) => Ok(()),
+        };
+        done.map(|()| ExitCode::SUCCESS).map_err(|e| vec![e])
+    })
+}
