@@ -1,6 +1,6 @@
 //! `train` when something goes wrong in the middle: a damaged clip, a loss that explodes, a full disk.
 
-use crate::corpus::{copy, empty, features, store, tree};
+use crate::corpus::{copy, empty, extract_phoenix, features, payloads, store, tree, verified};
 use crate::program::{Done, TRAIN, finish, path, run, train, words};
 use signclip_common::store::{StoreWriter, verify};
 use signclip_train::checkpoint;
@@ -27,6 +27,11 @@ fn a_damaged_byte_is_named_with_its_clip() {
     train(place.path(), "--features cache --run one").refuses(&[parts]);
     // The other device stops as well, and only the cause is reported.
     two_devices(place.path(), "--features cache --run two --set optimiser.batch_size=2").refuses(&[parts]);
+    // The remedy: the clip is made again in its place, with the bytes it had.
+    extract_phoenix(&cache, &format!("--only {clip}")).exits(0).says(&[&clip, "made again"]);
+    verified(&cache);
+    assert_eq!(payloads(&store(&cache, "train")), payloads(&store(features(), "train")));
+    train(place.path(), "--features cache --run one").exits(0);
 }
 
 #[test]

@@ -128,7 +128,8 @@ impl Store {
                 let path = path(stream);
                 npy::rows(&path, self.info.dtype, info.dim)?;
                 let file = File::open(&path).map_err(Error::io(&path))?;
-                // SAFETY: indexed rows of a shard are never rewritten; a running extract only appends behind them.
+                // SAFETY: indexed rows of a shard are never rewritten, but for those of a clip that is damaged, which
+                // nobody uses; a running extract otherwise only appends behind them.
                 #[allow(unsafe_code)]
                 maps.push(unsafe { Mmap::map(&file) }.map_err(Error::io(&path))?);
             }
