@@ -5,7 +5,7 @@
 //! graph, and with it everything else that is needed beyond the cut. [`Exchange::backward`] goes through the cuts from
 //! the last to the first. At each one the gradients of the sums are added up over the ranks, because every rank's
 //! objective depends on every rank's part of them; then Σ x · ∂L/∂x over what was cut, differentiated, continues the
-//! backward pass in the graph before it. That gives the same gradients as an uncut graph, to the last bit.
+//! backward pass in the graph before it. On one rank that gives the gradients of an uncut graph to the last bit.
 //!
 //! libtorch's autograd would do this with a function of one's own, which its C interface does not offer.
 
@@ -34,10 +34,6 @@ impl<'c> Exchange<'c> {
     /// Whether there is only one rank, so that its own sums are all there is.
     pub fn is_solo(&self) -> bool {
         self.collective.size() == 1
-    }
-
-    pub fn collective(&self) -> &Collective {
-        self.collective
     }
 
     /// The sums of `parts` over all ranks, without gradients.

@@ -3,7 +3,9 @@
 //! Reference: SpaMo `spamo/tconv.py`, `TemporalConv` with `conv_type` 2 (keys `temporal_conv.{0,1,4,5}`).
 //!
 //! Deviations: clips shorter than 16 frames are filled up with zeros to 16 (SpaMo fails there), batch statistics leave
-//! padding out (see [`crate::batch_norm`]), and steps beyond a clip's end are zero.
+//! padding out (see [`crate::batch_norm`]), and steps beyond a clip's end are zero. A bias before a batch norm has the
+//! gradient 0 in training: here it gets none, so it stays as it was, where the rounding errors of a computed gradient
+//! would become steps of full size under Adam.
 //
 // Shapes: B clips, T frames, T' steps after the convolution, D channels.
 

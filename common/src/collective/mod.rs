@@ -27,9 +27,13 @@ pub enum Collective {
 }
 
 impl Collective {
-    /// Whether `mpirun` or Slurm started this process as one of the ranks of an MPI job.
+    /// Whether `mpirun` or Slurm started this process as one of several of an MPI job. Slurm may announce itself to
+    /// every process that it starts; a single one has nobody to talk to.
     pub fn is_mpi_job() -> bool {
-        ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"].iter().any(|name| std::env::var_os(name).is_some())
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        let several = |name| std::env::var(name).is_ok_and(|n: String| n.parse().is_ok_and(|n: usize| n > 1));
+        let of_slurm = is_set("PMIX_RANK") && several("SLURM_STEP_NUM_TASKS");
+        several("OMPI_COMM_WORLD_SIZE") || several("PMI_SIZE") || of_slurm
     }
 
     /// Number of this process among those of its machine, where a launcher says it: which device is its own.
