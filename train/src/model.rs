@@ -182,7 +182,7 @@ impl SignClip {
         rank: usize,
     ) -> Tensor {
         let clips = step.own.len();
-        let trans = Tensor::zeros([], (Kind::Double, self.device));
+        let mut trans = Tensor::zeros([], (Kind::Double, self.device));
         let parts = config.optimiser.accumulation.min(clips);
         for part in 0..parts {
             // Dropout is a function of this, so that a resumed run draws the same masks.
@@ -197,7 +197,7 @@ impl SignClip {
             let (sum, _) = T5::loss_sum(&logits, &labels);
             let loss = sum / step.tokens as f64;
             loss.backward();
-            let _ = trans.shallow_clone().g_add_(&loss.detach());
+            trans += loss.detach();
         }
         trans
     }
