@@ -232,6 +232,8 @@ impl TrainConfig {
     pub fn tiny() -> Self {
         Self {
             head: HeadSettings { d: 128, standardise: true, ..HeadSettings::default() },
+            // Standardised streams have no mean over time, which is what L_sm compares.
+            loss: LossSettings { beta: 0.0, ..LossSettings::default() },
             language_model: LanguageModel {
                 path: "tiny".to_owned(),
                 tuning: TuningKind::Full,
