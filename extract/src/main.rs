@@ -101,7 +101,13 @@ fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings)
     let mut stores = Vec::new();
     for split in &plan.splits {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
-        stores.push(StoreWriter::open(&out.join(&split.name), info, 0)?);
+        let mut store = StoreWriter::open(&out.join(&split.name), info, 0)?;
+        for id in &args.only {
+            if store.reopen_damaged(id)? {
+                tracing::warn!("{id}: its bytes are not those that were written; it is made again");
+            }
+        }
+        stores.push(store);
     }
     let mut outcomes = Outcomes::new();
     for ((split, store), preview) in plan.splits.iter().zip(&mut stores).zip(&previews) {
