@@ -4,6 +4,7 @@ use crate::case::Case;
 use crate::t5::config;
 use signclip_common::weights::Weights;
 use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
+use signclip_train::dropout;
 use signclip_train::lora::LoraConfig;
 use signclip_train::t5::{IGNORE, T5, T5Config, Tuning};
 use std::collections::BTreeSet;
@@ -219,7 +220,7 @@ fn bf16_training_step() {
     let mask = Tensor::from_slice2(&[[1_i64; 6], [1, 1, 1, 1, 0, 0]]);
     let labels = Tensor::from_slice2(&[[7_i64, 9, 1], [8, 1, -100]]);
     let step = |seed: i64, train: bool| {
-        tch::manual_seed(seed);
+        dropout::seed(seed);
         let encoded = t5.encode(&inputs, &mask, train);
         let loss = T5::loss(&t5.decode(&t5.shift_right(&labels), &encoded, &mask, train), &labels);
         loss.backward();

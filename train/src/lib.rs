@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod contrastive;
 pub mod corpus;
+pub mod dropout;
 pub mod gated_fusion;
 pub mod linear;
 pub mod lora;

@@ -11,6 +11,7 @@
 //! Deviation from PEFT: the masters are float32, and the branch is computed in the type of the activations
 //! (bf16 updates of Adam would be lost). In float32 there is no difference.
 
+use crate::dropout::dropout;
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::{Init, Part};
 use signclip_common::{Error, Result};
@@ -133,12 +134,19 @@ pub struct LoraPair {
 }
 
 impl LoraPair {
-    /// `(alpha / r) B(A(dropout(x)))`, in the type of `x`.
-    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let kind = x.kind();
-        let x = if train && self.dropout > 0.0 { x.dropout(self.dropout, true) } else { x.shallow_clone() };
-        let low = x.linear::<&Tensor>(&self.a_ri.to_kind(kind), None);
-        low.linear::<&Tensor>(&self.b_or.to_kind(kind), None) * self.scale
+    /// `y + (alpha / r) B(A(dropout(x)))`, in the type of `x`; `y` is used up.
+    pub fn add_to(&self, y: Tensor, x: &Tensor, train: bool) -> Tensor {
+        let (kind, shape) = (x.kind(), y.size());
+        let low =
+            dropout(x.shallow_clone(), self.dropout, train).linear::<&Tensor>(&self.a_ri.to_kind(kind), None);
+        let low_nr = low.flatten(0, -2) * self.scale;
+        y.flatten(0, -2).addmm_(&low_nr, &self.b_or.to_kind(kind).tr()).reshape(shape)
+    }
+
+    /// `(alpha / r) B(A(x))` of vectors in columns (see [`crate::linear::Linear::columns`]).
+    pub fn columns(&self, x_ir: &Tensor) -> Tensor {
+        let kind = x_ir.kind();
+        self.b_or.to_kind(kind).matmul(&(self.a_ri.to_kind(kind).matmul(x_ir) * self.scale))
     }
 
     /// `(alpha / r) B A`, what the update adds to the frozen weight; float32.

@@ -39,6 +39,20 @@ pub struct Losses {
     pub sm: Option<Tensor>,
 }
 
+/// Columns of the feature streams; 0 for one that is not there.
+#[derive(Debug, Clone, Copy)]
+pub struct Widths {
+    pub spatial: i64,
+    pub mouthing: i64,
+}
+
+impl Widths {
+    /// Those of a corpus.
+    pub fn of(corpus: &Corpus) -> Self {
+        Self { spatial: corpus.dim(SPATIAL), mouthing: corpus.dim(MOUTHING) }
+    }
+}
+
 /// The language model before it is built: its configuration and where its weights are.
 pub struct LanguageBase<'p> {
     pub config: T5Config,
@@ -48,7 +62,7 @@ pub struct LanguageBase<'p> {
 }
 
 impl SignClip {
-    /// Build for the stream widths of `corpus`. Everything fresh is a pure function of the seed.
+    /// Build for the stream widths of `corpus` and the texts of `text`.
     pub fn new(
         config: &TrainConfig,
         base: &LanguageBase,
@@ -57,19 +71,31 @@ impl SignClip {
         prompt: &str,
         device: Device,
     ) -> Result<Self> {
-        let lm = &config.language_model;
-        let mut t5_config = base.config.clone();
-        t5_config.dropout_rate = lm.dropout.unwrap_or(t5_config.dropout_rate);
-        if (text.vocabulary() as i64) > t5_config.vocab_size {
+        if (text.vocabulary() as i64) > base.config.vocab_size {
             return Err(Error::usage(
                 format!(
                     "the tokenizer has {} ids, the language model {}",
                     text.vocabulary(),
-                    t5_config.vocab_size
+                    base.config.vocab_size
                 ),
                 "use the tokenizer.json of the language model's own folder",
             ));
         }
+        Self::build(config, base, Widths::of(corpus), &text.encode(prompt)?, device)
+    }
+
+    /// Build for streams of these widths, with the ids of the prompt. Everything fresh is a pure function of the
+    /// seed.
+    pub fn build(
+        config: &TrainConfig,
+        base: &LanguageBase,
+        widths: Widths,
+        prompt: &[i64],
+        device: Device,
+    ) -> Result<Self> {
+        let lm = &config.language_model;
+        let mut t5_config = base.config.clone();
+        t5_config.dropout_rate = lm.dropout.unwrap_or(t5_config.dropout_rate);
         let fresh = |kind| Weights::fresh(config.seed, device, kind);
         let weights = match base.folder {
             Some(folder) => Weights::open(folder, device, base.kind)?,
@@ -84,8 +110,8 @@ impl SignClip {
         let t5 = T5::load(&weights, &t5_config, tuning)?;
         let head_config = HeadConfig {
             streams: config.head.streams,
-            d_s: corpus.dim(SPATIAL).max(1),
-            d_m: corpus.dim(MOUTHING).max(1),
+            d_s: widths.spatial.max(1),
+            d_m: widths.mouthing.max(1),
             d: config.head.d,
             d_llm: t5_config.d_model,
             conv: config.head.conv,
@@ -93,13 +119,13 @@ impl SignClip {
         };
         head_config.validate()?;
         let visual = fresh(Kind::Float);
-        let head = visual.build(&[], |part| SignHead::new(part, &head_config))?;
+        // The head computes in the type of the language model; its masters, norms and losses are float32.
+        let head = visual.build(&[], |part| SignHead::new(&part.in_kind(base.kind), &head_config))?;
         let language = [weights.parameters(), adapter.parameters()].into_iter().flatten().collect();
-        let prompt = Tensor::from_slice(&text.encode(prompt)?).to_device(device);
         Ok(Self {
             head,
             t5,
-            prompt,
+            prompt: Tensor::from_slice(prompt).to_device(device),
             device,
             visual: visual.parameters(),
             language,
@@ -121,8 +147,8 @@ impl SignClip {
     pub fn losses(&self, batch: &Batch, config: &TrainConfig, train: bool) -> Losses {
         let (head, inputs_bsd, mask_bs) = self.inputs(batch, train);
         let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, train);
-        let logits = self.t5.decode(&self.t5.shift_right(&batch.labels), &encoded_bsd, &mask_bs, train);
-        let trans = T5::loss(&logits, &batch.labels);
+        let (sum, count) = self.t5.target_loss(&batch.labels, &encoded_bsd, &mask_bs, train);
+        let trans = sum / count;
         let loss = &config.loss;
         let vt = self.head.loss_vt(
             &head.z_v,

@@ -65,7 +65,7 @@ impl Trainer<'_> {
                 );
                 // Dropout is a function of (seed, step), so that a resumed run draws the same masks.
                 let random = Stream::new(&format!("dropout of step {}", state.step), self.config.seed);
-                tch::manual_seed((random.unit(0) * i64::MAX as f64) as i64);
+                crate::dropout::seed((random.unit(0) * i64::MAX as f64) as i64);
                 let losses = self.model.losses(&batch, self.config, true);
                 let norm = self.update(&mut adamw, &losses, schedule.factor(state.step)).map_err(|what| {
                     let ids: Vec<&str> =

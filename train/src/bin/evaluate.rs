@@ -5,7 +5,7 @@
 use clap::Parser;
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, atomic, devices};
+use signclip_common::{Error, Result, atomic, devices, memory};
 use signclip_train::checkpoint::{self, BEST};
 use signclip_train::corpus::Corpus;
 use signclip_train::run::RunInfo;
@@ -51,6 +51,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     program(|| run(&args).map(|()| ExitCode::SUCCESS).map_err(|e| vec![e]))
 }
 

@@ -5,7 +5,7 @@
 use clap::{Parser, ValueEnum};
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, devices, difference};
+use signclip_common::{Error, Result, devices, difference, memory};
 use signclip_train::checkpoint::LAST;
 use signclip_train::config::TrainConfig;
 use signclip_train::corpus::Corpus;
@@ -67,6 +67,7 @@ enum Preset {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     program(|| run(&args).map(|()| ExitCode::SUCCESS))
 }
 
