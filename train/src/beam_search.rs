@@ -352,6 +352,74 @@ mod tests {
         assert!((score(Normalization::Hf432) - 0.6_f64.ln() / 2.0).abs() < 1e-6);
     }
 
+    /// Three clips whose first token decides when they end: the one that is done has no rows in later calls, and the
+    /// others find what they find alone.
+    #[test]
+    fn clips_that_are_done_leave() {
+        // Clip 0 ends after one token, clip 1 after two, clip 2 after three; the rows carry which clip they are of.
+        let run = |clips: &[usize], num_beams: usize| {
+            let mut calls: Vec<usize> = Vec::new();
+            let mut of_row: Vec<usize> = clips.to_vec();
+            let mut of_clip: Vec<usize> = clips.to_vec();
+            let mut length = 0;
+            let step = |tokens: &[i64], moves: Option<&Moves>| {
+                if let Some(moves) = moves {
+                    of_row = moves.rows.iter().map(|&row| of_row[row as usize]).collect();
+                    if let Some(kept) = &moves.clips {
+                        of_clip = kept.iter().map(|&place| of_clip[place as usize]).collect();
+                    }
+                }
+                assert_eq!(tokens.len(), of_row.len());
+                let width = of_row.len() / of_clip.len();
+                let expected: Vec<usize> =
+                    of_clip.iter().flat_map(|&clip| std::iter::repeat_n(clip, width)).collect();
+                assert_eq!(of_row, expected, "the rows of a clip stay together");
+                calls.push(of_clip.len());
+                length += 1;
+                let row = |&clip: &usize| -> [f32; 6] {
+                    match length > clip {
+                        true => [1e-9, 0.9, 0.05, 0.03, 0.01, 0.01],
+                        false => [1e-9, 1e-9, 0.6, 0.3, 0.06, 0.04],
+                    }
+                };
+                let rows: Vec<Tensor> = of_row.iter().map(|c| Tensor::from_slice(&row(c)).log()).collect();
+                Tensor::stack(&rows, 0)
+            };
+            let config = BeamSearchConfig {
+                num_beams,
+                num_return_sequences: num_beams,
+                max_length: 9,
+                ..BeamSearchConfig::default()
+            };
+            let found = search(&config, clips.len(), 0, END, step).expect("a valid search");
+            (found, calls)
+        };
+        for num_beams in [1, 2] {
+            let (together, calls) = run(&[0, 1, 2], num_beams);
+            assert_eq!(calls[0], 3);
+            assert!(
+                calls.contains(&2) && calls.contains(&1) && calls.is_sorted_by(|a, b| a >= b),
+                "{calls:?}"
+            );
+            for clip in 0..3 {
+                assert_eq!(together[clip][0].ids.len(), clip + 1);
+                assert_eq!(together[clip], run(&[clip], num_beams).0[0], "clip {clip}, {num_beams} beams");
+            }
+        }
+    }
+
+    /// The n best come with their scores, best first, all different.
+    #[test]
+    fn n_best_of_a_search() {
+        let config =
+            BeamSearchConfig { num_beams: 3, num_return_sequences: 3, ..BeamSearchConfig::default() };
+        let texts = &run(config.clone())[0];
+        assert_eq!(texts.len(), 3);
+        assert!(texts.is_sorted_by(|a, b| a.score >= b.score && a.ids != b.ids), "{texts:?}");
+        let fewer = run(BeamSearchConfig { num_return_sequences: 2, ..config });
+        assert_eq!(fewer[0], texts[..2]);
+    }
+
     #[test]
     fn impossible_searches_are_refused() {
         let default = BeamSearchConfig::default;

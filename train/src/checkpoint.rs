@@ -11,6 +11,8 @@ use tch::{Device, Kind, Tensor};
 
 /// Weights with the best dev BLEU-4.
 pub const BEST: &str = "best.safetensors";
+/// The adapter of [`BEST`] as a folder for Hugging Face PEFT.
+pub const ADAPTER: &str = "adapter";
 /// Where a run goes on: weights and optimiser after the last finished epoch.
 pub const LAST: &str = "last.safetensors";
 

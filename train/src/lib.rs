@@ -1,6 +1,7 @@
 //! Cached features in, translations and scores out.
 
 pub mod adamw;
+pub mod adapter;
 pub mod batch_norm;
 pub mod beam_search;
 pub mod checkpoint;
@@ -18,6 +19,7 @@ pub mod run;
 pub mod schedule;
 pub mod sign_head;
 pub mod t5;
+pub mod targets;
 pub mod temporal;
 pub mod text;
 pub mod trainer;

@@ -2,16 +2,18 @@
 //!
 //! Shapes: b clips, s encoder positions, l target tokens, d width of the language model.
 
+use crate::adapter;
 use crate::beam_search::{BeamSearchConfig, Hypothesis};
 use crate::config::{TrainConfig, TuningKind};
 use crate::corpus::{Batch, Corpus};
+use crate::lora::LoraConfig;
 use crate::sign_head::{HeadConfig, HeadOutput, SignHead};
 use crate::t5::{IGNORE, T5, T5Config, Tuning};
 use crate::text::Text;
 use signclip_common::store::{MOUTHING, SPATIAL};
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
 /// What a checkpoint keeps of the model: named trainable tensors and running statistics.
@@ -21,6 +23,8 @@ pub type Named = Vec<(String, Tensor)>;
 pub struct SignClip {
     head: SignHead,
     t5: T5,
+    /// How the language model is adapted, and the folder that it is in.
+    lora: Option<(LoraConfig, Option<PathBuf>)>,
     prompt: Tensor,
     device: Device,
     /// Trainable tensors of the visual head and of the language model.
@@ -101,9 +105,12 @@ impl SignClip {
             Some(folder) => Weights::open(folder, device, base.kind)?,
             None => fresh(base.kind),
         };
-        let adapter = fresh(Kind::Float);
+        let (lora, adapter) = match &lm.adapter {
+            Some(folder) => adapter::open(folder, device)?,
+            None => (lm.lora.clone(), fresh(Kind::Float)),
+        };
         let tuning = match lm.tuning {
-            TuningKind::Lora => Tuning::Lora(&lm.lora, &adapter),
+            TuningKind::Lora => Tuning::Lora(&lora, &adapter),
             TuningKind::Full => Tuning::Full,
             TuningKind::Frozen => Tuning::Frozen,
         };
@@ -126,6 +133,7 @@ impl SignClip {
             head,
             t5,
             prompt: Tensor::from_slice(prompt).to_device(device),
+            lora: (lm.tuning == TuningKind::Lora).then_some((lora, base.folder.map(Path::to_path_buf))),
             device,
             visual: visual.parameters(),
             language,
@@ -165,6 +173,14 @@ impl SignClip {
             total += sm * loss.beta;
         }
         Losses { total, trans, vt, sm }
+    }
+
+    /// Write the adapter of the language model as a folder for PEFT; nothing where there is none.
+    pub fn save_adapter(&self, folder: &Path) -> Result<()> {
+        match &self.lora {
+            Some((config, base)) => adapter::save(folder, config, base.as_deref(), &self.language),
+            None => Ok(()),
+        }
     }
 
     /// Bring the temperatures back into their range after an update.

@@ -1,7 +1,7 @@
 //! The training loop: epochs over the train split, validation on dev, the best weights kept.
 
 use crate::adamw::{AdamW, ParameterGroup};
-use crate::checkpoint::{self, BEST, LAST, Progress};
+use crate::checkpoint::{self, ADAPTER, BEST, LAST, Progress};
 use crate::config::TrainConfig;
 use crate::corpus::{Corpus, Window};
 use crate::model::{Losses, Named, SignClip};
@@ -112,6 +112,7 @@ impl Trainer<'_> {
                     state.best_bleu4 = Some(bleu4);
                     state.best_epoch = state.epoch;
                     checkpoint::save(&self.folder.join(BEST), &self.tensors(), &state)?;
+                    self.model.save_adapter(&self.folder.join(ADAPTER))?;
                     line += ", best so far";
                 }
             }

@@ -1,13 +1,11 @@
 //! A Hugging Face folder of a Flan-T5 with computed weights, in shards, written tensor by tensor.
 
-use half::bf16;
 use serde_json::{Map, Value, json};
-use signclip_common::{Error, Result, synthetic};
+use signclip_common::{Error, Result, atomic, safetensors_file, synthetic};
 use signclip_train::t5::T5Config;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 /// Bytes after which the next shard begins.
 const SHARD: usize = 2 << 30;
@@ -49,56 +47,32 @@ pub(crate) fn write(out: &Path, config: &T5Config, kind: Kind) -> Result<()> {
         return Ok(());
     }
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
-    let width = if kind == Kind::BFloat16 { 2 } else { 4 };
-    let mut shards: Vec<Vec<(String, Vec<i64>)>> = vec![Vec::new()];
+    let mut shards = vec![Vec::new()];
     let mut filled = 0;
     for (name, shape) in tensors(config) {
-        let bytes = shape.iter().product::<i64>() as usize * width;
+        let bytes = shape.iter().product::<i64>() as usize * kind.elt_size_in_bytes();
         if filled + bytes > SHARD && filled > 0 {
             shards.push(Vec::new());
             filled = 0;
         }
         filled += bytes;
-        shards.last_mut().expect("one shard at least").push((name, shape));
+        shards.last_mut().expect("one shard at least").push((name, kind, shape));
     }
     let mut weight_map = Map::new();
     for (i, shard) in shards.iter().enumerate() {
         let file = format!("model-{:05}-of-{:05}.safetensors", i + 1, shards.len());
-        write_shard(&out.join(&file), shard, width).map_err(Error::io(&out.join(&file)))?;
-        weight_map.extend(shard.iter().map(|(name, _)| (name.clone(), Value::from(file.clone()))));
+        atomic::write_with(&out.join(&file), |out| {
+            safetensors_file::write(&mut BufWriter::new(out), shard, |i| {
+                let (name, kind, shape) = &shard[i];
+                Ok(Tensor::from_slice(&synthetic::tensor(name, shape, 0)).reshape(shape).to_kind(*kind))
+            })
+        })?;
+        weight_map.extend(shard.iter().map(|(name, ..)| (name.clone(), Value::from(file.clone()))));
     }
     let index = json!({ "metadata": {}, "weight_map": weight_map }).to_string();
     let json = serde_json::to_string_pretty(config).unwrap_or_default();
     for (name, text) in [("model.safetensors.index.json", index), ("config.json", json)] {
-        std::fs::write(out.join(name), text).map_err(Error::io(&out.join(name)))?;
+        atomic::write(&out.join(name), text.as_bytes())?;
     }
     Ok(())
-}
-
-fn write_shard(path: &Path, shard: &[(String, Vec<i64>)], width: usize) -> std::io::Result<()> {
-    let mut header = Map::new();
-    let mut begin = 0;
-    for (name, shape) in shard {
-        let end = begin + shape.iter().product::<i64>() as usize * width;
-        let dtype = if width == 2 { "BF16" } else { "F32" };
-        header.insert(name.clone(), json!({ "dtype": dtype, "shape": shape, "data_offsets": [begin, end] }));
-        begin = end;
-    }
-    // Padded with spaces, so that the tensors are aligned.
-    let mut header = Value::Object(header).to_string();
-    while !header.len().is_multiple_of(64) {
-        header.push(' ');
-    }
-    let mut out = BufWriter::new(File::create(path)?);
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(header.as_bytes())?;
-    for (name, shape) in shard {
-        let values = synthetic::tensor(name, shape, 0);
-        let bytes: Vec<u8> = match width {
-            2 => values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
-            _ => values.iter().flat_map(|&x| x.to_le_bytes()).collect(),
-        };
-        out.write_all(&bytes)?;
-    }
-    out.flush()
 }

@@ -48,7 +48,7 @@ impl T5 {
                 lora_config.check()?;
                 base.build(&[], |part| {
                     adapter.build(&[], |root| {
-                        let lora = Lora::new(lora_config, root);
+                        let lora = Lora::new(lora_config, root)?;
                         let model = Self::new(part, config, Some(&lora));
                         lora.check().map(|()| model)
                     })
@@ -67,7 +67,8 @@ impl T5 {
         for copy in EMBEDDINGS.into_iter().filter(|&n| n != name && part.has(n)) {
             part.skip(copy);
         }
-        let lm_head = if config.tie_word_embeddings {
+        let own_head = config.scale_decoder_outputs.is_some() && part.has("lm_head.weight");
+        let lm_head = if config.tie_word_embeddings && !own_head {
             if part.has("lm_head.weight") {
                 part.skip("lm_head.weight");
             }
@@ -142,9 +143,9 @@ impl T5 {
         self.lm_head.columns(&self.scaled(decoder_dr)).tr().contiguous().to_kind(Kind::Float)
     }
 
-    /// Only where `lm_head` is tied to the embeddings is its input scaled, by `d_model^-0.5`.
+    /// The input of `lm_head`.
     fn scaled(&self, decoder: &Tensor) -> Tensor {
-        match self.config.tie_word_embeddings {
+        match self.config.scales_outputs() {
             true => decoder * (self.config.d_model as f64).powf(-0.5),
             false => decoder.shallow_clone(),
         }
