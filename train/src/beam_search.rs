@@ -397,10 +397,7 @@ mod tests {
         for num_beams in [1, 2] {
             let (together, calls) = run(&[0, 1, 2], num_beams);
             assert_eq!(calls[0], 3);
-            assert!(
-                calls.contains(&2) && calls.contains(&1) && calls.is_sorted_by(|a, b| a >= b),
-                "{calls:?}"
-            );
+            assert!(calls.contains(&1) && calls.is_sorted_by(|a, b| a >= b), "{calls:?}");
             for clip in 0..3 {
                 assert_eq!(together[clip][0].ids.len(), clip + 1);
                 assert_eq!(together[clip], run(&[clip], num_beams).0[0], "clip {clip}, {num_beams} beams");
