@@ -141,6 +141,47 @@ doctor:
     @cargo build --release --quiet -p signclip-extract --bin extract
     @target/release/extract doctor
 
+# adapters between this program and Hugging Face PEFT, both ways (makes a Python environment of 5 GB in .tools/ once)
+check-peft: _python
+    cargo build --release --workspace --example adapter
+    .tools/python/bin/python scripts/check_peft.py target/release/examples/adapter
+
+# training steps beside PEFT in one run, bf16 and fp32 (peers in $SIGNCLIP_PEERS, else ../shared/peers)
+bench-train: (_bench "train")
+
+# beam search beside transformers in one run, small and base
+bench-generate: (_bench "generate")
+
+# Flan-T5-XL on random bf16 weights: load, three training steps, peak memory (writes 5.7 GB, removed afterwards)
+bench-xl:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release --workspace --example bench
+    trap 'rm -rf target/bench/xl-bf16' EXIT
+    target/release/examples/bench weights --size xl --dtype bf16 --out target/bench/xl-bf16
+    target/release/examples/bench train --model target/bench/xl-bf16 --dtype bf16 --steps 2
+
+_bench what:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    peers=${SIGNCLIP_PEERS:-../shared/peers}
+    if [[ ! -f $peers/peer_{{ what }}.py ]]; then
+        echo "skipped: no peer_{{ what }}.py in $peers (set SIGNCLIP_PEERS)"
+        exit 0
+    fi
+    {{ just_executable() }} _python
+    cargo build --release --workspace --example bench
+    .tools/python/bin/python scripts/bench.py {{ what }} target/release/examples/bench "$peers"
+
+# the Python environment of the checks and comparisons
+_python:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! .tools/python/bin/python -c 'import peft, torch, transformers' 2>/dev/null; then
+        python3 -m venv .tools/python
+        .tools/python/bin/pip install --quiet torch==2.13.0 transformers peft
+    fi
+
 # format all code
 fmt:
     cargo fmt --all

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod difference;
 pub mod error;
 pub mod manifest;
+pub mod memory;
 pub mod panics;
 pub mod progress;
 pub mod safetensors_file;
