@@ -11,7 +11,7 @@ fn with_limit(blocks: usize, out: &Path) -> Done {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
     command.args(["-c", &script, "sh"]).arg(path("extract"));
     command.args(["--preset", "tiny", "--gpus", "cpu", "--dataset", "phoenix", "--split", "test", "--root"]);
-    command.arg(phoenix()).arg("--out").arg(out);
+    command.arg(phoenix()).arg("--out").arg(out).arg("--landmarks").arg(phoenix().join("landmarks"));
     finish(command)
 }
 
