@@ -4,6 +4,7 @@ pub mod atomic;
 pub mod checksum;
 pub mod devices;
 pub mod difference;
+mod disk;
 pub mod error;
 pub mod manifest;
 pub mod panics;

@@ -27,7 +27,7 @@ pub enum Init {
 
 enum Source {
     Files(Vec<SafetensorsFile>),
-    Torch(TorchFile),
+    Torch(Box<TorchFile>),
     Memory(BTreeMap<String, Tensor>),
     Synthetic { salt: u64 },
     Fresh { seed: u64 },
@@ -65,7 +65,7 @@ impl Weights {
     /// memory-mapped and tensors copied one by one.
     pub fn open(path: &Path, device: Device, kind: Kind) -> Result<Self> {
         let source = if torch_file::is_torch(path)? {
-            Source::Torch(TorchFile::open(path)?)
+            Source::Torch(Box::new(TorchFile::open(path)?))
         } else {
             Source::Files(safetensors_file::open_all(path)?)
         };
