@@ -5,6 +5,7 @@
 mod annotations;
 mod arguments;
 mod corpus;
+mod damaged;
 mod disk;
 mod doctor;
 mod extract;
@@ -14,6 +15,7 @@ mod media;
 mod missing;
 mod mouthing;
 mod program;
+mod ranks;
 mod real_data;
 mod runs;
 mod scores;
