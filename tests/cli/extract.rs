@@ -163,7 +163,10 @@ fn the_phoenix_release_without_and_with_a_level() {
         copy(&clip, &to.join("1"));
     }
     copy(&phoenix().join("annotations"), &place.path().join("annotations"));
-    extract(place.path(), "--dataset phoenix --root . --split test --out out").exits(0);
+    let landmarks = phoenix().join("landmarks");
+    let line =
+        format!("--dataset phoenix --root . --split test --out out --landmarks {}", landmarks.display());
+    extract(place.path(), &line).exits(0);
     let levelled = store(&place.path().join("out"), "test");
     assert_eq!(payloads(&levelled), payloads(&store(features(), "test")));
 }
