@@ -127,6 +127,23 @@ demo-control: demo
         sys.exit("the demo's score is not 3 times that of the control: what it learned is not from the features")
     END
 
+# training killed twenty times at random moments against an uninterrupted run, bit for bit (minutes)
+check-kills: build
+    cargo test --release --workspace --test cli -- --ignored --nocapture twenty_kills
+
+# training under mpirun on two processes, with Open MPI from Debian's packages; afterwards train is built as before
+check-mpi:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! command -v mpicc >/dev/null || ! command -v mpirun >/dev/null; then
+        echo 'Open MPI is missing: apt-get install --no-install-recommends libopenmpi-dev openmpi-bin' >&2
+        exit 2
+    fi
+    trap '{{ just_executable() }} build' EXIT
+    cargo build --release --workspace --bins --features signclip-train/mpi
+    # --features for the tests as well: they are built into the same folder, and the programs must not be replaced.
+    cargo test --release --workspace --features signclip-train/mpi --test cli -- --nocapture mpi::
+
 # what this machine has: libtorch, CUDA, FFmpeg, OpenCV, processor features, weight files
 doctor:
     @cargo build --release --quiet -p signclip-extract --bin extract

@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod checksum;
+pub mod collective;
 pub mod devices;
 pub mod difference;
 mod disk;

@@ -7,6 +7,10 @@ use std::path::Path;
 
 /// Map `path` for reading. Errors: missing, empty, or a Git LFS pointer.
 pub(crate) fn map(path: &Path) -> Result<Mmap> {
+    if path.is_dir() {
+        let remedy = "a folder is where a file should be; give another path";
+        return Err(Error::input(path, "", "this is a folder", remedy));
+    }
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
     if length == 0 {

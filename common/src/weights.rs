@@ -248,6 +248,11 @@ impl Part<'_> {
         self.kind
     }
 
+    /// Type of the trainable leaves: float32, or float64 in a model that is all float64, as tests have it.
+    pub fn leaf_kind(&self) -> Kind {
+        if self.weights.kind == Kind::Double { Kind::Double } else { Kind::Float }
+    }
+
     /// Full key path of `name` in this part.
     pub fn path(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
@@ -268,7 +273,7 @@ impl Part<'_> {
     pub fn init(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let path = self.path(name);
         let weights = self.weights;
-        let kind = if self.trainable { Kind::Float } else { self.kind };
+        let kind = if self.trainable { self.leaf_kind() } else { self.kind };
         let tensor = match weights.fetch(&path, shape, init) {
             Some(tensor) => tensor.to_device(weights.device).to_kind(kind),
             None => Tensor::zeros(shape, (kind, weights.device)),
@@ -285,10 +290,10 @@ impl Part<'_> {
     /// A running statistic (float32, never a gradient); saved with the trainable tensors.
     pub fn buffer(&self, name: &str, shape: &[i64], init: f64) -> Tensor {
         let path = self.path(name);
-        let device = self.weights.device;
+        let options = (self.leaf_kind(), self.weights.device);
         let tensor = match self.weights.fetch(&path, shape, Init::Constant(init)) {
-            Some(tensor) => tensor.to_device(device).to_kind(Kind::Float).copy(),
-            None => Tensor::zeros(shape, (Kind::Float, device)),
+            Some(tensor) => tensor.to_device(options.1).to_kind(options.0).copy(),
+            None => Tensor::zeros(shape, options),
         };
         if self.trainable {
             self.weights.ledger.borrow_mut().buffers.push((path, tensor.shallow_clone()));

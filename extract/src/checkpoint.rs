@@ -144,20 +144,20 @@ fn lip_config(
 ) -> LipConfig {
     let large = LipConfig::large();
     let size = |name: &str, axis: usize| shape(name).and_then(|shape| shape.get(axis).copied());
-    let layer = |i: &usize| {
-        let start = format!("{prefix}encoder.layers.{i}.");
-        names.iter().any(|name| name.starts_with(&start))
-    };
-    let width = size("post_extract_proj.weight", 0).unwrap_or(large.encoder_embed_dim);
+    let layers = format!("{prefix}encoder.layers.");
+    let numbers = names.iter().filter_map(|name| name.strip_prefix(&layers)?.split('.').next()?.parse().ok());
+    // The highest number: where a lower one is missing, its keys are named.
+    let encoder_layers = numbers.max().map_or(0, |last: usize| last.min(1000) + 1);
+    let width = size("post_extract_proj.weight", 0).filter(|&n| n > 0).unwrap_or(large.encoder_embed_dim);
     let grouped = size("encoder.pos_conv.0.weight_v", 1).filter(|&n| n > 0 && width % n == 0);
     LipConfig {
-        encoder_layers: (0..).take_while(layer).count(),
+        encoder_layers,
         encoder_embed_dim: width,
         encoder_ffn_embed_dim: size("encoder.layers.0.fc1.weight", 0).unwrap_or(large.encoder_ffn_embed_dim),
         // Heads leave no trace in the shapes; in both published sizes they are 64 wide.
         encoder_attention_heads: heads.filter(|&h| h > 0 && width % h == 0).unwrap_or((width / 64).max(1)),
         conv_pos: size("encoder.pos_conv.0.weight_v", 2).unwrap_or(large.conv_pos),
-        conv_pos_groups: grouped.map_or(large.conv_pos_groups, |n| width / n),
+        conv_pos_groups: grouped.map_or(large.conv_pos_groups, |n| (width / n).max(1)),
         resnet_width: size(AV_HUBERT, 0).unwrap_or(large.resnet_width),
     }
 }

@@ -32,6 +32,8 @@ pub struct Encoded {
     pub timing: Timing,
     /// Share of frames with a face; absent where none was looked for.
     pub face_coverage: Option<f64>,
+    /// SHA-256 of the file of landmarks, where they came from one.
+    pub landmarks: Option<String>,
     /// The contact sheet as a PNG file, where one is wanted.
     pub sheet: Option<Vec<u8>>,
 }
@@ -83,7 +85,7 @@ impl Clips<'_> {
             None => FacePoints::Detected(Detected::new(
                 self.desk.clone(),
                 config.fan.clone(),
-                config.detect_every,
+                config.detect_every.unwrap_or(1),
             )),
             Some(folder) => {
                 let probe =
@@ -92,9 +94,14 @@ impl Clips<'_> {
                 FacePoints::File(file.map_err(|e| ("face", e))?)
             }
         };
+        let landmarks = match &points {
+            FacePoints::File(file) => Some(file.sha256.clone()),
+            FacePoints::Detected(_) => None,
+        };
         let sheet = self.preview.then(Sheet::default);
         let reopen = || FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS);
-        self.read(clip, Some(MouthReader::new(layout, points, sheet, reopen)))
+        let encoded = self.read(clip, Some(MouthReader::new(layout, points, sheet, reopen)))?;
+        Ok(encoded.map(|encoded| Encoded { landmarks, ..encoded }))
     }
 
     fn read<const N: usize>(
@@ -154,7 +161,7 @@ impl Clips<'_> {
             let png = drawn.map(|drawn| drawn.png(&title)).transpose();
             sheet = png.map_err(|e| ("preview", e))?;
         }
-        Ok(Some(Encoded { rows, timing, face_coverage, sheet }))
+        Ok(Some(Encoded { rows, timing, face_coverage, landmarks: None, sheet }))
     }
 
     /// Z_m, zeros where no frame had a face; with coverage and contact sheet.

@@ -5,7 +5,8 @@
 use crate::checkpoint::{Architecture, Checkpoint, METADATA};
 use safetensors::tensor::{Dtype, View};
 use serde::Serialize;
-use signclip_common::torch_file::TorchFile;
+use signclip_common::safetensors_file::SafetensorsFile;
+use signclip_common::torch_file::{self, TorchFile};
 use signclip_common::{Error, Result, atomic, checksum};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -38,8 +39,7 @@ struct Report {
 /// What [`TorchFile::open`] and [`Checkpoint::of_torch`] report; an output that cannot be written.
 pub fn run(input: &Path, output: Option<&Path>, json: bool) -> Result<ExitCode> {
     let output = output.map_or_else(|| input.with_extension("safetensors"), Path::to_path_buf);
-    let given = input.extension().is_some_and(|ending| ending == "safetensors");
-    if given {
+    if !torch_file::is_torch(input)? && SafetensorsFile::open(input).is_ok() {
         let remedy = "it can be used as it is; give a .pt or .pth file to convert";
         return Err(Error::input(input, "", "this is a safetensors file already", remedy));
     }
@@ -108,10 +108,13 @@ fn convert(input: &Path, output: PathBuf) -> Result<Report> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     }
     atomic::write_beside(&output, |beside| {
+        // The writer makes files that only their owner may read; this one gets the rights of any other new file.
+        let rights = std::fs::File::create(beside)?.metadata()?.permissions();
         safetensors::serialize_to_file(views, Some(metadata), beside).map_err(|error| match error {
             safetensors::SafeTensorError::IoError(error) => error,
             other => std::io::Error::other(other.to_string()),
-        })
+        })?;
+        std::fs::set_permissions(beside, rights)
     })?;
     Ok(Report {
         input: input.to_path_buf(),

@@ -22,6 +22,8 @@ struct WeightFile {
     /// Known size and SHA-256; absent where nobody could check them.
     bytes: Option<u64>,
     sha256: Option<String>,
+    /// The network in a checkpoint, as it is described when it is recognised.
+    holds: Option<String>,
     /// Needed only with a flag.
     #[serde(default)]
     optional: bool,
@@ -238,21 +240,40 @@ fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
         Some(_) => String::new(),
         None => format!("no published checksum to compare with; sha256 {sum}"),
     };
-    if !checkpoint {
-        return Ok(("present", detail));
-    }
-    // Without a checksum its names are what tells the right file from another.
-    Ok(match Checkpoint::open(path) {
-        Ok(found) if detail.is_empty() => ("present", found.describe()),
-        Ok(found) => ("present", format!("{}; {detail}", found.describe())),
+    // Without a checksum the content is what tells the right file from another.
+    let content = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("pt" | "pth") => right_network(path, file),
+        Some("safetensors") => SafetensorsFile::open(path).map(|_| String::new()),
+        Some("json") => is_json(path).map(|()| String::new()),
+        _ => Ok(String::new()),
+    };
+    Ok(match content {
+        Ok(content) if content.is_empty() || detail.is_empty() => ("present", content + &detail),
+        Ok(content) => ("present", format!("{content}; {detail}")),
         Err(error) => ("unusable", error.to_string()),
     })
 }
 
+/// What a checkpoint holds. Errors: another network than the one wanted here.
+fn right_network(path: &Path, file: &WeightFile) -> Result<String> {
+    let found = Checkpoint::open(path)?;
+    match &file.holds {
+        Some(wanted) if !found.describe().starts_with(wanted.as_str()) => Err(found.mistaken(wanted)),
+        _ => Ok(found.describe()),
+    }
+}
+
+fn is_json(path: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let parsed: Result<serde_json::Value, serde_json::Error> = serde_json::from_str(&text);
+    let wrong = |e: serde_json::Error| Error::input(path, "", format!("no JSON ({e})"), "download it again");
+    parsed.map(|_| ()).map_err(wrong)
+}
+
 /// What `extract convert` made of a file that is not there any more.
 fn look_at_converted(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
-    let found = SafetensorsFile::open(path).and_then(|opened| Ok((opened, Checkpoint::open(path)?)));
-    let (opened, checkpoint) = match found {
+    let found = SafetensorsFile::open(path).and_then(|opened| Ok((opened, right_network(path, file)?)));
+    let (opened, network) = match found {
         Ok(found) => found,
         Err(error) => return Ok(("unusable", error.to_string())),
     };
@@ -263,5 +284,5 @@ fn look_at_converted(path: &Path, file: &WeightFile) -> Result<(&'static str, St
         let what = format!("made of a file with sha256 {source} where {wanted} is expected");
         return Ok(("wrong sha256", what));
     }
-    Ok(("converted", format!("{} in {}", checkpoint.describe(), path.display())))
+    Ok(("converted", format!("{network} in {}", path.display())))
 }

@@ -12,7 +12,7 @@ use crate::networks::Desk;
 use crate::plan::TARGET_FPS;
 use clap::ValueEnum;
 use serde::Serialize;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, checksum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -237,6 +237,11 @@ pub struct LandmarkFile {
     rows: Vec<Option<Points<POINTS>>>,
     /// Rows are frames of the source, before it was resampled.
     of_source: bool,
+    /// Of the whole file.
+    pub sha256: String,
+    /// Frames with a face, and those of them in which most points are outside of the picture.
+    faces: usize,
+    outside: usize,
 }
 
 impl LandmarkFile {
@@ -260,12 +265,19 @@ impl LandmarkFile {
         let seconds = probe.duration.or_else(|| probe.frames.map(|n| n as f64 / probe.fps));
         let off = |fps: f64| seconds.map_or(f64::INFINITY, |s| (s * fps - rows.len() as f64).abs());
         let of_source = off(probe.fps) <= off(TARGET_FPS);
-        Ok(Self { path: path.clone(), rows, of_source })
+        let sha256 = checksum::of_file(path)?;
+        Ok(Self { path: path.clone(), rows, of_source, sha256, faces: 0, outside: 0 })
     }
 
-    fn frame(&self, frame: &Numbered) -> Found {
+    fn frame(&mut self, frame: &Numbered) -> Found {
         let row = if self.of_source { frame.source } else { frame.number };
         let points = self.rows.get(row).copied().flatten();
+        if let Some(points) = &points {
+            let (width, height) = (frame.frame.width as f32, frame.frame.height as f32);
+            let inside = |p: &&[f32; 2]| (0.0..width).contains(&p[0]) && (0.0..height).contains(&p[1]);
+            self.faces += 1;
+            self.outside += usize::from(2 * points.iter().filter(inside).count() < POINTS);
+        }
         Found { bounds: None, points: points.map(|points| points.to_vec()), looked: true }
     }
 
@@ -276,6 +288,14 @@ impl LandmarkFile {
             false => (frames, "at 25 frames per second"),
         };
         if self.rows.len() == wanted {
+            if 2 * self.outside > self.faces {
+                let what = format!(
+                    "in {} of {} frames most points are outside of the picture",
+                    self.outside, self.faces
+                );
+                let remedy = "landmarks are x, y in pixels of the video itself, not of a resized or cut one";
+                return Err(Error::input(&self.path, "", what, remedy));
+            }
             return Ok(());
         }
         Err(Error::input(

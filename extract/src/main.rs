@@ -42,11 +42,15 @@ type Problems = Vec<Error>;
 
 fn dry_run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let plan = Plan::new(args).map_err(|e| vec![e])?;
-    let summary = plan.summary(row_bytes(args));
+    let mut summary = plan.summary(row_bytes(args));
+    // Whatever device it will be: what is asked here is whether everything is there.
+    let settings = Settings::new(args, plan.dataset.spatial_squash, Device::Cpu);
+    summary.not_ready = settings.err().unwrap_or_default().iter().map(Error::to_string).collect();
     if args.json {
         print_json(&summary);
     } else {
         print!("{}", summary.table());
+        summary.not_ready.iter().for_each(|problem| println!("\nnot ready: {problem}"));
         let out = out(args, &plan.dataset.name);
         println!("\nNothing was done. The same command without --dry-run writes {}.", out.display());
     }
@@ -107,7 +111,9 @@ fn extract(
     if let Some(warning) = settings.warning() {
         tracing::warn!("{warning}");
     }
-    tracing::info!("{} from {} into {}", plan.dataset.title, plan.root.display(), out.display());
+    let root = plan.root.display().to_string();
+    let from = if root.is_empty() { root } else { format!(" from {root}") };
+    tracing::info!("{}{from} into {}", plan.dataset.title, out.display());
     settings.describe().iter().for_each(|line| tracing::info!("{line}"));
     tracing::info!("on {devices:?}");
     if rank.world > 1 {
@@ -122,11 +128,19 @@ fn extract(
     let networks: Result<Vec<Networks>> = devices.iter().map(|&d| settings.networks(d)).collect();
     let mut networks = networks?;
     let sums = settings.weight_sums()?;
+    for folder in plan.splits.iter().filter_map(|split| preview(args, split)) {
+        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    }
     let mut opened = Vec::new();
     for (split, clips) in shares {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
         let folder = out.join(&split.name);
-        let store = StoreWriter::open(&folder, info, rank.number)?;
+        let mut store = StoreWriter::open(&folder, info, rank.number)?;
+        for id in &args.only {
+            if store.reopen_damaged(id)? {
+                tracing::warn!("{id}: its bytes are not those that were written; it is made again");
+            }
+        }
         let heartbeat = Heartbeat::new(&folder, rank, split.clips.len(), clips.len());
         opened.push(Share { split, clips, store, heartbeat });
     }
@@ -160,6 +174,11 @@ fn shares<'p>(
     Ok(shares)
 }
 
+/// Where a split's contact sheets go.
+fn preview(args: &RunArgs, split: &Split) -> Option<PathBuf> {
+    args.preview.as_ref().map(|folder| folder.join(&split.name))
+}
+
 fn work(
     args: &RunArgs,
     plan: &Plan,
@@ -170,10 +189,7 @@ fn work(
     let Share { split, clips, store, heartbeat } = share;
     let expected = plan.frames(clips.iter().filter(|c| !store.is_done(&c.id)));
     let progress = Progress::new(&split.name, expected, "frames");
-    let preview = args.preview.as_ref().map(|folder| folder.join(&split.name));
-    if let Some(folder) = &preview {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    }
+    let preview = preview(args, split);
     let work = Work {
         clips,
         settings,
@@ -203,6 +219,7 @@ type Outcomes = BTreeMap<String, Outcome>;
 fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
     let failed: usize = outcomes.values().map(|o| o.failures.len()).sum();
     let left: usize = outcomes.values().map(|o| o.left).sum();
+    let faceless: usize = outcomes.values().map(|o| o.without_face).sum();
     if args.json {
         print_json(outcomes);
     } else {
@@ -222,9 +239,27 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
             println!("failed: {}: {}", failure.id, failure.reason);
         }
         faces(outcomes);
+        match (faceless, args.require_face) {
+            (0, _) => {}
+            (n, false) => {
+                println!(
+                    "{n} clips without any face have a mouthing stream of zeros (--require-face refuses them)"
+                );
+            }
+            (n, true) => {
+                println!(
+                    "{n} clips without any face were stored by earlier runs, with a mouthing stream of zeros;"
+                );
+                println!(
+                    "--require-face refuses new ones only: extract into another folder to be without them"
+                );
+            }
+        }
         println!("\nfeatures: {}", out.display());
         if let Some(folder) = &args.preview {
-            println!("sheets:   {}", folder.display());
+            let stored: usize = outcomes.values().map(|o| o.stored).sum();
+            let already: usize = outcomes.values().map(|o| o.already_done).sum();
+            println!("sheets:   {} ({stored} clips; none of the {already} already there)", folder.display());
         }
         if failed > 0 {
             println!(
@@ -237,9 +272,10 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
         println!("check:    extract --verify --out {}", out.display());
         println!("next:     train --features {}", out.display());
     }
-    match (left, failed) {
-        (0, 0) => ExitCode::SUCCESS,
-        (0, _) => ExitCode::from(1),
+    let refused = args.require_face && faceless > 0;
+    match (left, failed > 0 || refused) {
+        (0, false) => ExitCode::SUCCESS,
+        (0, true) => ExitCode::from(1),
         _ => ExitCode::from(interrupt::EXIT_CODE),
     }
 }
@@ -259,12 +295,6 @@ fn faces(outcomes: &Outcomes) {
     clips.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
     for (coverage, id) in clips.iter().take(SHOWN).filter(|(coverage, _)| *coverage < 1.0) {
         println!("  {:>5.1} %  {id}", 100.0 * coverage);
-    }
-    let without: usize = outcomes.values().map(Outcome::without_face).sum();
-    if without > 0 {
-        println!(
-            "{without} clips without any face have a mouthing stream of zeros (--require-face refuses them)"
-        );
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub busy: f64,
     /// Share of frames with a face in each clip of this run, where faces were looked for.
     pub face_coverage: BTreeMap<String, f64>,
+    /// Clips of the store, earlier runs included, without any face: their mouthing stream is zeros.
+    pub without_face: usize,
     pub failures: Vec<Failure>,
     /// Clips that were not tried because the run was asked to end.
     pub left: usize,
@@ -43,11 +45,6 @@ impl Outcome {
         store.add_failure(&failure)?;
         self.failures.push(failure);
         Ok(())
-    }
-
-    /// Clips without any face: their mouthing stream is zeros.
-    pub fn without_face(&self) -> usize {
-        self.face_coverage.values().filter(|&&coverage| coverage == 0.0).count()
     }
 }
 
@@ -177,6 +174,8 @@ impl Work<'_> {
         store.write_failures(&[outcome.failures.as_slice(), &untried].concat())?;
         told.extend(untried.iter().map(|f| f.id.as_str()));
         store.settle_failures(&told)?;
+        let zero = outcome.face_coverage.values().filter(|&&coverage| coverage == 0.0).count();
+        outcome.without_face = store.without_face() + zero;
         outcome.seconds = begun.elapsed().as_secs_f64();
         Ok(outcome)
     }
@@ -204,8 +203,12 @@ impl Work<'_> {
                 return outcome.record(Failure { id: clip.id.clone(), stage, reason }, store);
             }
         }
-        if let (Some(sheet), Some(folder)) = (&encoded.sheet, self.preview) {
-            atomic::write(&folder.join(format!("{}.png", clip.id)), sheet)?;
+        // The features are safe: a sheet that cannot be written is no reason to stop.
+        if let (Some(sheet), Some(folder)) = (&encoded.sheet, self.preview)
+            && let Err(error) = atomic::write(&folder.join(format!("{}.png", clip.id)), sheet)
+        {
+            let (stage, reason) = ("preview".to_owned(), error.to_string());
+            outcome.record(Failure { id: clip.id.clone(), stage, reason }, store)?;
         }
         if let Some(coverage) = encoded.face_coverage {
             outcome.face_coverage.insert(clip.id.clone(), coverage);
@@ -227,6 +230,7 @@ impl Work<'_> {
             source_frames: timing.source_frames,
             resampled: timing.resampled,
             face_coverage: encoded.face_coverage,
+            landmarks: encoded.landmarks.clone(),
             source: path.strip_prefix(self.root).unwrap_or(path).display().to_string(),
             source_bytes,
             source_mtime,

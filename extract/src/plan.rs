@@ -47,6 +47,8 @@ pub struct Summary {
     pub splits: BTreeMap<String, SplitSummary>,
     pub absent_splits: BTreeMap<String, String>,
     pub remarks: Vec<String>,
+    /// Weights and settings with which a run could not begin.
+    pub not_ready: Vec<String>,
     pub clips: usize,
     pub missing_media: usize,
     pub frames_to_encode: usize,
@@ -116,7 +118,7 @@ impl Plan {
         let mut clips: Vec<Clip> = Vec::new();
         for path in &args.videos {
             let id = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-            if id.is_empty() || id.chars().any(char::is_control) {
+            if id.trim_matches('.').is_empty() || id.chars().any(char::is_control) {
                 return Err(Error::usage(
                     format!("--videos {path:?}: its name cannot be a clip id"),
                     "give a file with a plain name, or write a .jsonl file with ids of your own",
@@ -212,6 +214,7 @@ impl Plan {
             root: self.root.clone(),
             absent_splits: self.absent.clone(),
             remarks: self.splits.iter().flat_map(|s| s.remarks.clone()).collect(),
+            not_ready: Vec::new(),
             clips: sum(|s| s.clips),
             missing_media: sum(|s| s.missing_media),
             frames_to_encode: sum(|s| s.frames_to_encode),

@@ -36,12 +36,13 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MouthingConfig {
     pub landmarks: LandmarkSource,
+    /// Absent with landmarks from files, as are the next two.
     pub detector: Option<RetinaFaceConfig>,
     /// Score from which on a box is a face.
-    pub threshold: f32,
-    pub fan: Option<FanConfig>,
+    pub threshold: Option<f32>,
     /// A face is looked for in every so many frames.
-    pub detect_every: usize,
+    pub detect_every: Option<usize>,
+    pub fan: Option<FanConfig>,
     pub lips: LipConfig,
     /// Layer whose output is taken, counted from 1; absent: the last one after the final layer norm.
     pub layer: Option<usize>,
@@ -89,9 +90,9 @@ impl Settings {
             MouthingConfig {
                 landmarks,
                 detector: detector.map(Detector::config),
-                threshold: THRESHOLD,
+                threshold: detector.map(|_| THRESHOLD),
+                detect_every: detector.map(|_| args.detect_every.get()),
                 fan: fan.map(FanModel::config),
-                detect_every: args.detect_every.get(),
                 lips: lips.unwrap_or_else(LipConfig::large),
                 layer: args.lip_layer,
             }

@@ -1,10 +1,11 @@
 //! Which file each frozen network is loaded from.
 
 use crate::args::{Detector, FanModel, Preset, RunArgs};
-use crate::checkpoint::{Architecture, Checkpoint};
+use crate::checkpoint::{Architecture, Checkpoint, METADATA};
 use crate::face_detector::retina_face::BodyKind;
 use crate::lip_encoder::LipConfig;
 use crate::places;
+use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, checksum};
 use std::path::{Path, PathBuf};
@@ -30,10 +31,14 @@ impl WeightSource {
         }
     }
 
-    /// What the store records of them: the file and its SHA-256, or the salt.
+    /// What the store records of them: the official file and its SHA-256, or the salt. A converted file counts as the
+    /// one it was made of, so that a store goes on after a conversion.
     pub fn identity(&self, network: &str) -> Result<(String, String)> {
         Ok(match self {
-            Self::File { path, name, .. } => (name.clone(), checksum::of_file(path)?),
+            Self::File { path, name, .. } => match source_of(path) {
+                Some(sum) => (name.clone(), sum),
+                None => (name.clone(), checksum::of_file(path)?),
+            },
             Self::Computed(salt) => (format!("{network} (computed)"), format!("salt {salt:#x}")),
         })
     }
@@ -48,6 +53,13 @@ impl WeightSource {
     pub fn is_computed(&self) -> bool {
         matches!(self, Self::Computed(_))
     }
+}
+
+/// SHA-256 of the file that `extract convert` made this one of.
+fn source_of(path: &Path) -> Option<String> {
+    let converted = path.extension().is_some_and(|ending| ending == "safetensors");
+    let file = converted.then(|| SafetensorsFile::open(path).ok())??;
+    file.metadata().get(&format!("{METADATA}source_sha256")).cloned()
 }
 
 /// Finds the networks' files: below `--weights`, else `$SIGNCLIP_WEIGHTS`, else `weights/`. What is not there is an error
@@ -102,7 +114,15 @@ impl<'a> WeightFiles<'a> {
         };
         let computed = |config| Ok((WeightSource::Computed(self.args.salt), config));
         if self.args.preset == Preset::Tiny {
+            if which != "large" {
+                let what = format!("--lip-encoder {which}: preset tiny has a small lip encoder of its own");
+                return Err(Error::usage(what, "leave it out, or take another preset"));
+            }
             return computed(LipConfig::tiny());
+        }
+        if published.is_none() && !file.is_file() {
+            let what = format!("--lip-encoder {which:?}: neither a published size nor a file");
+            return Err(Error::usage(what, "give large, base, or an AV-HuBERT file"));
         }
         let found = match &published {
             Some(_) => self.find("the lip encoder", &file.display().to_string())?,
@@ -147,7 +167,7 @@ impl<'a> WeightFiles<'a> {
         let candidates = [PathBuf::from(file), converted];
         let found = candidates.into_iter().find(|candidate| root.join(candidate).is_file());
         if let Some(found) = found {
-            return Ok(Some((root.join(&found), found.display().to_string())));
+            return Ok(Some((root.join(found), file.to_owned())));
         }
         if self.args.preset != Preset::Paper {
             return Ok(None);

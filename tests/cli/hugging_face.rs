@@ -4,6 +4,7 @@ use crate::corpus::{empty, features, store};
 use crate::program::{Done, run, words};
 use signclip_common::weights::Weights;
 use signclip_train::checkpoint;
+use signclip_train::config::TrainConfig;
 use signclip_train::model::Named;
 use signclip_train::t5::{T5, T5Config, Tuning};
 use signclip_train::text::word_tokenizer;
@@ -25,8 +26,8 @@ fn write_model(folder: &Path) -> Named {
     let weights = Weights::fresh(7, Device::Cpu, Kind::Float);
     T5::load(&weights, &config, Tuning::Full).expect("a model");
     let tensors = weights.parameters();
-    checkpoint::save(&folder.join("model.safetensors"), &tensors, &checkpoint::Progress::default())
-        .expect("weights");
+    let (file, progress) = (folder.join("model.safetensors"), checkpoint::Progress::default());
+    checkpoint::save(&file, &tensors, &progress, &TrainConfig::default()).expect("weights");
     tensors
 }
 
@@ -75,6 +76,8 @@ fn a_folder_with_something_wrong() {
     train(place.path(), "run", "").refuses(&[&["config.json", "feed_forward_proj"]]);
     with("\"vocab_size\":128", "\"vocab_size\":8");
     train(place.path(), "run", "").refuses(&[&["tokenizer", "8"]]);
+    with("\"vocab_size\":128", "\"vocab_size\":32128");
+    train(place.path(), "run", "").refuses(&[&["tokenizer", "32128", "language model's own folder"]]);
     with("\"vocab_size\":128", "\"vocab_size\":128");
     std::fs::write(folder.join("tokenizer.json"), "{").expect("a broken tokenizer");
     train(place.path(), "run", "").refuses(&[&["tokenizer.json"]]);

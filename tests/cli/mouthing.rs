@@ -165,6 +165,33 @@ fn landmarks_of_a_resampled_clip() {
     }
 }
 
+/// A gap so long that its pictures are not held but decoded again gives what the same points in every frame give.
+#[test]
+fn a_long_gap_is_decoded_again() {
+    const FRAMES: usize = 520;
+    let place = empty();
+    let status = std::process::Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25"])
+        .args(["-frames:v", &FRAMES.to_string(), "-c:v", "mpeg4"])
+        .arg(place.path().join("long.mp4"))
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        println!("skipped: no ffmpeg");
+        return;
+    }
+    let face = |i: usize| 200.0 + (i % 136 * 31 % 79) as f32;
+    let gap = 8..FRAMES - 9;
+    let missed = |i: usize| if gap.contains(&(i / 136)) { f32::NAN } else { face(i) };
+    landmarks(&place.path().join("all/long.npy"), FRAMES, 68, face);
+    landmarks(&place.path().join("gap/long.npy"), FRAMES, 68, missed);
+    let [all, gap] = ["all", "gap"].map(|marks| {
+        let line = format!("--videos long.mp4 --streams mouthing --landmarks {marks} --out out-{marks}");
+        extract(place.path(), &line).exits(0);
+        payloads(&store(&place.path().join(format!("out-{marks}")), "all"))
+    });
+    assert!(all == gap, "the gap was filled with other pictures");
+}
+
 /// A clip of one frame, and portrait video.
 #[test]
 fn short_and_turned_clips() {

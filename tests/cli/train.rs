@@ -1,6 +1,6 @@
 //! `train` and `evaluate` on features of the rendered corpus.
 
-use crate::corpus::{empty, features, files, store};
+use crate::corpus::{copy, empty, features, files, store, tree};
 use crate::program::{TRAIN, command, run, train, words};
 use signclip_train::checkpoint;
 use std::path::Path;
@@ -31,18 +31,20 @@ fn from_features_to_scores() {
     let line = format!("--features {} --run run", features().display());
     train(place.path(), &line).exits(0).says(&["evaluate --run run --split test"]);
     let folder = place.path().join("run");
-    for name in ["config.json", "log.jsonl", "best.safetensors", "last.safetensors", "tokenizer.json"] {
-        assert!(folder.join(name).is_file(), "{name}");
+    for name in
+        ["config.json", "log.jsonl", "best.safetensors", "tokenizer.json", "checkpoints", "tensorboard"]
+    {
+        assert!(folder.join(name).exists(), "{name}");
     }
     let log = lines(&folder.join("log.jsonl"));
     assert_eq!(log.iter().filter(|l| l["loss"].as_f64().is_some_and(f64::is_finite)).count(), 2);
     assert_eq!(log.iter().filter(|l| l["dev"]["bleu"]["bleu"][3].is_number()).count(), 2);
 
     // There is nothing left to train.
-    let before = std::fs::read(folder.join("last.safetensors")).expect("a checkpoint");
+    let before = tree(&folder.join("checkpoints"));
     train(place.path(), &line).exits(0).says(&["going on after epoch 2 of 2"]);
-    assert!(std::fs::read(folder.join("last.safetensors")).expect("a checkpoint") == before);
-    assert_eq!(lines(&folder.join("log.jsonl")).len(), log.len());
+    assert!(tree(&folder.join("checkpoints")) == before);
+    assert_eq!(lines(&folder.join("log.jsonl")), log);
 
     let evaluate = |more: &str| run(place.path(), "evaluate", words(&format!("--run run --gpus cpu {more}")));
     evaluate("--split test").exits(0).says(&["BLEU-4", "ROUGE-L", "nrefs:1|case:", "predictions.jsonl"]);
@@ -69,30 +71,109 @@ fn from_features_to_scores() {
     assert_eq!(lines(&folder.join("dev/predictions.jsonl")).len(), 2);
 }
 
-#[test]
-fn a_killed_run_goes_on_to_the_same_end() {
+/// Steps of two clips with a checkpoint after every second one, so that most kills come in the middle of an epoch.
+const SMALL_STEPS: &str =
+    "--set optimiser.epochs=4 --set optimiser.batch_size=2 --set checkpoint_every=2 --set validate_every=2";
+
+/// What must not depend on how often a run was interrupted: the log but for the times in it, the predictions, the best
+/// weights, and the last checkpoint with the optimiser.
+#[track_caller]
+fn same_run(one: &Path, other: &Path) {
+    let newest = |folder: &Path| checkpoint::all(folder).expect("checkpoints").pop().expect("a checkpoint");
+    same_checkpoint(&newest(one), &newest(other));
+    same_checkpoint(&one.join("best.safetensors"), &other.join("best.safetensors"));
+    let log = |folder: &Path| {
+        let mut log = lines(&folder.join("log.jsonl"));
+        log.iter_mut()
+            .filter_map(serde_json::Value::as_object_mut)
+            .for_each(|line| drop(line.remove("time")));
+        log
+    };
+    assert_eq!(log(one), log(other), "the logs");
+    let predictions = |run: &Path| {
+        let line = format!("--run {} --gpus cpu --split test", run.display());
+        crate::program::run(run, "evaluate", words(&line)).exits(0);
+        std::fs::read(run.join("test/predictions.jsonl")).expect("predictions")
+    };
+    assert!(predictions(one) == predictions(other), "the predictions");
+}
+
+/// Where a kill comes, as a share of the steps and then a moment later: anywhere in a step, a validation, or the
+/// writing of a checkpoint.
+fn kill_and_finish(kills: &[(u64, u64)]) {
     let place = empty();
-    let line = format!("--features {} --set optimiser.epochs=6 --set validate_every=3", features().display());
+    let line = format!("--features {} {SMALL_STEPS}", features().display());
     train(place.path(), &format!("{line} --run whole")).exits(0);
-    for epoch in [1, 4] {
+    let log = place.path().join("killed/log.jsonl");
+    let logged =
+        || std::fs::read(&log).unwrap_or_default().iter().filter(|&&byte| byte == b'\n').count() as u64;
+    for &(done, milliseconds) in kills {
         let mut command = command("train");
         command.current_dir(place.path()).args(words(TRAIN)).args(words(&line)).args(["--run", "killed"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("train starts");
-        let last = place.path().join("killed/last.safetensors");
         let begun = Instant::now();
-        while checkpoint::load(&last).map_or(0, |(_, at)| at.epoch) < epoch {
+        while logged() < done && child.try_wait().expect("a process").is_none() {
             assert!(
                 begun.elapsed() < Duration::from_secs(120),
-                "epoch {epoch} is not done after two minutes"
+                "{done} lines are not there after two minutes"
             );
             std::thread::sleep(Duration::from_millis(1));
         }
-        child.kill().expect("killed");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        // SIGKILL; an error means that it has ended already.
+        let _ = child.kill();
         child.wait().expect("it ends");
     }
     train(place.path(), &format!("{line} --run killed")).exits(0);
-    for name in ["last.safetensors", "best.safetensors"] {
-        same_checkpoint(&place.path().join("whole").join(name), &place.path().join("killed").join(name));
+    same_run(&place.path().join("whole"), &place.path().join("killed"));
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_end() {
+    kill_and_finish(&[(3, 0), (9, 7), (17, 20)]);
+}
+
+/// Twenty kills at random moments; minutes long, so not part of every test run.
+#[test]
+#[ignore = "minutes long; just check-kills"]
+fn twenty_kills() {
+    let random = signclip_common::synthetic::Stream::new("kills", 20);
+    // The log has 24 steps and 2 validations.
+    let kill = |i: u64| ((random.unit(2 * i) * 26.0) as u64, (random.unit(2 * i + 1) * 60.0) as u64);
+    let mut kills: Vec<(u64, u64)> = (0..20).map(kill).collect();
+    // Later kills find more of the work done.
+    kills.sort_unstable();
+    kill_and_finish(&kills);
+}
+
+#[test]
+fn going_on_with_fewer_devices() {
+    let place = empty();
+    let fixed =
+        "--set language_model.dropout=0 --set optimiser.lr_visual=5e-5 --set optimiser.lr_language=1e-4";
+    let line = format!("--features {} {SMALL_STEPS} {fixed}", features().display());
+    let on = |devices: &str, run: &str| {
+        let first = TRAIN.replace("--gpus cpu", &format!("--gpus {devices}"));
+        let line = format!("{first} {line} --run {run}");
+        crate::program::run(place.path(), "train", words(&line)).exits(0);
+        lines(&place.path().join(run).join("log.jsonl"))
+    };
+    let losses =
+        |log: &[serde_json::Value]| -> Vec<f64> { log.iter().filter_map(|l| l["loss"].as_f64()).collect() };
+    let whole = losses(&on("cpu", "whole"));
+    let two = losses(&on("cpu,cpu", "two"));
+    // The run of two devices, cut off in its middle, ends on one.
+    copy(&place.path().join("two"), &place.path().join("fewer"));
+    let newest =
+        checkpoint::all(&place.path().join("fewer")).expect("checkpoints").pop().expect("a checkpoint");
+    std::fs::remove_file(newest).expect("removed");
+    let fewer = losses(&on("cpu", "fewer"));
+    assert_eq!(whole.len(), 24);
+    for other in [two, fewer] {
+        assert_eq!(other.len(), whole.len());
+        // Equal but for rounding.
+        let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-4;
+        assert!(whole.iter().zip(&other).all(close), "{whole:?}\n{other:?}");
     }
 }
 
@@ -101,6 +182,6 @@ fn checking_trains_nothing() {
     let place = empty();
     let line = format!("--features {} --run run --check", features().display());
     train(place.path(), &line).exits(0).says(&["nothing was trained"]);
-    let there = files(place.path()).iter().any(|p| p.join("last.safetensors").exists());
+    let there = files(place.path()).iter().any(|p| p.join("checkpoints").exists());
     assert!(!there);
 }

@@ -167,7 +167,7 @@ fn run(name: &str) {
     let [spatial, mouth, z_t] =
         [&inputs.spatial, &inputs.mouth, &inputs.z_t].map(|x| x.copy().set_requires_grad(true));
 
-    let out = head.forward(Some(&spatial), Some(&mouth), &inputs.lengths, false);
+    let out = head.forward(Some(&spatial), Some(&mouth), &inputs.lengths, None).expect("one device");
     assert_eq!(out.out_lengths, head_case.case.tensor("out_lengths"), "{name}: valid steps");
     let HeadOutput { gate: Some(gate), z_s: Some(z_s), z_m: Some(z_m), .. } = &out else {
         panic!("{name}: both streams are expected")
@@ -189,7 +189,7 @@ fn run(name: &str) {
     let choices = head_case.case.json["choices"].to_string();
     let alpha = number_after(&choices, "alpha ").expect("alpha");
     let beta = number_after(&choices, "beta ").expect("beta");
-    let l_vt = head.loss_vt(&out.z_v, &z_t, None, false);
+    let l_vt = head.loss_vt(&out.z_v, &z_t, None, false).expect("a head with L_vt");
     let l_sm = head.loss_sm(z_s, z_m, None, false).expect("a head with both streams");
     let steps = out.out_lengths.sum(Kind::Float);
     let l_probe = (&out.tokens * &inputs.probe).sum(Kind::Float) / steps;
@@ -197,7 +197,7 @@ fn run(name: &str) {
     for (name, got) in [
         ("L_vt", &l_vt),
         ("L_sm", &l_sm),
-        ("L_vt_symmetric", &head.loss_vt(&out.z_v, &z_t, None, true)),
+        ("L_vt_symmetric", &head.loss_vt(&out.z_v, &z_t, None, true).expect("a head with L_vt")),
         ("L_sm_symmetric", &head.loss_sm(z_s, z_m, None, true).expect("a head with both streams")),
         ("L_probe", &l_probe),
         ("L_total", &l_total),

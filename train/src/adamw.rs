@@ -123,7 +123,7 @@ impl AdamW {
             return 0.0;
         }
         // Not libtorch's norm: on the CPU it adds millions of squares one by one in float32 and is off by 1e-4.
-        let squares: Vec<Tensor> = grads.iter().map(|grad| grad.square().sum(Kind::Float)).collect();
+        let squares: Vec<Tensor> = grads.iter().map(|grad| grad.square().sum(grad.kind())).collect();
         let total = Tensor::stack(&squares, 0).sum(Kind::Double).sqrt().double_value(&[]);
         let factor = max_norm / (total + 1e-6);
         if total.is_finite() && factor < 1.0 {

@@ -1,18 +1,24 @@
 //! Checkpoints: one safetensors file with everything, replaced atomically.
+//!
+//! `best.safetensors` has the weights with the best score on the validation split; `checkpoints/step-<N>.safetensors`
+//! have weights and optimiser after N updates, and a run goes on after the newest.
 
+use crate::config::TrainConfig;
 use crate::model::Named;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use signclip_common::safetensors_file::SafetensorsFile;
-use signclip_common::{Error, Result, atomic};
-use std::collections::{BTreeMap, HashMap};
+use signclip_common::{Error, Result, atomic, difference};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
 /// Weights with the best dev BLEU-4.
 pub const BEST: &str = "best.safetensors";
-/// Where a run goes on: weights and optimiser after the last finished epoch.
-pub const LAST: &str = "last.safetensors";
+/// Folder of what a run can go on from.
+pub const FOLDER: &str = "checkpoints";
 
 /// Where a run stood.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,28 +31,43 @@ pub struct Progress {
     pub best_epoch: usize,
 }
 
-/// Write `tensors` and `progress` as `file`.
-pub fn save(file: &Path, tensors: &Named, progress: &Progress) -> Result<()> {
-    let mut views = Vec::new();
+/// Write `tensors` and `progress` as `file`, and the settings of the run they belong to. Nothing is held in memory
+/// twice but one tensor.
+pub fn save(file: &Path, tensors: &Named, progress: &Progress, settings: &TrainConfig) -> Result<()> {
+    let mut sorted: Vec<(&str, Tensor)> = Vec::new();
     for (name, tensor) in tensors {
-        let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
-        let (dtype, bytes) = bytes_of(&tensor)?;
-        let shape = tensor.size().iter().map(|&n| n as usize).collect();
-        views.push((name.clone(), dtype, shape, bytes));
+        sorted.push((name, tensor.detach().to_device(Device::Cpu).contiguous()));
     }
-    let views: Result<Vec<_>, _> = views
-        .iter()
-        .map(|(name, dtype, shape, bytes): &(String, safetensors::Dtype, Vec<usize>, Vec<u8>)| {
-            safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes)
-                .map(|view| (name.as_str(), view))
-        })
-        .collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    let mut header = serde_json::Map::new();
     let state = serde_json::to_string(progress).unwrap_or_default();
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), ("progress".to_owned(), state)]);
-    let bytes = views.and_then(|views| safetensors::serialize(views, Some(metadata)));
-    let bytes =
-        bytes.map_err(|e| Error::input(file, "", e.to_string(), "this is a bug; please report it"))?;
-    atomic::write_with(file, |out| out.write_all(&bytes))
+    let settings = serde_json::to_string(settings).unwrap_or_default();
+    let metadata = json!({ "format": "pt", "progress": state, "settings": settings });
+    header.insert("__metadata__".to_owned(), metadata);
+    let mut end = 0;
+    for (name, tensor) in &sorted {
+        let begin = end;
+        end += bytes(tensor);
+        let entry = json!({
+            "dtype": dtype(file, name, tensor.kind())?,
+            "shape": tensor.size(),
+            "data_offsets": [begin, end],
+        });
+        header.insert((*name).to_owned(), entry);
+    }
+    let mut header = serde_json::Value::Object(header).to_string();
+    header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
+    atomic::write_with(file, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(header.as_bytes())?;
+        let mut buffer = Vec::new();
+        for (_, tensor) in &sorted {
+            buffer.resize(bytes(tensor), 0);
+            tensor.copy_data_u8(&mut buffer, tensor.numel());
+            out.write_all(&buffer)?;
+        }
+        Ok(())
+    })
 }
 
 /// Read what [`save`] wrote.
@@ -73,15 +94,22 @@ pub fn load(file: &Path) -> Result<(BTreeMap<String, Tensor>, Progress)> {
     Ok((tensors, progress))
 }
 
-/// Copy `tensors` into `named`, which must match exactly. Nothing changes where they do not.
-pub fn restore(file: &Path, named: &Named, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+/// Copy `tensors` of `file` into `named`, which must match exactly. Nothing changes where they do not; the error names
+/// the setting in which `settings` differ from those of the checkpoint.
+pub fn restore(
+    file: &Path,
+    named: &Named,
+    tensors: &BTreeMap<String, Tensor>,
+    settings: &TrainConfig,
+) -> Result<()> {
     let refuse = |name: &str, what: String| {
-        Error::input(
-            file,
-            name,
-            what,
-            "the checkpoint is of another configuration; see config.json beside it",
-        )
+        let here = serde_json::to_value(settings).unwrap_or_default();
+        let there = settings_of(file).and_then(|there| difference::first(&there, &here));
+        let cause = there.map_or(String::new(), |(field, there, here)| {
+            format!("; the checkpoint was made with {field} = {there}, the run has {here}")
+        });
+        let remedy = "the checkpoint is of another configuration; see config.json beside it";
+        Error::input(file, name, what + &cause, remedy)
     };
     for (name, tensor) in named {
         match tensors.get(name) {
@@ -99,16 +127,70 @@ pub fn restore(file: &Path, named: &Named, tensors: &BTreeMap<String, Tensor>) -
     Ok(())
 }
 
-fn bytes_of(tensor: &Tensor) -> Result<(safetensors::Dtype, Vec<u8>)> {
-    let flat = tensor.view(-1);
-    Ok(match tensor.kind() {
-        Kind::Float => {
-            let values: Vec<f32> = Vec::try_from(&flat).map_err(Error::from)?;
-            (safetensors::Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+/// The settings that a checkpoint was made with, where it has any.
+fn settings_of(file: &Path) -> Option<serde_json::Value> {
+    serde_json::from_str(SafetensorsFile::open(file).ok()?.metadata().get("settings")?).ok()
+}
+
+/// File of the checkpoint after `step` updates of the run in `folder`.
+pub fn after(folder: &Path, step: u64) -> PathBuf {
+    folder.join(FOLDER).join(format!("step-{step:08}.safetensors"))
+}
+
+/// Checkpoints of the run in `folder` to go on from, the newest last.
+pub fn all(folder: &Path) -> Result<Vec<PathBuf>> {
+    let folder = folder.join(FOLDER);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io(&folder)(e)),
+    };
+    let mut steps = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::io(&folder))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let step = name.strip_prefix("step-").and_then(|n| n.strip_suffix(".safetensors"));
+        if let Some(step) = step.and_then(|n| n.parse::<u64>().ok()) {
+            steps.push((step, path));
         }
+    }
+    steps.sort();
+    Ok(steps.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Remove all but the newest `keep` checkpoints, and what was left of writing one.
+pub fn keep_newest(folder: &Path, keep: usize) -> Result<()> {
+    let checkpoints = all(folder)?;
+    for path in &checkpoints[..checkpoints.len().saturating_sub(keep)] {
+        fs::remove_file(path).map_err(Error::io(path))?;
+    }
+    for entry in fs::read_dir(folder.join(FOLDER)).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|e| e == "tmp") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn bytes(tensor: &Tensor) -> usize {
+    tensor.numel() * tensor.kind().elt_size_in_bytes()
+}
+
+fn dtype(file: &Path, name: &str, kind: Kind) -> Result<&'static str> {
+    Ok(match kind {
+        Kind::Float => "F32",
+        Kind::Double => "F64",
+        Kind::Half => "F16",
+        Kind::BFloat16 => "BF16",
+        Kind::Int64 => "I64",
+        Kind::Bool => "BOOL",
         _ => {
-            let values: Vec<i64> = Vec::try_from(&flat.to_kind(Kind::Int64)).map_err(Error::from)?;
-            (safetensors::Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+            return Err(Error::input(
+                file,
+                name,
+                format!("{kind:?} is not kept"),
+                "this is a bug; please report it",
+            ));
         }
     })
 }

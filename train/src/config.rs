@@ -27,8 +27,14 @@ pub struct TrainConfig {
     /// Control experiment: give every clip another clip's features, in all splits. What is scored then is scored
     /// without looking.
     pub shuffle_features: bool,
-    /// Validate on the dev split after every so many epochs; the best dev BLEU-4 decides which weights are kept.
+    /// Validate after every so many epochs; the best BLEU-4 decides which weights are kept.
     pub validate_every: usize,
+    /// Split to validate on. SpaMo's published code takes `test`, which makes its test scores the best of many.
+    pub validation_split: String,
+    /// Write a checkpoint to go on from after every so many steps, besides those after each epoch; 0: only those.
+    pub checkpoint_every: u64,
+    /// How many checkpoints to go on from are kept.
+    pub keep_checkpoints: usize,
     pub seed: u64,
 }
 
@@ -81,12 +87,26 @@ pub enum TuningKind {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossSettings {
-    /// Weight α of the visual-text contrast.
+    /// Weight α of the visual-text contrast; 0 leaves it out.
     pub alpha: f64,
-    /// Weight β of the spatial-mouthing contrast; without effect where only one stream is used.
+    /// Weight β of the spatial-mouthing contrast; 0 leaves it out. Without effect where only one stream is used.
     pub beta: f64,
     /// Mean of both directions instead of the one that the paper prints.
     pub symmetric: bool,
+    /// What L_vt pulls the visual tokens towards.
+    pub vt_target: VtTarget,
+}
+
+/// The sentence embedding z_t: a mean over the target tokens, the end token included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VtTarget {
+    /// Of their rows in the language model's embedding table, as SpaMo's code does.
+    #[default]
+    Embeddings,
+    /// Of the language model's encoder output for the sentence, as the paper's text reads. The encoder is taken as it
+    /// is at that step, with its adapters and without dropout, and gets no gradient from L_vt.
+    Encoder,
 }
 
 /// AdamW (paper, "Implementation Details").
@@ -94,8 +114,13 @@ pub struct LossSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct OptimiserSettings {
     pub epochs: usize,
-    /// Clips a step.
+    /// Clips a step, on all devices together.
     pub batch_size: usize,
+    /// Parts in which each device takes its clips through the language model, to save memory. The step stays that of
+    /// the whole batch.
+    pub accumulation: usize,
+    /// Batches that are sorted by length together, to save padding; 1: none.
+    pub length_pool: usize,
     /// Learning rate of projections, gate, convolution and contrastive heads.
     pub lr_visual: f64,
     /// Learning rate of the language model's trainable part.
@@ -107,6 +132,8 @@ pub struct OptimiserSettings {
     pub clip_norm: f64,
     pub decay: Decay,
     pub warmup_steps: u64,
+    /// Stop where the loss is above this: the run has diverged.
+    pub stop_above: f64,
 }
 
 /// Sentences and prompt.
@@ -133,6 +160,9 @@ impl Default for TrainConfig {
             decoding: BeamSearchConfig::default(),
             shuffle_features: false,
             validate_every: 1,
+            validation_split: "dev".to_owned(),
+            checkpoint_every: 200,
+            keep_checkpoints: 2,
             seed: 0,
         }
     }
@@ -164,7 +194,7 @@ impl Default for LanguageModel {
 
 impl Default for LossSettings {
     fn default() -> Self {
-        Self { alpha: 1.0, beta: 0.2, symmetric: false }
+        Self { alpha: 1.0, beta: 0.2, symmetric: false, vt_target: VtTarget::Embeddings }
     }
 }
 
@@ -173,6 +203,8 @@ impl Default for OptimiserSettings {
         Self {
             epochs: 50,
             batch_size: 16,
+            accumulation: 1,
+            length_pool: 32,
             lr_visual: 5e-5,
             lr_language: 1e-4,
             adamw: AdamWConfig::default(),
@@ -180,6 +212,7 @@ impl Default for OptimiserSettings {
             clip_norm: 1.0,
             decay: Decay::Cosine,
             warmup_steps: 0,
+            stop_above: 1000.0,
         }
     }
 }
@@ -199,6 +232,8 @@ impl TrainConfig {
     pub fn tiny() -> Self {
         Self {
             head: HeadSettings { d: 128, standardise: true, ..HeadSettings::default() },
+            // Standardised streams have no mean over time, which is what L_sm compares.
+            loss: LossSettings { beta: 0.0, ..LossSettings::default() },
             language_model: LanguageModel {
                 path: "tiny".to_owned(),
                 tuning: TuningKind::Full,
@@ -256,6 +291,9 @@ impl TrainConfig {
         let positive = [
             ("optimiser.epochs", o.epochs),
             ("optimiser.batch_size", o.batch_size),
+            ("optimiser.accumulation", o.accumulation),
+            ("optimiser.length_pool", o.length_pool),
+            ("keep_checkpoints", self.keep_checkpoints),
             ("max_frames", self.max_frames),
             ("validate_every", self.validate_every),
         ];
@@ -269,9 +307,17 @@ impl TrainConfig {
             ("optimiser.clip_norm", o.clip_norm),
             ("loss.alpha", self.loss.alpha),
             ("loss.beta", self.loss.beta),
+            ("optimiser.stop_above", o.stop_above),
         ];
         if let Some((name, value)) = finite.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             return Err(Error::usage(format!("{name} is {value}"), "give a number that is not negative"));
+        }
+        let split = self.validation_split.as_str();
+        if split.contains(['/', '\\']) || ["", ".", ".."].contains(&split) {
+            return Err(Error::usage(
+                format!("validation_split is {split:?}"),
+                "give the name of a split: dev",
+            ));
         }
         self.language_model.lora.check()?;
         self.decoding.check()
@@ -315,7 +361,8 @@ mod tests {
         let config = TrainConfig::default().with(None, &settings).unwrap();
         assert_eq!(config.optimiser.epochs, 3);
         assert_eq!(config.head.streams, Streams::Spatial);
-        assert_eq!(config.loss, LossSettings { alpha: 1.0, beta: 0.2, symmetric: false });
+        let LossSettings { alpha, beta, symmetric, vt_target } = config.loss;
+        assert_eq!((alpha, beta, symmetric, vt_target), (1.0, 0.2, false, VtTarget::Embeddings));
     }
 
     #[test]

@@ -2,14 +2,17 @@
 //!
 //! Shapes: b clips, t frames (padded to the longest of the batch), s and m stream widths, l target tokens.
 
+use crate::batching::permutation;
 use crate::config::TrainConfig;
 use crate::sign_head::Streams;
 use crate::t5::IGNORE;
 use crate::text::{Text, prepare};
-use signclip_common::store::{MOUTHING, SPATIAL, Store};
+use rayon::prelude::*;
+use signclip_common::store::{MOUTHING, SPATIAL, Store, StoreDtype};
 use signclip_common::synthetic::Stream;
 use signclip_common::{Error, Result};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tch::{Device, Kind, Tensor};
 
 /// One split, opened for training or evaluation.
@@ -24,13 +27,15 @@ pub struct Corpus {
     standardise: bool,
     /// Whose features each clip gets: its own, but for the control experiment.
     sources: Vec<usize>,
+    /// Whether the bytes of a clip have been compared with their checksums.
+    verified: Vec<AtomicBool>,
 }
 
-/// Padded clips with their targets.
+/// Padded clips with their targets, on one device.
 pub struct Batch {
     /// Places in the corpus.
     pub clips: Vec<usize>,
-    /// `[b, t, s]`, zero at padding.
+    /// `[b, t, s]` as stored (float16 or float32), zero at padding.
     pub spatial: Option<Tensor>,
     /// `[b, t, m]`
     pub mouthing: Option<Tensor>,
@@ -38,9 +43,21 @@ pub struct Batch {
     pub lengths: Tensor,
     /// `[b, l]` int64, [`IGNORE`] at padding.
     pub labels: Tensor,
-    /// `[b, b]` bool: clips with the same sentence.
-    pub same: Tensor,
     pub frames: usize,
+}
+
+impl Batch {
+    /// The batch on `device`.
+    pub fn to_device(self, device: Device) -> Self {
+        let stream = |x: Option<Tensor>| x.map(|x| x.to_device(device));
+        Self {
+            spatial: stream(self.spatial),
+            mouthing: stream(self.mouthing),
+            lengths: self.lengths.to_device(device),
+            labels: self.labels.to_device(device),
+            ..self
+        }
+    }
 }
 
 /// Which part of a clip longer than the cap is taken.
@@ -86,6 +103,7 @@ impl Corpus {
             (0..store.clips.len()).collect()
         };
         Ok(Self {
+            verified: store.clips.iter().map(|_| AtomicBool::new(false)).collect(),
             sources,
             store,
             texts,
@@ -98,20 +116,33 @@ impl Corpus {
 
     /// Tokenise the sentences. Errors: one longer than `max_tokens`.
     pub fn tokenise(&mut self, text: &Text, max_tokens: usize) -> Result<()> {
-        self.targets.clear();
-        for (clip, sentence) in self.store.clips.iter().zip(&self.texts) {
-            let ids = text.encode(sentence)?;
-            if ids.len() > max_tokens {
-                return Err(Error::input(
-                    &self.store.folder,
-                    format!("clip {:?}", clip.id),
-                    format!("its sentence has {} tokens", ids.len()),
-                    format!("allow it with --set text.max_target_tokens={}", ids.len()),
-                ));
-            }
-            self.targets.push(ids);
-        }
-        Ok(())
+        self.targets = self.texts.par_iter().map(|sentence| text.encode(sentence)).collect::<Result<_>>()?;
+        let too_long = self.targets.iter().zip(&self.store.clips).find(|(ids, _)| ids.len() > max_tokens);
+        too_long.map_or(Ok(()), |(ids, clip)| {
+            Err(Error::input(
+                &self.store.folder,
+                format!("clip {:?}", clip.id),
+                format!("its sentence has {} tokens", ids.len()),
+                format!("allow it with --set text.max_target_tokens={}", ids.len()),
+            ))
+        })
+    }
+
+    /// Target ids of a clip, the end token last; none before [`Self::tokenise`].
+    pub fn target(&self, clip: usize) -> &[i64] {
+        self.targets.get(clip).map_or(&[], Vec::as_slice)
+    }
+
+    /// Frames of each clip that a batch takes.
+    pub fn frames(&self) -> Vec<usize> {
+        self.sources.iter().map(|&source| self.store.clips[source].frames.min(self.max_frames)).collect()
+    }
+
+    /// `[n, n]` bool: which of `clips` have the same sentence.
+    pub fn same(&self, clips: &[usize]) -> Tensor {
+        let same: Vec<bool> =
+            clips.iter().flat_map(|&a| clips.iter().map(move |&b| self.texts[a] == self.texts[b])).collect();
+        Tensor::from_slice(&same).view([clips.len() as i64; 2])
     }
 
     pub fn len(&self) -> usize {
@@ -127,13 +158,8 @@ impl Corpus {
         self.store.info.streams.get(stream).map_or(0, |s| s.dim as i64)
     }
 
-    /// The clips in the order of `epoch`: a pure function of (seed, epoch), whatever the machine.
-    pub fn order(&self, seed: u64, epoch: usize) -> Vec<usize> {
-        permutation(self.len(), &Stream::new(&format!("order of epoch {epoch}"), seed))
-    }
-
-    /// Read clips as one padded batch onto `device`.
-    pub fn batch(&self, clips: &[usize], window: Window, device: Device) -> Batch {
+    /// Read clips as one padded batch, on the CPU. Errors: the bytes of a clip are not those that were written.
+    pub fn batch(&self, clips: &[usize], window: Window) -> Result<Batch> {
         let cut = |&clip: &usize| {
             let source = self.sources[clip];
             let frames = self.store.clips[source].frames;
@@ -148,42 +174,64 @@ impl Corpus {
             (source, first, taken)
         };
         let cuts: Vec<(usize, usize, usize)> = clips.iter().map(cut).collect();
-        let longest = cuts.iter().map(|(_, _, taken)| *taken).max().unwrap_or(0);
-        let stream = |name: &str| self.padded(name, &cuts, longest).to_device(device);
+        for &(clip, ..) in &cuts {
+            self.verify(clip)?;
+        }
+        // A device without a share of the last batch has no clips, but takes part in what is done together.
+        let longest = cuts.iter().map(|(_, _, taken)| *taken).max().unwrap_or(1);
+        let stream = |name: &str| self.padded(name, &cuts, longest);
         let lengths: Vec<i64> = cuts.iter().map(|(_, _, taken)| *taken as i64).collect();
-        let same: Vec<bool> =
-            clips.iter().flat_map(|&a| clips.iter().map(move |&b| self.texts[a] == self.texts[b])).collect();
-        let n = clips.len() as i64;
-        Batch {
+        Ok(Batch {
             clips: clips.to_vec(),
             spatial: self.streams.spatial().then(|| stream(SPATIAL)),
             mouthing: self.streams.mouthing().then(|| stream(MOUTHING)),
-            lengths: Tensor::from_slice(&lengths).to_device(device),
-            labels: self.labels(clips).to_device(device),
-            same: Tensor::from_slice(&same).view([n, n]).to_device(device),
+            lengths: Tensor::from_slice(&lengths),
+            labels: self.labels(clips),
             frames: cuts.iter().map(|(_, _, taken)| taken).sum(),
-        }
+        })
     }
 
-    /// Rows of a stream as float32 `[b, longest, dim]`.
-    fn padded(&self, stream: &str, cuts: &[(usize, usize, usize)], longest: usize) -> Tensor {
-        let dim = self.dim(stream) as usize;
-        let mut rows = vec![0_f32; cuts.len() * longest * dim];
-        for (&(clip, first, taken), rows) in cuts.iter().zip(rows.chunks_exact_mut(longest * dim)) {
-            if let Some(features) = self.store.features(clip, stream) {
-                let mut values = features.rows(first, taken).to_f32();
-                if self.standardise {
-                    standardise(&mut values, dim);
-                }
-                rows[..values.len()].copy_from_slice(&values);
+    /// Compare the bytes of a clip with their checksums, the first time that it is read.
+    fn verify(&self, clip: usize) -> Result<()> {
+        if self.verified[clip].load(Relaxed) {
+            return Ok(());
+        }
+        for (taken, stream) in [(self.streams.spatial(), SPATIAL), (self.streams.mouthing(), MOUTHING)] {
+            if taken {
+                self.store.verify_clip(clip, stream)?;
             }
         }
-        Tensor::from_slice(&rows).view([cuts.len() as i64, longest as i64, dim as i64])
+        self.verified[clip].store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Rows of a stream `[b, longest, dim]`, as they are stored or standardised.
+    fn padded(&self, stream: &str, cuts: &[(usize, usize, usize)], longest: usize) -> Tensor {
+        let dim = self.dim(stream) as usize;
+        let kind = match self.store.info.dtype {
+            StoreDtype::F16 if !self.standardise => Kind::Half,
+            _ => Kind::Float,
+        };
+        let clip_bytes = longest * dim * kind.elt_size_in_bytes();
+        let mut bytes = vec![0_u8; cuts.len() * clip_bytes];
+        for (&(clip, first, taken), place) in cuts.iter().zip(bytes.chunks_exact_mut(clip_bytes)) {
+            let Some(features) = self.store.features(clip, stream) else { continue };
+            let rows = features.rows(first, taken);
+            if self.standardise {
+                let mut values = rows.to_f32();
+                standardise(&mut values, dim);
+                for (value, place) in values.iter().zip(place.chunks_exact_mut(4)) {
+                    place.copy_from_slice(&value.to_le_bytes());
+                }
+            } else {
+                place[..rows.bytes.len()].copy_from_slice(rows.bytes);
+            }
+        }
+        Tensor::from_data_size(&bytes, &[cuts.len() as i64, longest as i64, dim as i64], kind)
     }
 
     fn labels(&self, clips: &[usize]) -> Tensor {
-        let none = Vec::new();
-        let targets: Vec<&Vec<i64>> = clips.iter().map(|&c| self.targets.get(c).unwrap_or(&none)).collect();
+        let targets: Vec<&[i64]> = clips.iter().map(|&clip| self.target(clip)).collect();
         let longest = targets.iter().map(|t| t.len()).max().unwrap_or(0);
         let labels = Tensor::full([clips.len() as i64, longest as i64], IGNORE, (Kind::Int64, Device::Cpu));
         for (row, target) in targets.iter().enumerate() {
@@ -191,15 +239,6 @@ impl Corpus {
         }
         labels
     }
-}
-
-/// A random order of `n` things.
-fn permutation(n: usize, random: &Stream) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..n).collect();
-    for last in (1..n).rev() {
-        order.swap(last, (random.unit(last as u64) * (last + 1) as f64) as usize);
-    }
-    order
 }
 
 /// For each of `n` clips another one, each given once: neighbours in a random circle.

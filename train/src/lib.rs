@@ -2,13 +2,17 @@
 
 pub mod adamw;
 pub mod batch_norm;
+pub mod batching;
 pub mod beam_search;
 pub mod checkpoint;
 pub mod config;
 pub mod contrastive;
 pub mod corpus;
+pub mod exchange;
+pub mod failure;
 pub mod gated_fusion;
 pub mod linear;
+pub mod loader;
 pub mod lora;
 pub mod metrics;
 pub mod model;
@@ -16,8 +20,10 @@ pub mod projector;
 pub mod run;
 pub mod schedule;
 pub mod sign_head;
+pub mod step_log;
 pub mod t5;
 pub mod temporal;
+pub mod tensorboard;
 pub mod text;
 pub mod trainer;
 pub mod translation;

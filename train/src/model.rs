@@ -3,12 +3,16 @@
 //! Shapes: b clips, s encoder positions, l target tokens, d width of the language model.
 
 use crate::beam_search::{BeamSearchConfig, Hypothesis};
-use crate::config::{TrainConfig, TuningKind};
+use crate::config::{TrainConfig, TuningKind, VtTarget};
 use crate::corpus::{Batch, Corpus};
-use crate::sign_head::{HeadConfig, HeadOutput, SignHead};
+use crate::exchange::Exchange;
+use crate::loader::Step;
+use crate::sign_head::{HeadConfig, SignHead};
 use crate::t5::{IGNORE, T5, T5Config, Tuning};
 use crate::text::Text;
+use signclip_common::collective::Collective;
 use signclip_common::store::{MOUTHING, SPATIAL};
+use signclip_common::synthetic::Stream;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
 use std::path::Path;
@@ -30,13 +34,15 @@ pub struct SignClip {
     pub buffers: Named,
 }
 
-/// The parts of the loss of one batch (paper, "Training details").
+/// The parts of the loss of one step, of the whole batch on all devices (paper, "Training details").
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Losses {
-    pub total: Tensor,
-    pub trans: Tensor,
-    pub vt: Tensor,
-    /// Absent where one stream is used alone.
-    pub sm: Option<Tensor>,
+    pub total: f64,
+    pub trans: f64,
+    /// Absent where its weight is 0.
+    pub vt: Option<f64>,
+    /// Absent where its weight is 0, and where one stream is used alone.
+    pub sm: Option<f64>,
 }
 
 /// The language model before it is built: its configuration and where its weights are.
@@ -60,7 +66,9 @@ impl SignClip {
         let lm = &config.language_model;
         let mut t5_config = base.config.clone();
         t5_config.dropout_rate = lm.dropout.unwrap_or(t5_config.dropout_rate);
-        if (text.vocabulary() as i64) > t5_config.vocab_size {
+        // A model's table is longer than its tokenizer's, up to a multiple of 128.
+        let spare = t5_config.vocab_size - text.vocabulary() as i64;
+        if spare < 0 || (spare >= 128 && base.folder.is_some()) {
             return Err(Error::usage(
                 format!(
                     "the tokenizer has {} ids, the language model {}",
@@ -90,6 +98,8 @@ impl SignClip {
             d_llm: t5_config.d_model,
             conv: config.head.conv,
             project_mouth: config.head.project_mouth,
+            loss_vt: config.loss.alpha > 0.0,
+            loss_sm: config.loss.beta > 0.0,
         };
         head_config.validate()?;
         let visual = fresh(Kind::Float);
@@ -117,28 +127,79 @@ impl SignClip {
         (count(&self.visual), count(&self.language))
     }
 
-    /// L_total = L_trans + α L_vt + β L_sm of one batch.
-    pub fn losses(&self, batch: &Batch, config: &TrainConfig, train: bool) -> Losses {
-        let (head, inputs_bsd, mask_bs) = self.inputs(batch, train);
-        let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, train);
-        let logits = self.t5.decode(&self.t5.shift_right(&batch.labels), &encoded_bsd, &mask_bs, train);
-        let trans = T5::loss(&logits, &batch.labels);
-        let loss = &config.loss;
-        let vt = self.head.loss_vt(
-            &head.z_v,
-            &self.sentence_embedding(&batch.labels),
-            Some(&batch.same),
-            loss.symmetric,
-        );
-        let sm = match (&head.z_s, &head.z_m) {
-            (Some(z_s), Some(z_m)) => self.head.loss_sm(z_s, z_m, Some(&batch.same), loss.symmetric),
-            _ => None,
-        };
-        let mut total = &trans + &vt * loss.alpha;
-        if let Some(sm) = &sm {
-            total += sm * loss.beta;
+    /// Forward and backward pass of one step: adds the gradients of this device's share of
+    /// L_total = L_trans + α L_vt + β L_sm to those of the parameters, so that their sum over all devices is the
+    /// gradient of the loss of the whole batch.
+    ///
+    /// L_trans is the mean over all target tokens of the whole batch, and the contrastive losses are those of all its
+    /// clips, on however many devices. Accumulation divides only the pass through the language model, where the
+    /// memory goes: the visual head has all clips of the device at once. So neither changes anything but rounding and
+    /// dropout.
+    pub fn backward(&self, step: &Step, config: &TrainConfig, collective: &Collective) -> Result<Losses> {
+        let (batch, loss) = (&step.batch, &config.loss);
+        let exchange = Exchange::new(collective);
+        let head = self.head.forward(
+            batch.spatial.as_ref(),
+            batch.mouthing.as_ref(),
+            &batch.lengths,
+            Some(&exchange),
+        )?;
+        let z_t = self.head.has_loss_vt().then(|| self.sentence_embedding(&batch.labels, loss.vt_target));
+        // Every device gets the embeddings of all clips: its own at their places, zeros elsewhere, added up.
+        let behind = (step.clips.len() - step.own.end) as i64;
+        let rows = |own: &Tensor| own.constant_pad_nd([0, 0, step.own.start as i64, behind]);
+        let vt_pair = z_t.as_ref().map(|z_t| [rows(&head.z_v), rows(z_t)]);
+        let sm_pair = head.z_s.as_ref().zip(head.z_m.as_ref()).map(|(z_s, z_m)| [rows(z_s), rows(z_m)]);
+        let pairs: Vec<&Tensor> = vt_pair.iter().chain(&sm_pair).flatten().collect();
+        let (tokens, all) = exchange.cut(&[&head.tokens], &pairs)?;
+        let (all_vt, all_sm) = all.split_at(if vt_pair.is_some() { 2 } else { 0 });
+
+        let trans = self.translation(&tokens[0], &head.out_lengths, step, config, collective.rank());
+        let same = Some(&step.same);
+        let vt = vt_pair.and_then(|_| self.head.loss_vt(&all_vt[0], &all_vt[1], same, loss.symmetric));
+        let sm = sm_pair.and_then(|_| self.head.loss_sm(&all_sm[0], &all_sm[1], same, loss.symmetric));
+        let weighted = [(&vt, loss.alpha), (&sm, loss.beta)];
+        let contrast = weighted.iter().filter_map(|(part, weight)| part.as_ref().map(|part| part * *weight));
+        if let Some(contrast) = contrast.reduce(|a, b| a + b) {
+            // Every device computes it for the whole batch; together they contribute it once.
+            (contrast / collective.size() as f64).backward();
         }
-        Losses { total, trans, vt, sm }
+        let trans = Exchange::new(collective).totals(&[&trans])?[0].double_value(&[]);
+        exchange.backward()?;
+        let [vt, sm] = [vt, sm].map(|part| part.map(|part| part.double_value(&[])));
+        let total = trans + vt.unwrap_or(0.0) * loss.alpha + sm.unwrap_or(0.0) * loss.beta;
+        Ok(Losses { total, trans, vt, sm })
+    }
+
+    /// Forward and backward pass through the language model from the visual tokens, part by part: this device's share
+    /// of L_trans (float64), its gradients added to those of the parameters and of `tokens_btd`.
+    fn translation(
+        &self,
+        tokens_btd: &Tensor,
+        lengths_b: &Tensor,
+        step: &Step,
+        config: &TrainConfig,
+        rank: usize,
+    ) -> Tensor {
+        let clips = step.own.len();
+        let mut trans = Tensor::zeros([], (Kind::Double, self.device));
+        let parts = config.optimiser.accumulation.min(clips);
+        for part in 0..parts {
+            // Dropout is a function of this, so that a resumed run draws the same masks.
+            let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
+            tch::manual_seed((Stream::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
+            let range = Collective::share(clips, part, parts);
+            let of_part = |x: &Tensor| x.narrow(0, range.start as i64, range.len() as i64);
+            let (inputs_bsd, mask_bs) = self.inputs(&of_part(tokens_btd), &of_part(lengths_b));
+            let labels = of_part(&step.batch.labels);
+            let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, true);
+            let logits = self.t5.decode(&self.t5.shift_right(&labels), &encoded_bsd, &mask_bs, true);
+            let (sum, _) = T5::loss_sum(&logits, &labels);
+            let loss = sum / step.tokens as f64;
+            loss.backward();
+            trans += loss.detach();
+        }
+        trans
     }
 
     /// Bring the temperatures back into their range after an update.
@@ -149,40 +210,51 @@ impl SignClip {
     /// Best translations of each clip of a batch, best first.
     pub fn translate(&self, batch: &Batch, search: &BeamSearchConfig) -> Result<Vec<Vec<Hypothesis>>> {
         let _frozen = tch::no_grad_guard();
-        let (_, inputs_bsd, mask_bs) = self.inputs(batch, false);
+        let head =
+            self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, None)?;
+        let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
         let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
         self.t5.generate(&encoded_bsd, &mask_bs, search)
     }
 
     /// Encoder inputs: each clip's valid visual tokens, then the prompt's embeddings, then padding.
-    fn inputs(&self, batch: &Batch, train: bool) -> (HeadOutput, Tensor, Tensor) {
-        let head = self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, train);
+    fn inputs(&self, tokens_btd: &Tensor, lengths_b: &Tensor) -> (Tensor, Tensor) {
         let prompt_pd = self.t5.embed(&self.prompt).to_kind(Kind::Float);
-        let steps = Vec::<i64>::try_from(&head.out_lengths.to_device(Device::Cpu)).unwrap_or_default();
+        let steps = Vec::<i64>::try_from(&lengths_b.to_device(Device::Cpu)).unwrap_or_default();
         let rows: Vec<Tensor> = steps
             .iter()
             .enumerate()
             .map(|(clip, &steps)| {
-                Tensor::cat(&[head.tokens.get(clip as i64).narrow(0, 0, steps), prompt_pd.shallow_clone()], 0)
+                Tensor::cat(&[tokens_btd.get(clip as i64).narrow(0, 0, steps), prompt_pd.shallow_clone()], 0)
             })
             .collect();
         let masks: Vec<Tensor> =
             rows.iter().map(|r| Tensor::ones([r.size()[0]], (Kind::Int64, self.device))).collect();
         let inputs_bsd = Tensor::pad_sequence(&rows, true, 0.0, "right");
         let mask_bs = Tensor::pad_sequence(&masks, true, 0.0, "right");
-        (head, inputs_bsd, mask_bs)
+        (inputs_bsd, mask_bs)
     }
 
-    /// z_t: mean of the target tokens' embeddings, the end token included (SpaMo's reading of "sentence
-    /// embedding"), `[b, d]` float32.
-    fn sentence_embedding(&self, labels_bl: &Tensor) -> Tensor {
-        let counts_bl1 = labels_bl.ne(IGNORE).to_kind(Kind::Float).unsqueeze(-1);
+    /// z_t: a mean over the target tokens, the end token included, `[b, d]` float32 (see [`VtTarget`]).
+    fn sentence_embedding(&self, labels_bl: &Tensor, target: VtTarget) -> Tensor {
+        if labels_bl.size()[0] == 0 {
+            // A device without a share of the last batch.
+            return Tensor::zeros([0, self.t5.config.d_model], (Kind::Float, self.device));
+        }
+        let mask_bl = labels_bl.ne(IGNORE);
         let ids_bl = labels_bl.clamp_min(0);
-        let sum_bd = (self.t5.embed(&ids_bl).to_kind(Kind::Float) * &counts_bl1).sum_dim_intlist(
-            1,
-            false,
-            Kind::Float,
-        );
+        let embedded_bld = match target {
+            VtTarget::Embeddings => self.t5.embed(&ids_bl),
+            VtTarget::Encoder => {
+                let _frozen = tch::no_grad_guard();
+                self.t5.encode(&self.t5.embed(&ids_bl), &mask_bl.to_kind(Kind::Int64), false)
+            }
+        };
+        let counts_bl1 = mask_bl.to_kind(Kind::Float).unsqueeze(-1);
+        // Padded rows of an encoder's output are meaningless, so they are removed and not multiplied away.
+        let kept_bld =
+            embedded_bld.to_kind(Kind::Float).masked_fill(&mask_bl.logical_not().unsqueeze(-1), 0.0);
+        let sum_bd = kept_bld.sum_dim_intlist(1, false, Kind::Float);
         sum_bd / counts_bl1.sum_dim_intlist(1, false, Kind::Float)
     }
 }

@@ -85,6 +85,17 @@ impl RunInfo {
         atomic::write(&folder.join(CONFIG), text.as_bytes())
     }
 
+    /// Copy what describes the run in `from` into `to`.
+    pub fn copy_into(&self, from: &Path, to: &Path) -> Result<()> {
+        self.write(to)?;
+        let tokenizer = from.join(TOKENIZER);
+        if tokenizer.exists() {
+            let bytes = std::fs::read(&tokenizer).map_err(Error::io(&tokenizer))?;
+            atomic::write(&to.join(TOKENIZER), &bytes)?;
+        }
+        Ok(())
+    }
+
     /// The tokenizer. That of a model trained from nothing is made of `training` texts once and kept in `folder`.
     pub fn text(&self, folder: &Path, training: Option<&Corpus>) -> Result<Text> {
         let Some(model) = &self.language_model else {

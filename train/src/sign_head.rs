@@ -15,6 +15,7 @@
 // Shapes: B clips, T frames, T' steps, S and M stream widths, D channels, L width of the language model.
 
 use crate::contrastive::InfoNce;
+use crate::exchange::Exchange;
 use crate::gated_fusion::GatedFusion;
 use crate::projector::{Affine, Projector};
 use crate::temporal::{ConvKind, TemporalConv, masked_mean, valid};
@@ -59,6 +60,9 @@ pub struct HeadConfig {
     pub conv: ConvKind,
     /// Project Z_m as well; needed where `d_m` differs from `d`.
     pub project_mouth: bool,
+    /// Whether there is an L_vt and an L_sm. What only a loss trains is absent without it.
+    pub loss_vt: bool,
+    pub loss_sm: bool,
 }
 
 impl Default for HeadConfig {
@@ -71,6 +75,8 @@ impl Default for HeadConfig {
             d_llm: 2048,
             conv: ConvKind::Spamo,
             project_mouth: true,
+            loss_vt: true,
+            loss_sm: true,
         }
     }
 }
@@ -101,7 +107,8 @@ pub struct SignHead {
     temporal: TemporalConv,
     llm_proj: Projector,
     sm: Option<SpatialMouthing>,
-    vt_loss: InfoNce,
+    vt_loss: Option<InfoNce>,
+    kind: Kind,
 }
 
 /// The part that only L_sm trains.
@@ -125,9 +132,9 @@ pub struct HeadOutput {
     pub out_lengths: Tensor,
     /// `[B, L]`
     pub z_v: Tensor,
-    /// `[B, D]`, absent with one stream.
+    /// `[B, D]`, absent without L_sm.
     pub z_s: Option<Tensor>,
-    /// `[B, D]`, absent with one stream.
+    /// `[B, D]`, absent without L_sm.
     pub z_m: Option<Tensor>,
 }
 
@@ -144,18 +151,22 @@ impl SignHead {
             gate: both.then(|| GatedFusion::new(&part.sub("gate"), d)),
             temporal: TemporalConv::new(&part.sub("temporal"), d, config.conv),
             llm_proj: Projector::new(&part.sub("llm_proj"), d, d_llm),
-            sm: both.then(|| SpatialMouthing {
+            sm: (both && config.loss_sm).then(|| SpatialMouthing {
                 sm_spatial: Affine::new(&part.sub("sm_spatial"), d, d),
                 sm_mouth: Affine::new(&part.sub("sm_mouth"), d, d),
                 loss: InfoNce::new(part, "logit_scale_sm"),
             }),
-            vt_loss: InfoNce::new(part, "logit_scale_vt"),
+            vt_loss: config.loss_vt.then(|| InfoNce::new(part, "logit_scale_vt")),
+            kind: part.leaf_kind(),
         }
     }
 
     /// The streams `[B, T, S]` and `[B, T, M]` of padded clips with their numbers of frames `[B]` (int64, same
-    /// device). A stream that the head does not take is ignored and may be absent. `train`: batch statistics instead
-    /// of running ones.
+    /// device). A stream that the head does not take is ignored and may be absent. `batch`: in training, where the
+    /// batch statistics come from.
+    ///
+    /// # Errors
+    /// Another device has stopped.
     ///
     /// # Panics
     /// Where a stream that the head takes is absent.
@@ -164,10 +175,10 @@ impl SignHead {
         spatial_bts: Option<&Tensor>,
         mouth_btm: Option<&Tensor>,
         lengths_b: &Tensor,
-        train: bool,
-    ) -> HeadOutput {
+        batch: Option<&Exchange>,
+    ) -> Result<HeadOutput> {
         let float = |stream: Option<&Tensor>, name: &str| match stream {
-            Some(stream) => stream.to_kind(Kind::Float),
+            Some(stream) => stream.to_kind(self.kind),
             None => panic!("the head takes the {name} stream"),
         };
         let spatial = || self.spatial_proj.as_ref().map(|proj| proj.forward(&float(spatial_bts, "spatial")));
@@ -176,11 +187,13 @@ impl SignHead {
             self.mouth_proj.as_ref().map_or(mouth_btm.shallow_clone(), |proj| proj.forward(&mouth_btm))
         };
         let (mut gate, mut z_s, mut z_m) = (None, None, None);
-        let z_btd = match (spatial(), &self.gate, &self.sm) {
-            (Some(spatial_btd), Some(fusion), Some(sm)) => {
+        let z_btd = match (spatial(), &self.gate) {
+            (Some(spatial_btd), Some(fusion)) => {
                 let mouth_btd = mouth();
-                z_s = Some(sm.sm_spatial.forward(&masked_mean(&spatial_btd, lengths_b)));
-                z_m = Some(sm.sm_mouth.forward(&masked_mean(&mouth_btd, lengths_b)));
+                if let Some(sm) = &self.sm {
+                    z_s = Some(sm.sm_spatial.forward(&masked_mean(&spatial_btd, lengths_b)));
+                    z_m = Some(sm.sm_mouth.forward(&masked_mean(&mouth_btd, lengths_b)));
+                }
                 let (gate_btd, fused_btd) = fusion.forward(&spatial_btd, &mouth_btd);
                 gate = Some(gate_btd);
                 fused_btd
@@ -188,20 +201,32 @@ impl SignHead {
             (Some(spatial_btd), ..) => spatial_btd,
             (None, ..) => mouth(),
         };
-        let fused = &z_btd * valid(lengths_b, z_btd.size()[1]).unsqueeze(-1);
-        let (conv, out_lengths) = self.temporal.forward(&fused, lengths_b, train);
+        let mut fused = &z_btd * valid(lengths_b, z_btd.size()[1]).unsqueeze(-1);
+        // The batch statistics of several devices cut the graph, and z_s and z_m are needed beyond.
+        if let (Some(exchange), Some(s), Some(m)) = (batch.filter(|e| !e.is_solo()), &z_s, &z_m) {
+            let (mut held, _) = exchange.cut(&[&fused, s, m], &[])?;
+            (z_m, z_s) = (held.pop(), held.pop());
+            fused = held.remove(0);
+        }
+        let (conv, out_lengths) = self.temporal.forward(&fused, lengths_b, batch)?;
         let mask_bt1 = valid(&out_lengths, conv.size()[1]).unsqueeze(-1);
         let tokens = self.llm_proj.forward(&conv) * mask_bt1;
         let z_v = masked_mean(&tokens, &out_lengths);
-        HeadOutput { gate, fused, conv, tokens, out_lengths, z_v, z_s, z_m }
+        Ok(HeadOutput { gate, fused, conv, tokens, out_lengths, z_v, z_s, z_m })
     }
 
-    /// L_vt of N clips and texts (see [`InfoNce::loss`]); of all devices, where there are several.
-    pub fn loss_vt(&self, z_v: &Tensor, z_t: &Tensor, same: Option<&Tensor>, symmetric: bool) -> Tensor {
-        self.vt_loss.loss(z_v, z_t, same, symmetric)
+    /// L_vt of N clips and texts (see [`InfoNce::loss`]), of all devices where there are several; `None` without it.
+    pub fn loss_vt(
+        &self,
+        z_v: &Tensor,
+        z_t: &Tensor,
+        same: Option<&Tensor>,
+        symmetric: bool,
+    ) -> Option<Tensor> {
+        self.vt_loss.as_ref().map(|vt| vt.loss(z_v, z_t, same, symmetric))
     }
 
-    /// L_sm of N clips; `None` with one stream.
+    /// L_sm of N clips; `None` without it, or with one stream.
     pub fn loss_sm(
         &self,
         z_s: &Tensor,
@@ -212,6 +237,11 @@ impl SignHead {
         self.sm.as_ref().map(|sm| sm.loss.loss(z_s, z_m, same, symmetric))
     }
 
+    /// Whether there is an L_vt.
+    pub fn has_loss_vt(&self) -> bool {
+        self.vt_loss.is_some()
+    }
+
     /// Whether there is an L_sm.
     pub fn has_loss_sm(&self) -> bool {
         self.sm.is_some()
@@ -219,16 +249,15 @@ impl SignHead {
 
     /// Bring the temperatures back into their range; to be called after each update.
     pub fn clamp_temperatures(&self) {
-        self.vt_loss.clamp();
-        if let Some(sm) = &self.sm {
-            sm.loss.clamp();
-        }
+        let sm = self.sm.as_ref().map(|sm| &sm.loss);
+        self.vt_loss.iter().chain(sm).for_each(InfoNce::clamp);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use signclip_common::collective::Collective;
     use signclip_common::weights::Weights;
     use tch::Device;
 
@@ -248,7 +277,7 @@ mod tests {
         let head = weights.build(&[], |root| SignHead::new(root, &config(Streams::Both)))?;
         let lengths = [45, 7, 16, 30];
         let (spatial, mouth) = (random([4, 45, 10]), random([4, 45, 6]));
-        let batch = head.forward(Some(&spatial), Some(&mouth), &Tensor::from_slice(&lengths), false);
+        let batch = head.forward(Some(&spatial), Some(&mouth), &Tensor::from_slice(&lengths), None)?;
         for (b, &length) in lengths.iter().enumerate() {
             let b = b as i64;
             let alone = |x: &Tensor| x.narrow(0, b, 1).narrow(1, 0, length);
@@ -256,8 +285,8 @@ mod tests {
                 Some(&alone(&spatial)),
                 Some(&alone(&mouth)),
                 &Tensor::from_slice(&[length]),
-                false,
-            );
+                None,
+            )?;
             let steps = one.out_lengths.int64_value(&[0]);
             assert_eq!(batch.out_lengths.int64_value(&[b]), steps);
             let near = |got: &Tensor, want: &Tensor| {
@@ -281,7 +310,9 @@ mod tests {
             let head = weights.build(&[], |root| SignHead::new(root, &config(streams)))?;
             let spatial = streams.spatial().then(|| random([2, 20, 10]).to_kind(Kind::Half));
             let mouth = streams.mouthing().then(|| random([2, 20, 6]).to_kind(Kind::Half));
-            let out = head.forward(spatial.as_ref(), mouth.as_ref(), &lengths, true);
+            let solo = Collective::Solo;
+            let exchange = Exchange::new(&solo);
+            let out = head.forward(spatial.as_ref(), mouth.as_ref(), &lengths, Some(&exchange))?;
             assert_eq!(out.tokens.size(), [2, 2, 12]);
             assert!(out.gate.is_none() && out.z_s.is_none() && out.z_m.is_none() && !head.has_loss_sm());
             assert!(head.loss_sm(&out.z_v, &out.z_v, None, false).is_none());

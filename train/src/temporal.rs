@@ -3,12 +3,16 @@
 //! Reference: SpaMo `spamo/tconv.py`, `TemporalConv` with `conv_type` 2 (keys `temporal_conv.{0,1,4,5}`).
 //!
 //! Deviations: clips shorter than 16 frames are filled up with zeros to 16 (SpaMo fails there), batch statistics leave
-//! padding out (see [`crate::batch_norm`]), and steps beyond a clip's end are zero.
+//! padding out (see [`crate::batch_norm`]), and steps beyond a clip's end are zero. A bias before a batch norm has the
+//! gradient 0 in training: here it gets none, so it stays as it was, where the rounding errors of a computed gradient
+//! would become steps of full size under Adam.
 //
 // Shapes: B clips, T frames, T' steps after the convolution, D channels.
 
 use crate::batch_norm::BatchNorm;
+use crate::exchange::Exchange;
 use serde::{Deserialize, Serialize};
+use signclip_common::Result;
 use signclip_common::weights::{Init, Part};
 use tch::{Kind, Tensor};
 
@@ -42,6 +46,11 @@ impl Conv {
     fn forward(&self, x_bdt: &Tensor, padding: i64) -> Tensor {
         x_bdt.conv1d(&self.weight_ddk, Some(&self.bias_d), 1, padding, 1, 1)
     }
+
+    /// Without the bias, which the norm that follows takes as its offset.
+    fn forward_unbiased(&self, x_bdt: &Tensor) -> Tensor {
+        x_bdt.conv1d::<&Tensor>(&self.weight_ddk, None, 1, 0, 1, 1)
+    }
 }
 
 /// The convolution under its names in a state dict.
@@ -67,12 +76,18 @@ impl TemporalConv {
     }
 
     /// `x_btd` is zero beyond `lengths_b`. Gives the steps, zero beyond each clip's end, and how many each clip has.
-    pub fn forward(&self, x_btd: &Tensor, lengths_b: &Tensor, train: bool) -> (Tensor, Tensor) {
+    /// `batch`: in training, where the batch statistics come from.
+    pub fn forward(
+        &self,
+        x_btd: &Tensor,
+        lengths_b: &Tensor,
+        batch: Option<&Exchange>,
+    ) -> Result<(Tensor, Tensor)> {
         let mut x_bdt = x_btd.transpose(1, 2);
         if self.norms.is_empty() {
             let x_btd = self.convs[0].forward(&x_bdt, KERNEL / 2).transpose(1, 2);
             let mask_bt = valid(lengths_b, x_btd.size()[1]);
-            return (x_btd * mask_bt.unsqueeze(-1), lengths_b.shallow_clone());
+            return Ok((x_btd * mask_bt.unsqueeze(-1), lengths_b.shallow_clone()));
         }
         let missing = MIN_FRAMES - x_bdt.size()[2];
         if missing > 0 {
@@ -80,15 +95,16 @@ impl TemporalConv {
         }
         let mut lengths_b = lengths_b.clamp_min(MIN_FRAMES);
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
-            x_bdt = conv.forward(&x_bdt, 0);
+            x_bdt = conv.forward_unbiased(&x_bdt);
             lengths_b -= KERNEL - 1;
             let mask_b1t = valid(&lengths_b, x_bdt.size()[2]).unsqueeze(1);
             // A pooled step counts as valid only where both of its steps are.
-            x_bdt = norm.forward(&x_bdt, &mask_b1t, train).relu().max_pool1d([2], [2], [0], [1], false);
+            x_bdt = norm.forward(x_bdt, &conv.bias_d, &mask_b1t, batch)?;
+            x_bdt = x_bdt.relu().max_pool1d([2], [2], [0], [1], false);
             lengths_b = lengths_b.divide_scalar_mode(2, "floor");
         }
         let mask_b1t = valid(&lengths_b, x_bdt.size()[2]).unsqueeze(1);
-        ((x_bdt * mask_b1t).transpose(1, 2), lengths_b)
+        Ok(((x_bdt * mask_b1t).transpose(1, 2), lengths_b))
     }
 }
 
@@ -101,7 +117,7 @@ pub fn valid(lengths_b: &Tensor, t: i64) -> Tensor {
 /// Mean over valid steps: `[B, T, D]` to `[B, D]`.
 pub fn masked_mean(x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
     let mask_bt1 = valid(lengths_b, x_btd.size()[1]).unsqueeze(-1);
-    let sum_bd = (x_btd * mask_bt1).sum_dim_intlist([1].as_slice(), false, Kind::Float);
+    let sum_bd = (x_btd * mask_bt1).sum_dim_intlist([1].as_slice(), false, x_btd.kind());
     sum_bd / lengths_b.clamp_min(1).unsqueeze(-1)
 }
 
@@ -116,7 +132,7 @@ pub fn out_length(kind: ConvKind, frames: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signclip_common::Result;
+    use signclip_common::collective::Collective;
     use signclip_common::weights::Weights;
     use tch::Device;
 
@@ -134,7 +150,7 @@ mod tests {
         {
             assert_eq!(out_length(ConvKind::Spamo, frames), steps);
             let x_btd = Tensor::zeros([1, frames, 2], (Kind::Float, Device::Cpu));
-            let (y_btd, lengths_b) = conv.forward(&x_btd, &Tensor::from_slice(&[frames]), false);
+            let (y_btd, lengths_b) = conv.forward(&x_btd, &Tensor::from_slice(&[frames]), None)?;
             assert_eq!((y_btd.size()[1], lengths_b.int64_value(&[0])), (steps, steps), "{frames} frames");
         }
         Ok(())
@@ -150,10 +166,10 @@ mod tests {
             let lengths_b = Tensor::from_slice(&lengths);
             let x_btd = Tensor::randn([5, 61, d], (Kind::Float, Device::Cpu));
             let x_btd = x_btd * valid(&lengths_b, 61).unsqueeze(-1);
-            let (y_btd, steps_b) = conv.forward(&x_btd, &lengths_b, false);
+            let (y_btd, steps_b) = conv.forward(&x_btd, &lengths_b, None)?;
             for (b, &length) in lengths.iter().enumerate() {
                 let x_1td = x_btd.get(b as i64).narrow(0, 0, length).unsqueeze(0);
-                let (alone_1td, _) = conv.forward(&x_1td, &Tensor::from_slice(&[length]), false);
+                let (alone_1td, _) = conv.forward(&x_1td, &Tensor::from_slice(&[length]), None)?;
                 let steps = steps_b.int64_value(&[b as i64]);
                 assert_eq!(steps, out_length(kind, length));
                 let in_batch_td = y_btd.get(b as i64);
@@ -174,8 +190,11 @@ mod tests {
         let x_btd =
             Tensor::randn([3, 40, d], (Kind::Float, Device::Cpu)) * valid(&lengths_b, 40).unsqueeze(-1);
         let wide_btd = x_btd.constant_pad_nd([0, 0, 0, 25]);
-        let (y_btd, steps_b) = make(ConvKind::Spamo, d)?.forward(&x_btd, &lengths_b, true);
-        let (wide_y_btd, wide_steps_b) = make(ConvKind::Spamo, d)?.forward(&wide_btd, &lengths_b, true);
+        let solo = Collective::Solo;
+        let exchange = Exchange::new(&solo);
+        let (y_btd, steps_b) = make(ConvKind::Spamo, d)?.forward(&x_btd, &lengths_b, Some(&exchange))?;
+        let (wide_y_btd, wide_steps_b) =
+            make(ConvKind::Spamo, d)?.forward(&wide_btd, &lengths_b, Some(&exchange))?;
         assert_eq!(steps_b, wide_steps_b);
         let difference = wide_y_btd.narrow(1, 0, y_btd.size()[1]) - y_btd;
         assert!(difference.abs().max().double_value(&[]) < 1e-5);

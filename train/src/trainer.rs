@@ -1,46 +1,59 @@
-//! The training loop: epochs over the train split, validation on dev, the best weights kept.
+//! The training loop: epochs over the train split, validation, checkpoints, the best weights kept.
 
 use crate::adamw::{AdamW, ParameterGroup};
-use crate::checkpoint::{self, BEST, LAST, Progress};
-use crate::config::TrainConfig;
-use crate::corpus::{Corpus, Window};
+use crate::checkpoint::{self, BEST, Progress};
+use crate::corpus::Corpus;
+use crate::exchange::sum_gradients;
+use crate::failure;
+use crate::loader::{Loader, Plan, Step};
 use crate::model::{Losses, Named, SignClip};
+use crate::run::RunInfo;
 use crate::schedule::Schedule;
+use crate::step_log::{StepLog, Timing, Update};
+use crate::tensorboard::EventFile;
 use crate::text::Text;
 use crate::translation;
-use signclip_common::synthetic::Stream;
+use signclip_common::collective::Collective;
 use signclip_common::{Error, Result, progress};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 use tch::Tensor;
 
-/// A run in progress.
+/// A run in progress on one device.
 pub struct Trainer<'a> {
-    pub config: &'a TrainConfig,
+    pub info: &'a RunInfo,
     pub model: &'a SignClip,
     pub train: &'a Corpus,
     pub dev: &'a Corpus,
     pub text: &'a Text,
     /// The run's folder.
     pub folder: &'a Path,
+    /// The other devices.
+    pub collective: &'a Collective,
 }
 
-/// Means over an epoch, for the log.
+/// What the first device shows and writes.
+struct Record {
+    log: StepLog,
+    events: EventFile,
+    bar: progress::Progress,
+}
+
+/// Means over the steps of an epoch that this process did.
 #[derive(Default)]
 struct Means {
     steps: usize,
-    total: f64,
-    trans: f64,
-    vt: f64,
-    sm: Option<f64>,
+    sums: [f64; 4],
+    frames: f64,
+    seconds: f64,
+    busy: f64,
 }
 
 impl Trainer<'_> {
     /// Train until the last epoch, going on where an earlier process stopped. Returns where the run stands.
     pub fn run(&self) -> Result<Progress> {
-        let options = &self.config.optimiser;
+        let settings = &self.info.settings;
+        let options = &settings.optimiser;
         let steps_per_epoch = self.train.len().div_ceil(options.batch_size) as u64;
         let schedule = Schedule {
             decay: options.decay,
@@ -49,99 +62,171 @@ impl Trainer<'_> {
         };
         let mut adamw = self.optimiser();
         let mut state = self.resume(&mut adamw)?;
-        let mut log = Log::open(self.folder)?;
-        let left = (options.epochs - state.epoch.min(options.epochs)) as u64 * steps_per_epoch;
-        let bar = progress::Progress::new("train", left, "steps");
-        while state.epoch < options.epochs {
-            let epoch = state.epoch;
-            let begun = Instant::now();
-            let mut means = Means::default();
-            let mut frames = 0;
-            for clips in self.train.order(self.config.seed, epoch).chunks(options.batch_size) {
-                let batch = self.train.batch(
-                    clips,
-                    Window::Random { seed: self.config.seed, epoch },
-                    self.model.device(),
-                );
-                // Dropout is a function of (seed, step), so that a resumed run draws the same masks.
-                let random = Stream::new(&format!("dropout of step {}", state.step), self.config.seed);
-                tch::manual_seed((random.unit(0) * i64::MAX as f64) as i64);
-                let losses = self.model.losses(&batch, self.config, true);
-                let norm = self.update(&mut adamw, &losses, schedule.factor(state.step)).map_err(|what| {
-                    let ids: Vec<&str> =
-                        clips.iter().map(|&c| self.train.store.clips[c].id.as_str()).collect();
-                    Error::usage(
-                        format!(
-                            "step {} (epoch {}): {what}; clips of the batch: {}",
-                            state.step,
-                            epoch + 1,
-                            ids.join(", ")
-                        ),
-                        "lower the learning rates, or use --set language_model.dtype=f32",
-                    )
-                })?;
-                means.add(&losses);
-                frames += batch.frames;
-                log.step(&state, &losses, norm, schedule.factor(state.step))?;
+        let mut record = match self.collective.leads() {
+            true => Some(Record {
+                log: StepLog::open(self.folder, state.step)?,
+                events: EventFile::create(self.folder, state.step)?,
+                bar: progress::Progress::new("train", schedule.total_steps - state.step, "steps"),
+            }),
+            false => None,
+        };
+        let plan = Plan {
+            first: state.step,
+            end: schedule.total_steps,
+            batch_size: options.batch_size,
+            pool: options.length_pool,
+            seed: settings.seed,
+            rank: self.collective.rank(),
+            size: self.collective.size(),
+        };
+        let mut means = Means::default();
+        std::thread::scope(|scope| {
+            let mut loader = Loader::start(scope, self.train, plan);
+            loop {
+                let begun = Instant::now();
+                let Some(step) = loader.next() else { return Ok::<_, Error>(()) };
+                let mut step = step?;
+                step.batch = step.batch.to_device(self.model.device());
+                step.same = step.same.to_device(self.model.device());
+                let lr_factor = schedule.factor(step.number);
+                let computing = Instant::now();
+                let (losses, gradient_norm) = self.update(&mut adamw, &step, lr_factor, &state)?;
+                let computed = computing.elapsed().as_secs_f64();
+                let seconds = begun.elapsed().as_secs_f64();
+                let timing = Timing {
+                    seconds,
+                    frames_per_second: step.frames as f64 / seconds,
+                    busy: computed / seconds,
+                    waited: loader.waited().as_secs_f64() / seconds,
+                };
+                let epoch = step.epoch + 1;
+                let update = Update { step: step.number, epoch, losses, gradient_norm, lr_factor, timing };
+                means.add(&update, step.frames);
+                if let Some(record) = &mut record {
+                    record.update(&update, &means, options)?;
+                }
                 state.step += 1;
-                bar.advance(1, || format!("epoch {}, {}", epoch + 1, means.text()));
-            }
-            state.epoch += 1;
-            let seconds = begun.elapsed().as_secs_f64();
-            let mut line = format!(
-                "epoch {}/{}: {}, {:.0} frames/s",
-                state.epoch,
-                options.epochs,
-                means.text(),
-                frames as f64 / seconds
-            );
-            let last = state.epoch == options.epochs;
-            if last || state.epoch.is_multiple_of(self.config.validate_every) {
-                let predictions = translation::translate(
-                    self.model,
-                    self.dev,
-                    self.text,
-                    &self.config.decoding,
-                    options.batch_size,
-                )?;
-                let scores = translation::score(&predictions);
-                let bleu4 = scores.bleu.bleu[3];
-                line += &format!(", dev BLEU-4 {bleu4:.2}");
-                log.dev(&state, &scores)?;
-                if state.best_bleu4.is_none_or(|best| bleu4 > best) {
-                    state.best_bleu4 = Some(bleu4);
-                    state.best_epoch = state.epoch;
-                    checkpoint::save(&self.folder.join(BEST), &self.tensors(), &state)?;
-                    line += ", best so far";
+                if state.step.is_multiple_of(steps_per_epoch) {
+                    self.finish_epoch(&mut state, &adamw, &mut record, &std::mem::take(&mut means))?;
+                } else if settings.checkpoint_every > 0
+                    && state.step.is_multiple_of(settings.checkpoint_every)
+                {
+                    self.save(&adamw, &state, record.as_ref())?;
                 }
             }
-            self.save(&adamw, &state)?;
-            tracing::info!("{line}");
+        })?;
+        if let Some(record) = &record {
+            record.bar.finish();
         }
-        bar.finish();
         Ok(state)
     }
 
-    /// One update. `Err` says what is not finite.
-    fn update(&self, adamw: &mut AdamW, losses: &Losses, factor: f64) -> Result<f64, String> {
-        let total = losses.total.double_value(&[]);
-        if !total.is_finite() {
-            return Err(format!("the loss is {total}"));
-        }
+    /// One update of all devices together: what the losses were, and the norm of the gradient.
+    fn update(
+        &self,
+        adamw: &mut AdamW,
+        step: &Step,
+        lr_factor: f64,
+        state: &Progress,
+    ) -> Result<(Losses, f64)> {
+        let settings = &self.info.settings;
+        let statistics: Vec<Tensor> = self.model.buffers.iter().map(|(_, t)| t.copy()).collect();
         adamw.zero_grad();
-        losses.total.backward();
-        let norm = adamw.clip_grad_norm(self.config.optimiser.clip_norm);
-        if !norm.is_finite() {
-            return Err(format!("the gradient norm is {norm}"));
+        let losses = self.model.backward(step, settings, self.collective)?;
+        let stop_above = settings.optimiser.stop_above;
+        let mut wrong = None;
+        let mut norm = 0.0;
+        if !losses.total.is_finite() {
+            wrong = Some(format!("the loss is {}", losses.total));
+        } else if losses.total > stop_above {
+            wrong = Some(format!("the loss is {:.1}, above optimiser.stop_above={stop_above}", losses.total));
+        } else {
+            let parameters: Vec<&Tensor> = adamw.parameters().map(|(_, parameter)| parameter).collect();
+            sum_gradients(self.collective, &parameters)?;
+            norm = adamw.clip_grad_norm(settings.optimiser.clip_norm);
+            if !norm.is_finite() {
+                wrong = Some(format!("the gradient norm is {norm}"));
+            }
         }
-        adamw.step(factor);
-        self.model.clamp_temperatures();
-        Ok(norm)
+        let Some(wrong) = wrong else {
+            adamw.step(lr_factor);
+            self.model.clamp_temperatures();
+            return Ok((losses, norm));
+        };
+        for ((_, buffer), before) in self.model.buffers.iter().zip(&statistics) {
+            buffer.shallow_clone().copy_(before);
+        }
+        let kept = failure::save(
+            self.folder,
+            self.info,
+            &step.batch,
+            &self.everything(adamw),
+            state,
+            self.collective,
+        )?;
+        let ids: Vec<&str> = step.clips.iter().map(|&c| self.train.store.clips[c].id.as_str()).collect();
+        Err(Error::usage(
+            format!(
+                "step {} (epoch {}): {wrong}; clips of the batch: {}; kept in {}",
+                step.number,
+                step.epoch + 1,
+                ids.join(", "),
+                kept.display()
+            ),
+            "lower the learning rates, or use --set language_model.dtype=f32",
+        ))
+    }
+
+    /// Validate where it is time for it, write a checkpoint, and say how the epoch went.
+    fn finish_epoch(
+        &self,
+        state: &mut Progress,
+        adamw: &AdamW,
+        record: &mut Option<Record>,
+        means: &Means,
+    ) -> Result<()> {
+        let settings = &self.info.settings;
+        state.epoch += 1;
+        let mut line = format!("epoch {}/{}: {}", state.epoch, settings.optimiser.epochs, means.text());
+        let last = state.epoch == settings.optimiser.epochs;
+        if last || state.epoch.is_multiple_of(settings.validate_every) {
+            let predictions = translation::translate(
+                self.model,
+                self.dev,
+                self.text,
+                &settings.decoding,
+                settings.optimiser.batch_size,
+                self.collective,
+            )?;
+            let scores = translation::score(&predictions);
+            let bleu4 = scores.bleu.bleu[3];
+            let split = &settings.validation_split;
+            line += &format!(", {split} BLEU-4 {bleu4:.2}");
+            let json = serde_json::to_value(&scores).unwrap_or_default();
+            if let Some(record) = record {
+                record.log.validation(state.step, state.epoch, split, &json)?;
+                record.events.scalars(state.step, &[(&format!("{split}/bleu4"), bleu4)])?;
+            }
+            if state.best_bleu4.is_none_or(|best| bleu4 > best) {
+                state.best_bleu4 = Some(bleu4);
+                state.best_epoch = state.epoch;
+                line += ", best so far";
+                if self.collective.leads() {
+                    let best = self.folder.join(BEST);
+                    checkpoint::save(&best, &model_tensors(self.model), state, settings)?;
+                }
+            }
+        }
+        self.save(adamw, state, record.as_ref())?;
+        if self.collective.leads() {
+            tracing::info!("{line}");
+        }
+        Ok(())
     }
 
     /// Two learning rates; matrices decay, vectors (biases, norms) and temperatures do not.
     fn optimiser(&self) -> AdamW {
-        let options = &self.config.optimiser;
+        let options = &self.info.settings.optimiser;
         let groups = |named: &Named, lr: f64| {
             let (matrices, vectors): (Named, Named) = named
                 .iter()
@@ -157,29 +242,77 @@ impl Trainer<'_> {
         AdamW::new(visual.into_iter().chain(language).collect(), options.adamw)
     }
 
-    /// Everything of the model that training changes.
-    fn tensors(&self) -> Named {
-        model_tensors(self.model)
-    }
-
-    fn save(&self, adamw: &AdamW, state: &Progress) -> Result<()> {
-        let mut tensors = self.tensors();
+    /// Everything that training changes.
+    fn everything(&self, adamw: &AdamW) -> Named {
+        let mut tensors = model_tensors(self.model);
         tensors.extend(adamw.state().into_iter().map(|(name, t)| (format!("{OPTIMISER}{name}"), t)));
-        checkpoint::save(&self.folder.join(LAST), &tensors, state)
+        tensors
     }
 
-    fn resume(&self, adamw: &mut AdamW) -> Result<Progress> {
-        let file: PathBuf = self.folder.join(LAST);
-        if !file.exists() {
-            return Ok(Progress::default());
+    /// Write a checkpoint to go on from; then older ones may go. The first device does it for all.
+    fn save(&self, adamw: &AdamW, state: &Progress, record: Option<&Record>) -> Result<()> {
+        let Some(record) = record else { return Ok(()) };
+        record.log.sync()?;
+        let file = checkpoint::after(self.folder, state.step);
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
-        let (tensors, state) = checkpoint::load(&file)?;
-        checkpoint::restore(&file, &self.tensors(), &tensors)?;
-        let optimiser =
-            tensors.into_iter().filter_map(|(n, t)| Some((n.strip_prefix(OPTIMISER)?.to_owned(), t)));
-        adamw.load_state(&optimiser.collect())?;
-        tracing::info!("going on after epoch {} of {}", state.epoch, self.config.optimiser.epochs);
+        checkpoint::save(&file, &self.everything(adamw), state, &self.info.settings)?;
+        checkpoint::keep_newest(self.folder, self.info.settings.keep_checkpoints)
+    }
+
+    /// Go on after the newest checkpoint, on any number of devices. Errors: it is of another configuration; not all
+    /// devices see the same one.
+    fn resume(&self, adamw: &mut AdamW) -> Result<Progress> {
+        let mut state = Progress::default();
+        if let Some(file) = checkpoint::all(self.folder)?.pop() {
+            let (tensors, found) = checkpoint::load(&file)?;
+            checkpoint::restore(&file, &model_tensors(self.model), &tensors, &self.info.settings)?;
+            let optimiser =
+                tensors.into_iter().filter_map(|(n, t)| Some((n.strip_prefix(OPTIMISER)?.to_owned(), t)));
+            adamw.load_state(&optimiser.collect())?;
+            state = found;
+        }
+        let steps = self.collective.gather(state.step.to_le_bytes().to_vec())?;
+        if steps.iter().any(|other| *other != steps[0]) {
+            return Err(Error::input(
+                self.folder,
+                checkpoint::FOLDER,
+                "not all devices find the same newest checkpoint",
+                "the run's folder must be on a file system that all machines share",
+            ));
+        }
+        if state.step > 0 && self.collective.leads() {
+            let epochs = self.info.settings.optimiser.epochs;
+            tracing::info!("going on after epoch {} of {epochs}, step {}", state.epoch, state.step);
+        }
         Ok(state)
+    }
+}
+
+impl Record {
+    fn update(
+        &mut self,
+        update: &Update,
+        means: &Means,
+        options: &crate::config::OptimiserSettings,
+    ) -> Result<()> {
+        self.log.update(update)?;
+        let Update { losses, timing, lr_factor, .. } = update;
+        let mut scalars = vec![
+            ("loss/total", losses.total),
+            ("loss/trans", losses.trans),
+            ("optimiser/gradient_norm", update.gradient_norm),
+            ("optimiser/lr_visual", options.lr_visual * lr_factor),
+            ("optimiser/lr_language", options.lr_language * lr_factor),
+            ("speed/frames_per_second", timing.frames_per_second),
+            ("speed/busy", timing.busy),
+        ];
+        scalars.extend(losses.vt.map(|vt| ("loss/vt", vt)));
+        scalars.extend(losses.sm.map(|sm| ("loss/sm", sm)));
+        self.events.scalars(update.step, &scalars)?;
+        self.bar.advance(1, || format!("epoch {}, {}", update.epoch, means.text()));
+        Ok(())
     }
 }
 
@@ -198,54 +331,27 @@ pub fn model_tensors(model: &SignClip) -> Named {
 }
 
 impl Means {
-    fn add(&mut self, losses: &Losses) {
+    fn add(&mut self, update: &Update, frames: usize) {
+        let Update { losses, timing, .. } = update;
+        let parts = [losses.total, losses.trans, losses.vt.unwrap_or(0.0), losses.sm.unwrap_or(0.0)];
+        self.sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
         self.steps += 1;
-        self.total += losses.total.double_value(&[]);
-        self.trans += losses.trans.double_value(&[]);
-        self.vt += losses.vt.double_value(&[]);
-        if let Some(sm) = &losses.sm {
-            *self.sm.get_or_insert(0.0) += sm.double_value(&[]);
-        }
+        self.frames += frames as f64;
+        self.seconds += timing.seconds;
+        self.busy += timing.busy * timing.seconds;
     }
 
     fn text(&self) -> String {
-        let n = self.steps.max(1) as f64;
-        let sm = self.sm.map_or(String::new(), |sm| format!(", sm {:.3}", sm / n));
-        format!("loss {:.3} (trans {:.3}, vt {:.3}{sm})", self.total / n, self.trans / n, self.vt / n)
-    }
-}
-
-/// `log.jsonl`: one line a step, one a validation.
-struct Log {
-    file: File,
-    path: PathBuf,
-}
-
-impl Log {
-    fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join("log.jsonl");
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
-        Ok(Self { file, path })
-    }
-
-    fn step(&mut self, state: &Progress, losses: &Losses, norm: f64, factor: f64) -> Result<()> {
-        self.line(&serde_json::json!({
-            "step": state.step,
-            "epoch": state.epoch + 1,
-            "loss": losses.total.double_value(&[]),
-            "trans": losses.trans.double_value(&[]),
-            "vt": losses.vt.double_value(&[]),
-            "sm": losses.sm.as_ref().map(|t| t.double_value(&[])),
-            "gradient_norm": norm,
-            "lr_factor": factor,
-        }))
-    }
-
-    fn dev(&mut self, state: &Progress, scores: &crate::metrics::Scores) -> Result<()> {
-        self.line(&serde_json::json!({ "step": state.step, "epoch": state.epoch, "dev": scores }))
-    }
-
-    fn line(&mut self, value: &serde_json::Value) -> Result<()> {
-        writeln!(self.file, "{value}").map_err(Error::io(&self.path))
+        let [total, trans, vt, sm] = self.sums.map(|sum| sum / self.steps.max(1) as f64);
+        let parts = [("vt", vt), ("sm", sm)].map(|(name, part)| match part {
+            0.0 => String::new(),
+            part => format!(", {name} {part:.3}"),
+        });
+        format!(
+            "loss {total:.3} (trans {trans:.3}{}), {:.0} frames/s, {:.1} % busy",
+            parts.concat(),
+            self.frames / self.seconds.max(1e-9),
+            100.0 * self.busy / self.seconds.max(1e-9)
+        )
     }
 }

@@ -175,6 +175,9 @@ pub struct ClipFacts {
     pub resampled: bool,
     /// Share of frames with a detected face; absent where no face was looked for.
     pub face_coverage: Option<f64>,
+    /// SHA-256 of the landmark file, where the mouth was cut by one.
+    #[serde(default)]
+    pub landmarks: Option<String>,
     /// File or folder the clip came from, relative to the data set's root where it lies below it.
     pub source: String,
     /// Bytes and modification time (seconds since 1970) of the source.

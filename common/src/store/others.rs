@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ struct Others {
     folder: PathBuf,
     rank: u32,
     done: HashSet<String>,
-    /// Bytes and lines read of each index.
-    read: BTreeMap<PathBuf, (u64, usize)>,
+    /// Inode of each index, and the bytes and lines that were read.
+    read: BTreeMap<PathBuf, (u64, u64, usize)>,
     looked: Instant,
 }
 
@@ -66,15 +67,18 @@ impl Others {
             if rank == self.rank {
                 continue;
             }
-            let (begin, lines) = self.read.get(&path).copied().unwrap_or_default();
-            let bytes = fs::metadata(&path).map_err(Error::io(&path))?.len();
-            if bytes > begin {
+            let metadata = fs::metadata(&path).map_err(Error::io(&path))?;
+            // A clip that is made again may replace the index by another file with the same clips.
+            let same = self.read.get(&path).filter(|(inode, ..)| *inode == metadata.ino());
+            let (begin, lines) = same.map_or((0, 0), |&(_, bytes, lines)| (bytes, lines));
+            if metadata.len() > begin {
                 let mut added = Vec::new();
                 let mut file = File::open(&path).map_err(Error::io(&path))?;
                 file.seek(SeekFrom::Start(begin)).map_err(Error::io(&path))?;
                 file.read_to_end(&mut added).map_err(Error::io(&path))?;
                 let (records, whole) = parse_index(&path, &added, lines)?;
-                self.read.insert(path, (begin + whole as u64, lines + records.len()));
+                let read = (metadata.ino(), begin + whole as u64, lines + records.len());
+                self.read.insert(path, read);
                 self.done.extend(records.into_iter().map(|record| record.id));
             }
         }

@@ -1,7 +1,7 @@
 //! Reading a store through memory maps.
 
 use super::{ClipRecord, StoreDtype, StoreInfo, index_files, index_path, npy, read_index, shard_path};
-use crate::{Error, Result};
+use crate::{Error, Result, checksum};
 use half::f16;
 use memmap2::Mmap;
 use std::collections::HashMap;
@@ -94,6 +94,25 @@ impl Store {
         Some(Features { frames: record.frames, dim, dtype: self.info.dtype, bytes })
     }
 
+    /// Compare the rows of a clip in `stream` with their checksum. Errors: they are not those that were written; no
+    /// such stream.
+    pub fn verify_clip(&self, clip: usize, stream: &str) -> Result<()> {
+        let record = &self.clips[clip];
+        let (rows, wanted) = (self.features(clip, stream), record.sha256.get(stream));
+        if rows.zip(wanted).is_some_and(|(rows, wanted)| checksum::of(rows.bytes) == *wanted) {
+            return Ok(());
+        }
+        Err(Error::input(
+            self.shard_of(clip, stream),
+            format!("clip {:?}", record.id),
+            "its bytes are not those that were written",
+            format!(
+                "the file is damaged there; make the clip again with the command that made the store and --only {}",
+                record.id
+            ),
+        ))
+    }
+
     /// Shard file of a clip, for messages.
     pub fn shard_of(&self, clip: usize, stream: &str) -> PathBuf {
         shard_path(&self.folder, stream, self.ranks[clip], self.clips[clip].shard)
@@ -109,7 +128,8 @@ impl Store {
                 let path = path(stream);
                 npy::rows(&path, self.info.dtype, info.dim)?;
                 let file = File::open(&path).map_err(Error::io(&path))?;
-                // SAFETY: indexed rows of a shard are never rewritten; a running extract only appends behind them.
+                // SAFETY: indexed rows of a shard are never rewritten, but for those of a clip that is damaged, which
+                // nobody uses; a running extract otherwise only appends behind them.
                 #[allow(unsafe_code)]
                 maps.push(unsafe { Mmap::map(&file) }.map_err(Error::io(&path))?);
             }

@@ -4,13 +4,13 @@
 use super::lock::{IndexLock, rank_lock};
 use super::others::Watch;
 use super::{
-    ClipFacts, ClipRecord, FORMAT, Failure, STORE_FILE, StoreDtype, StoreInfo, failures, index_files,
+    ClipFacts, ClipRecord, FORMAT, Failure, STORE_FILE, Store, StoreDtype, StoreInfo, failures, index_files,
     index_path, npy, read_index, shard_path,
 };
 use crate::checksum::Checksum;
 use crate::{Error, Result, atomic, disk};
 use half::f16;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -32,6 +32,10 @@ pub struct StoreWriter {
     index_bytes: u64,
     failures_path: PathBuf,
     done: HashSet<String>,
+    /// Clips in which no face was found, when this was opened.
+    without_face: usize,
+    /// Clips to be made again in their places.
+    damaged: HashMap<String, ClipRecord>,
     /// Clips of other ranks: their number may change between runs, and their shares may overlap.
     others: Watch,
     index_lock: IndexLock,
@@ -64,7 +68,9 @@ impl StoreWriter {
             index_path,
             index_bytes: whole as u64,
             failures_path: failures::path(folder, rank),
+            without_face: records.iter().filter(|r| r.facts.face_coverage == Some(0.0)).count(),
             done: records.into_iter().map(|r| r.id).collect(),
+            damaged: HashMap::new(),
             others: Watch::new(folder, rank)?,
             index_lock: IndexLock::open(folder)?,
             shard,
@@ -84,6 +90,27 @@ impl StoreWriter {
     /// A look at what other ranks finish meanwhile.
     pub fn watch(&self) -> Watch {
         self.others.clone()
+    }
+
+    /// Clips of this rank's share without any face that were there when this was opened.
+    pub fn without_face(&self) -> usize {
+        self.without_face
+    }
+
+    /// Take a clip of this rank for missing where its bytes are not those that were written, so that it is made again,
+    /// in its place. Says whether that is so.
+    pub fn reopen_damaged(&mut self, id: &str) -> Result<bool> {
+        if !self.done.contains(id) {
+            return Ok(false);
+        }
+        let store = Store::open(&self.folder)?;
+        let Some(clip) = store.clips.iter().position(|clip| clip.id == id) else { return Ok(false) };
+        if self.info.streams.keys().all(|stream| store.verify_clip(clip, stream).is_ok()) {
+            return Ok(false);
+        }
+        self.done.remove(id);
+        self.damaged.insert(id.to_owned(), store.clips[clip].clone());
+        Ok(true)
     }
 
     /// Clips in this rank's share.
@@ -153,6 +180,41 @@ impl StoreWriter {
         Ok(())
     }
 
+    /// Put the rows of a clip that stand behind the last clip into the place of `old`. A kill on the way leaves it
+    /// damaged, to be made again.
+    fn replace(&mut self, old: &ClipRecord, new: ClipRecord) -> Result<ClipRecord> {
+        let new = ClipRecord { shard: old.shard, offset: old.offset, ..new };
+        for (stream, file) in &self.files {
+            let dim = self.info.streams[stream].dim;
+            let begin = self.payload_end(self.rows, dim);
+            let mut bytes = vec![0; (self.payload_end(self.rows + new.frames, dim) - begin) as usize];
+            let path = shard_path(&self.folder, stream, self.rank, self.shard);
+            file.read_exact_at(&mut bytes, begin).map_err(Error::io(&path))?;
+            let path = shard_path(&self.folder, stream, self.rank, old.shard);
+            let place = OpenOptions::new().write(true).open(&path).map_err(Error::io(&path))?;
+            let begin = self.payload_end(old.offset, dim);
+            disk::write(&bytes, |bytes| place.write_all_at(bytes, begin))
+                .and_then(|()| disk::call(|| place.sync_data()))
+                .map_err(Error::io(&path))?;
+        }
+        if new != *old {
+            let records = read_index(&self.index_path)?.0;
+            let line = |record: &ClipRecord| {
+                let record = if record.id == new.id { &new } else { record };
+                serde_json::to_string(record).unwrap_or_default() + "\n"
+            };
+            let text: String = records.iter().map(line).collect();
+            atomic::write(&self.index_path, text.as_bytes())?;
+            self.index = OpenOptions::new()
+                .append(true)
+                .open(&self.index_path)
+                .map_err(Error::io(&self.index_path))?;
+            self.index_bytes = text.len() as u64;
+        }
+        self.done.insert(new.id.clone());
+        Ok(new)
+    }
+
     fn payload_end(&self, rows: usize, dim: usize) -> u64 {
         let bytes = rows.saturating_mul(dim * self.info.dtype.bytes());
         bytes.saturating_add(npy::HEADER) as u64
@@ -220,6 +282,17 @@ impl ClipWriter<'_> {
         for (stream, file) in &store.files {
             let path = shard_path(&store.folder, stream, store.rank, store.shard);
             disk::call(|| file.sync_data()).map_err(Error::io(&path))?;
+        }
+        if let Some(old) = store.damaged.remove(id) {
+            if old.frames != frames {
+                return Err(Error::usage(
+                    format!("clip {id:?}: {frames} frames where the store has {}", old.frames),
+                    "its source has changed; move the split's folder away and extract again",
+                ));
+            }
+            let sha256 = sums.into_iter().map(|(stream, (_, sum))| (stream, sum.hex())).collect();
+            let new = ClipRecord { sha256, facts, ..old.clone() };
+            return store.replace(&old, new);
         }
         // From the look at the others' indexes until the line stands in this one nobody else adds any.
         let index_lock = store.index_lock.hold();

@@ -8,6 +8,7 @@ use super::pickle;
 use super::tensors::width;
 use super::values::{Budget, Checked, Fault, LONGEST_KEY, Objects, damaged, shorten};
 use super::{Located, at_byte};
+use std::cell::Cell;
 use std::ops::Range;
 
 const LOCAL: &[u8] = b"PK\x03\x04";
@@ -100,6 +101,9 @@ struct Record {
     compressed: bool,
     header: usize,
     size: usize,
+    crc: u32,
+    /// Whether the checksum has been compared: hostile files name one record many times.
+    sound: Cell<bool>,
 }
 
 impl Record {
@@ -107,7 +111,7 @@ impl Record {
         &data[self.name_start..self.name_start + usize::from(self.name_length)]
     }
 
-    /// Its bytes, after the local header.
+    /// Its bytes, after the local header; their checksum must be right.
     fn payload(&self, data: &[u8]) -> Checked<Range<usize>> {
         if self.compressed {
             return Err(not_torch("is compressed inside"));
@@ -116,10 +120,15 @@ impl Record {
         let lengths = header.and_then(|h| Some(number(h, 26, 2)? + number(h, 28, 2)?));
         let begin = lengths.and_then(|n| self.header.checked_add(30)?.checked_add(n as usize));
         let range = begin.and_then(|begin| Some(begin..begin.checked_add(self.size)?));
-        match range.filter(|r| r.end <= data.len()) {
-            Some(range) => Ok(range),
-            None => damaged(format!("record {:?} leads out of the file", shorten(self.name(data)))),
+        let Some(range) = range.filter(|r| r.end <= data.len()) else {
+            return damaged(format!("record {:?} leads out of the file", shorten(self.name(data))));
+        };
+        // PyTorch can be told to write no checksums; then the field is 0.
+        if self.crc != 0 && !self.sound.get() && crc32fast::hash(&data[range.clone()]) != self.crc {
+            return damaged(format!("record {:?} differs from its checksum", shorten(self.name(data))));
         }
+        self.sound.set(true);
+        Ok(range)
     }
 }
 
@@ -175,6 +184,8 @@ fn entry(data: &[u8], at: usize) -> Option<(Record, usize)> {
         compressed: encrypted || number(whole, 10, 2)? != 0 || packed != size,
         header: usize::try_from(header).ok()?,
         size: usize::try_from(size).ok()?,
+        crc: number(whole, 16, 4)? as u32,
+        sound: Cell::new(false),
     };
     Some((record, length))
 }

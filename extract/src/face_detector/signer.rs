@@ -16,14 +16,14 @@ const REACH_HIDDEN: f32 = 0.1;
 const LONGEST_REACH: usize = 10;
 
 /// Frames of 25 a second after which a face that has newly appeared elsewhere may be the signer's: after a cut, or where
-/// the signer went out of the picture and came back.
-const LOST: usize = 25;
-/// So many frames must have shown it by then.
-const SEEN: usize = 12;
+/// the signer went out of the picture and came back. It must have been there for half as many.
+const LOST: usize = 12;
 
-/// A face whose points move by less than this share of its width from frame to frame is a picture on a wall: people
-/// who hold still move several times as much, the still picture in a compressed video less.
+/// A face whose points move by less than this share of its width from one look to the next is a picture on a wall:
+/// people who hold still move several times as much, the still picture in a compressed video less.
 const STILL: f32 = 0.0025;
+/// Looks after which a chosen face that has never moved gives way to one that has.
+const ENOUGH: usize = 8;
 
 /// Faces of a frame that are followed, the surest ones; and frames after which one that is gone is forgotten.
 const MOST: usize = 32;
@@ -42,7 +42,7 @@ struct Track {
     sightings: usize,
     /// Sum of width and height over all sightings.
     size: f32,
-    /// Sum of the mean movements of its points, in widths a frame, over all sightings but the first.
+    /// Sum of the mean movements of its points, in widths a look, over all sightings but the first.
     movement: f32,
 }
 
@@ -59,11 +59,12 @@ pub struct Signer {
 impl Signer {
     /// The signer's face in each frame of a window. `window` has frame numbers, ascending, and all faces found in each
     /// frame; frames may be left out. The signer is chosen at the end of the first window that has a face: of those
-    /// that move at all, the face that is largest and longest in the picture.
+    /// that move at all, the face that is largest and longest in the picture. Another is taken later only where that one
+    /// turns out to be a still picture, or has gone.
     pub fn follow(&mut self, window: &[(usize, Vec<Face>)]) -> Vec<Option<Face>> {
         let seen: Vec<Vec<usize>> = window.iter().map(|(frame, faces)| self.assign(*frame, faces)).collect();
         if self.chosen.is_none() {
-            self.chosen = self.choose(0, 1);
+            self.chosen = self.choose(|_| true);
         }
         let mut signer = Vec::with_capacity(window.len());
         for ((frame, faces), tracks) in window.iter().zip(seen) {
@@ -102,10 +103,10 @@ impl Signer {
         ids.into_iter().zip(faces).map(|(id, face)| id.unwrap_or_else(|| begin(face))).collect()
     }
 
-    /// The largest and longest of the tracks that began at frame `from` or later and were seen `least` times; one that
-    /// never moves only where all others do not move either.
-    fn choose(&self, from: usize, least: usize) -> Option<usize> {
-        let candidates = || self.tracks.iter().filter(|t| t.first >= from && t.sightings >= least);
+    /// The largest and longest of the tracks that `may` be it; one that never moves only where all others do not move
+    /// either.
+    fn choose(&self, may: impl Fn(&Track) -> bool) -> Option<usize> {
+        let candidates = || self.tracks.iter().filter(|track| may(track));
         let moving = candidates().any(|track| !track.is_still());
         candidates()
             .filter(|track| !moving || !track.is_still())
@@ -113,12 +114,19 @@ impl Signer {
             .map(|track| track.id)
     }
 
-    /// Where the signer has been lost for long, a face that appeared since then may take the place.
+    /// Where the signer has been lost for long, a face that appeared since then may take the place; where the chosen
+    /// face is a still picture, one that moves.
     fn choose_again(&mut self, frame: usize) {
-        let signer = self.tracks.iter().find(|track| Some(track.id) == self.chosen);
-        if let Some(lost) = signer.map(|signer| signer.last).filter(|lost| frame > lost + LOST) {
-            self.chosen = self.choose(lost + 1, SEEN).or(self.chosen);
-        }
+        let Some(signer) = self.tracks.iter().find(|track| Some(track.id) == self.chosen) else { return };
+        let lost = signer.last;
+        let new = if frame > lost + LOST {
+            self.choose(|track| track.first > lost && track.last >= track.first + LOST / 2)
+        } else if signer.is_still() && signer.sightings >= ENOUGH {
+            self.choose(|track| !track.is_still() && track.sightings >= ENOUGH)
+        } else {
+            None
+        };
+        self.chosen = new.or(self.chosen);
     }
 }
 
@@ -162,7 +170,7 @@ impl Track {
         self.velocity = [0, 1].map(|axis| (self.velocity[axis] + (now[axis] - before[axis]) / frames) / 2.0);
         let points = self.face.points.iter().zip(&face.points);
         let moved: f32 = points.map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).sum();
-        self.movement += moved / 5.0 / face.width().max(1.0) / frames;
+        self.movement += moved / 5.0 / face.width().max(1.0);
         self.size += face.width() + face.height();
         self.sightings += 1;
         (self.face, self.last) = (*face, frame);
@@ -238,6 +246,24 @@ mod tests {
         stays(&follow(40, |t| vec![still(500.0, 100.0, 180.0), face(200.0, 100.0, 90.0, t)]), |_| 200.0);
         // Alone it is a face like any other.
         stays(&follow(40, |_| vec![still(500.0, 100.0, 180.0)]), |_| 500.0);
+    }
+
+    #[test]
+    fn a_poster_gives_way_to_a_signer_who_comes_later_and_to_rare_looks() {
+        let late = |t: usize| match t < 20 {
+            true => vec![still(500.0, 100.0, 180.0)],
+            false => vec![still(500.0, 100.0, 180.0), face(200.0, 100.0, 90.0, t)],
+        };
+        assert!(follow(70, late)[45..].iter().all(|place| place.is_some_and(|x| x < 210.0)));
+        for every in [4, 8, 16] {
+            let looks: Vec<(usize, Vec<Face>)> = (0..400)
+                .step_by(every)
+                .map(|t| (t, vec![still(500.0, 100.0, 180.0), face(200.0, 100.0, 90.0, t / every)]))
+                .collect();
+            let mut signer = Signer::default();
+            let found: Vec<_> = looks.chunks(1).flat_map(|look| signer.follow(look)).collect();
+            assert!(found[10..].iter().all(|f| f.is_some_and(|f| f.centre()[0] < 210.0)), "every {every}");
+        }
     }
 
     #[test]

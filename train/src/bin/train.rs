@@ -1,34 +1,51 @@
 //! `train`: learn the fusion and the adapters on cached features.
 
 #![allow(clippy::print_stdout)]
+#![cfg_attr(feature = "mpi", allow(clippy::print_stderr))]
 
 use clap::{Parser, ValueEnum};
-use signclip_common::panics::program;
+use signclip_common::collective::{Collective, ThreadRank, threads};
+use signclip_common::panics::{guarded, program};
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, devices, difference};
-use signclip_train::checkpoint::LAST;
+use signclip_train::checkpoint::{self, Progress};
 use signclip_train::config::TrainConfig;
 use signclip_train::corpus::Corpus;
 use signclip_train::run::RunInfo;
+use signclip_train::text::Text;
 use signclip_train::trainer::Trainer;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+use tch::Device;
+
+/// How long a device waits for the others before it gives up. One that fails says so at once; this is for one that
+/// hangs, and must be longer than the loading of a model and the translation of a split.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 const EXAMPLES: &str = "\
 Examples:
   train --features cache/phoenix                       the paper's recipe: Flan-T5-XL with LoRA, into runs/phoenix
   train --features cache/phoenix --set optimiser.epochs=10 --set head.streams=spatial --run runs/spatial
   train --features demo/cache --preset tiny            a small model trained from nothing, in minutes
+  train --features cache/phoenix --gpus 0,1            on two devices, 16 clips a step together
   train --features cache/phoenix --check               open everything, train nothing
 
-Running the same command again goes on after the last finished epoch. All settings with their values stand in
+Running the same command again goes on after the last checkpoint. docs/cluster.md shows mpirun and Slurm. All settings with their values stand in
 <run>/config.json; any of them can be set with --set or in a --config file.
 
 Exit codes: 0 done; 2 could not run.";
 
+/// What `--version` says: whether this program can be one of the processes of an MPI job.
+const VERSION: &str = if cfg!(feature = "mpi") {
+    concat!(env!("CARGO_PKG_VERSION"), " with MPI")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Train SignClip on cached features.
 #[derive(Debug, Parser)]
-#[command(name = "train", version, about, after_help = EXAMPLES)]
+#[command(name = "train", version = VERSION, about, after_help = EXAMPLES)]
 struct Args {
     /// Folder that extract wrote (with train/ and dev/ in it)
     #[arg(long, value_name = "DIR")]
@@ -48,8 +65,8 @@ struct Args {
     /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
-    /// Device: a CUDA number or cpu [default: the first CUDA device, else cpu]
-    #[arg(long, value_name = "DEVICE")]
+    /// Devices: CUDA numbers or cpu, as in 0,1 [default: the first CUDA device, else cpu]
+    #[arg(long, value_name = "LIST")]
     gpus: Option<String>,
     /// Open features and model, say what would be trained, and stop
     #[arg(long)]
@@ -71,6 +88,43 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Vec<Error>> {
+    #[cfg(not(feature = "mpi"))]
+    if Collective::is_mpi_job() {
+        return Err(vec![Error::usage(
+            "started by mpirun or as an MPI job, but built without MPI",
+            "build with: cargo build --release --workspace --bins --features signclip-train/mpi",
+        )]);
+    }
+    #[cfg(feature = "mpi")]
+    if Collective::is_mpi_job() {
+        return mpi_run(args);
+    }
+    prepare(args, None, &Collective::Solo)
+}
+
+/// As one process of an MPI job. A failure ends the job on all machines.
+#[cfg(feature = "mpi")]
+fn mpi_run(args: &Args) -> Result<(), Vec<Error>> {
+    use signclip_common::collective::MpiRank;
+    let Some(mpi) = MpiRank::start(PATIENCE) else {
+        return Err(vec![Error::usage("MPI cannot be started", "start the job again")]);
+    };
+    let collective = Collective::Mpi(mpi);
+    let errors = match guarded(|| Ok(prepare(args, Some(Collective::local_rank()), &collective))) {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(errors)) => errors,
+        Err(error) => vec![error],
+    };
+    // Printed before the job is ended, which ends this process too.
+    errors.iter().for_each(|e| eprintln!("error: device number {}: {e}", collective.rank()));
+    match &collective {
+        Collective::Mpi(mpi) => mpi.abort(),
+        _ => Err(errors),
+    }
+}
+
+/// Open everything and train. In an MPI job this process takes the device number `local` of the list.
+fn prepare(args: &Args, local: Option<usize>, collective: &Collective) -> Result<(), Vec<Error>> {
     let one = |e| vec![e];
     let preset = match args.preset {
         Preset::Paper => TrainConfig::default(),
@@ -80,23 +134,31 @@ fn run(args: &Args) -> Result<(), Vec<Error>> {
     // Everything that may be missing is looked for before anything is done, so that it can be mended in one go.
     let mut problems = Vec::new();
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
-    let devices = devices::open(&list).map_err(|e| problems.push(e)).ok();
+    let mut devices = devices::open(&list).map_err(|e| problems.push(e)).unwrap_or_default();
+    if let Some(local) = local.filter(|_| !devices.is_empty()) {
+        devices = vec![devices[local % devices.len()]];
+    }
     let mut open = |split| Corpus::open(&args.features, split, &settings).map_err(|e| problems.push(e)).ok();
-    let (train, dev) = (open("train"), open("dev"));
+    let (train, dev) = (open("train"), open(&settings.validation_split));
     if settings.language_model.path != "tiny" {
         let path = &settings.language_model.path;
         if let Err(e) = signclip_train::config::language_model_folder(path, args.weights.as_deref()) {
             problems.push(e);
         }
     }
-    let (Some(train), Some(dev), Some(devices), true) = (train, dev, devices, problems.is_empty()) else {
+    let (Some(train), Some(dev), true) = (train, dev, problems.is_empty()) else {
         return Err(problems);
     };
-    if devices.len() != 1 {
-        let what = format!("--gpus {list}: training runs on one device so far");
-        return Err(one(Error::usage(what, "give one CUDA number, or cpu")));
+    share_processors(devices.len());
+    train_on(args, settings, train, dev, &devices, collective).map_err(one)
+}
+
+/// Threads of one process share its processors evenly, unless the user said otherwise. Once, before any thread is
+/// started: libtorch's setting is partly of the process and partly of the thread.
+fn share_processors(devices: usize) {
+    if devices > 1 && std::env::var_os("OMP_NUM_THREADS").is_none() {
+        tch::set_num_threads((tch::get_num_threads() / devices as i32).max(1));
     }
-    train_on(args, settings, train, dev, devices[0]).map_err(one)
 }
 
 fn train_on(
@@ -104,51 +166,122 @@ fn train_on(
     settings: TrainConfig,
     mut train: Corpus,
     mut dev: Corpus,
-    device: tch::Device,
+    devices: &[Device],
+    collective: &Collective,
 ) -> Result<()> {
     let name = args.features.file_name().unwrap_or_default();
     let folder = args.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
     let info = RunInfo::new(&args.features, settings, args.weights.as_deref(), &train)?;
-    std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-    start_log(Some(&folder.join("train.log.jsonl")))?;
-    if folder.join(LAST).exists() {
-        same_run(&folder, &info)?;
-    } else if !args.check {
-        info.write(&folder)?;
+    if collective.leads() {
+        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        start_log(Some(&folder.join("train.log.jsonl")))?;
+        if folder.join(checkpoint::FOLDER).exists() {
+            same_run(&folder, &info)?;
+        } else if !args.check {
+            info.write(&folder)?;
+        }
+        info.text(&folder, Some(&train))?;
     }
-    let text = info.text(&folder, Some(&train))?;
+    // The others read what the first one has written.
+    collective.barrier()?;
+    let text = info.text(&folder, None)?;
     let limit = info.settings.text.max_target_tokens;
     train.tokenise(&text, limit)?;
     dev.tokenise(&text, limit)?;
-    let model = info.model(&train, &text, device)?;
-    let (visual, language) = model.trainable();
-    tracing::info!("{} training and {} dev clips from {}", train.len(), dev.len(), args.features.display());
-    tracing::info!(
-        "{visual} trainable values in the visual head, {language} in the language model, on {device:?}"
-    );
-    tracing::info!("prompt: {}", info.prompt);
-    if args.check {
-        println!("everything opens; nothing was trained");
-        return Ok(());
+    let job = Job { check: args.check, info, train, dev, text, folder };
+    let state = match devices {
+        [device] => job.on_device(*device, collective),
+        devices => job.on_devices(devices),
+    }?;
+    if collective.leads() {
+        job.summary(state);
     }
-    let trainer = Trainer {
-        config: &info.settings,
-        model: &model,
-        train: &train,
-        dev: &dev,
-        text: &text,
-        folder: &folder,
-    };
-    let state = trainer.run()?;
-    println!("run:      {}", folder.display());
-    println!(
-        "best:     epoch {}, dev BLEU-4 {:.2} (best.safetensors)",
-        state.best_epoch,
-        state.best_bleu4.unwrap_or(0.0)
-    );
-    println!("log:      {}", folder.join("log.jsonl").display());
-    println!("next:     evaluate --run {} --split test", folder.display());
     Ok(())
+}
+
+/// A run, whichever devices it is on.
+struct Job {
+    check: bool,
+    info: RunInfo,
+    train: Corpus,
+    dev: Corpus,
+    text: Text,
+    folder: PathBuf,
+}
+
+impl Job {
+    /// Train as one of the ranks. `None` where everything was only to be opened.
+    fn on_device(&self, device: Device, collective: &Collective) -> Result<Option<Progress>> {
+        let model = self.info.model(&self.train, &self.text, device)?;
+        if collective.leads() {
+            let (visual, language) = model.trainable();
+            let features = self.info.features.display();
+            tracing::info!("{} training and {} dev clips from {features}", self.train.len(), self.dev.len());
+            tracing::info!(
+                "{visual} trainable values in the visual head, {language} in the language model, on {device:?}"
+            );
+            if collective.size() > 1 {
+                tracing::info!("{} devices", collective.size());
+            }
+            tracing::info!("prompt: {}", self.info.prompt);
+        }
+        if self.check {
+            return Ok(None);
+        }
+        let trainer = Trainer {
+            info: &self.info,
+            model: &model,
+            train: &self.train,
+            dev: &self.dev,
+            text: &self.text,
+            folder: &self.folder,
+            collective,
+        };
+        trainer.run().map(Some)
+    }
+
+    /// One thread a device. The error is that of the device that stopped first.
+    fn on_devices(&self, devices: &[Device]) -> Result<Option<Progress>> {
+        let ranks = threads(devices.len(), PATIENCE);
+        let results: Vec<Result<Option<Progress>>> = std::thread::scope(|scope| {
+            let work = |device: Device, rank: ThreadRank| {
+                let collective = Collective::Threads(rank);
+                let result = guarded(|| self.on_device(device, &collective));
+                if let (Err(e), Collective::Threads(rank)) = (&result, &collective) {
+                    rank.stop(&e.to_string());
+                }
+                result
+            };
+            let seats = devices.iter().copied().zip(ranks);
+            let running: Vec<_> = seats.map(|(d, rank)| scope.spawn(move || work(d, rank))).collect();
+            let gone = || Error::Peer("a device's thread has ended".to_owned());
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(gone()))).collect()
+        });
+        let is_cause = |result: &&Result<_>| !matches!(result, Err(Error::Peer(_)) | Ok(_));
+        match results.iter().position(|result| is_cause(&result)) {
+            Some(cause) => results.into_iter().nth(cause).unwrap_or(Ok(None)),
+            None => results.into_iter().next().unwrap_or(Ok(None)),
+        }
+    }
+
+    fn summary(&self, state: Option<Progress>) {
+        let Some(state) = state else {
+            println!("everything opens; nothing was trained");
+            return;
+        };
+        let folder = self.folder.display();
+        println!("run:         {folder} (settings in config.json)");
+        println!(
+            "best:        epoch {}, {} BLEU-4 {:.2} (best.safetensors)",
+            state.best_epoch,
+            self.info.settings.validation_split,
+            state.best_bleu4.unwrap_or(0.0)
+        );
+        println!("checkpoints: {folder}/{}", checkpoint::FOLDER);
+        println!("log:         {folder}/log.jsonl");
+        println!("curves:      tensorboard --logdir {folder}");
+        println!("next:        evaluate --run {folder} --split test");
+    }
 }
 
 /// A run that has begun goes on with the settings it began with.

@@ -1,5 +1,6 @@
 //! `evaluate --run`: translate a split and score it.
 
+use signclip_common::collective::Collective;
 use signclip_common::manifest::TextRules;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, devices};
@@ -49,9 +50,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let model = info.model(&corpus, &text, device)?;
     let best = args.run.join(BEST);
     let (tensors, state) = checkpoint::load(&best)?;
-    checkpoint::restore(&best, &model_tensors(&model), &tensors)?;
+    checkpoint::restore(&best, &model_tensors(&model), &tensors, &info.settings)?;
     tracing::info!("{} clips of {}, weights of epoch {}", corpus.len(), args.split, state.best_epoch);
-    let predictions = translate(&model, &corpus, &text, &info.settings.decoding, args.batch.max(1))?;
+    let predictions =
+        translate(&model, &corpus, &text, &info.settings.decoding, args.batch.max(1), &Collective::Solo)?;
     let lines = folder.join("predictions.jsonl");
     atomic::write_with(&lines, |file| {
         predictions.iter().try_for_each(|p| writeln!(file, "{}", serde_json::to_string(p)?))

@@ -1,0 +1,116 @@
+//! What the devices of one training run say to each other: sums and gatherings.
+//!
+//! Every rank (one device) makes the same calls in the same order. Sums are added up in the order of ranks, so that
+//! they have the same bits on every rank, in every repetition, and whichever way the ranks are connected.
+
+#[cfg(feature = "mpi")]
+mod mpi;
+mod threads;
+
+#[cfg(feature = "mpi")]
+pub use mpi::MpiRank;
+pub use threads::{ThreadRank, threads};
+
+use crate::Result;
+use std::ops::Range;
+use tch::Tensor;
+
+/// How the ranks of a run are connected.
+pub enum Collective {
+    /// One device: nothing to say.
+    Solo,
+    /// Threads of one process, one a device.
+    Threads(ThreadRank),
+    /// Processes under `mpirun` or Slurm, one a device.
+    #[cfg(feature = "mpi")]
+    Mpi(MpiRank),
+}
+
+impl Collective {
+    /// Whether `mpirun` or Slurm started this process as one of several of an MPI job. Slurm may announce itself to
+    /// every process that it starts; a single one has nobody to talk to.
+    pub fn is_mpi_job() -> bool {
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        let several = |name| std::env::var(name).is_ok_and(|n: String| n.parse().is_ok_and(|n: usize| n > 1));
+        let of_slurm = is_set("PMIX_RANK") && several("SLURM_STEP_NUM_TASKS");
+        several("OMPI_COMM_WORLD_SIZE") || several("PMI_SIZE") || of_slurm
+    }
+
+    /// Number of this process among those of its machine, where a launcher says it: which device is its own.
+    pub fn local_rank() -> usize {
+        let number = |name| std::env::var(name).ok().and_then(|n| n.parse().ok());
+        number("OMPI_COMM_WORLD_LOCAL_RANK").or_else(|| number("SLURM_LOCALID")).unwrap_or(0)
+    }
+
+    /// Number of this rank, from 0.
+    pub fn rank(&self) -> usize {
+        match self {
+            Self::Solo => 0,
+            Self::Threads(threads) => threads.rank(),
+            #[cfg(feature = "mpi")]
+            Self::Mpi(mpi) => mpi.rank(),
+        }
+    }
+
+    /// Number of ranks.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Solo => 1,
+            Self::Threads(threads) => threads.size(),
+            #[cfg(feature = "mpi")]
+            Self::Mpi(mpi) => mpi.size(),
+        }
+    }
+
+    /// Whether this rank writes files and shows progress.
+    pub fn leads(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// Replace `flat` (1-D, contiguous, float32 or float64, no gradient) by its sum over all ranks. Errors: a rank has
+    /// stopped.
+    pub fn sum(&self, flat: &Tensor) -> Result<()> {
+        match self {
+            Self::Solo => Ok(()),
+            Self::Threads(threads) => threads.sum(flat),
+            #[cfg(feature = "mpi")]
+            Self::Mpi(mpi) => mpi.sum(flat),
+        }
+    }
+
+    /// What every rank gave, in the order of ranks. Errors: a rank has stopped.
+    pub fn gather(&self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        match self {
+            Self::Solo => Ok(vec![bytes]),
+            Self::Threads(threads) => threads.gather(bytes),
+            #[cfg(feature = "mpi")]
+            Self::Mpi(mpi) => mpi.gather(&bytes),
+        }
+    }
+
+    /// Wait until every rank is here. Errors: a rank has stopped.
+    pub fn barrier(&self) -> Result<()> {
+        self.gather(Vec::new()).map(|_| ())
+    }
+
+    /// Part of `total` things that rank `rank` of this many takes: consecutive ones, the first ranks one more where
+    /// they do not divide evenly.
+    pub fn share(total: usize, rank: usize, size: usize) -> Range<usize> {
+        let (each, more) = (total / size, total % size);
+        let first = rank * each + rank.min(more);
+        first..first + each + usize::from(rank < more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_consecutive_and_even() {
+        let shares = |total, size| (0..size).map(|r| Collective::share(total, r, size)).collect::<Vec<_>>();
+        assert_eq!(shares(16, 2), [0..8, 8..16]);
+        assert_eq!(shares(7, 3), [0..3, 3..5, 5..7]);
+        assert_eq!(shares(1, 2), [0..1, 1..1]);
+    }
+}

@@ -1,0 +1,54 @@
+//! What is kept of a step that went wrong: a run's folder of its own that stands right before the step, and the batch.
+
+use crate::checkpoint::{self, Progress};
+use crate::corpus::Batch;
+use crate::model::Named;
+use crate::run::RunInfo;
+use signclip_common::collective::Collective;
+use signclip_common::{Error, Result, atomic};
+use std::path::{Path, PathBuf};
+
+/// Write `failed-step-<N>` into the run's `folder`: every device its share of the batch, the first one the rest.
+/// `tensors` are parameters, statistics and optimiser as they were before the step.
+pub fn save(
+    folder: &Path,
+    info: &RunInfo,
+    batch: &Batch,
+    tensors: &Named,
+    state: &Progress,
+    collective: &Collective,
+) -> Result<PathBuf> {
+    let failed = folder.join(format!("failed-step-{}", state.step));
+    let checkpoint = checkpoint::after(&failed, state.step);
+    for folder in [Some(failed.as_path()), checkpoint.parent()].into_iter().flatten() {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    }
+    let streams = [("spatial", &batch.spatial), ("mouthing", &batch.mouthing)];
+    let streams = streams.into_iter().filter_map(|(name, x)| Some((name, x.as_ref()?)));
+    let batch: Named = streams
+        .chain([("lengths", &batch.lengths), ("labels", &batch.labels)])
+        .map(|(name, x)| (name.to_owned(), x.shallow_clone()))
+        .collect();
+    let name = format!("batch-{:05}.safetensors", collective.rank());
+    checkpoint::save(&failed.join(name), &batch, state, &info.settings)?;
+    if collective.leads() {
+        checkpoint::save(&checkpoint, tensors, state, &info.settings)?;
+        info.copy_into(folder, &failed)?;
+        let settings = failed.join("settings.json");
+        let text = serde_json::to_string_pretty(&info.settings).unwrap_or_default() + "\n";
+        atomic::write(&settings, text.as_bytes())?;
+        let readme = format!(
+            "Step {} failed. `train --features {} --run {} --config {}` (and --weights and --gpus as in the run) goes on \
+             right before it and fails again. batch-<device>.safetensors has the step's batch, checkpoints/ the \
+             parameters and the optimiser before it.\n",
+            state.step,
+            info.features.display(),
+            failed.display(),
+            settings.display(),
+        );
+        atomic::write(&failed.join("README.md"), readme.as_bytes())?;
+    }
+    // Nobody may end the run while another still writes.
+    collective.barrier()?;
+    Ok(failed)
+}

@@ -1,0 +1,259 @@
+//! Several devices give what one device gives on the same batches: gradients through batch statistics and through the
+//! contrastive losses of the whole batch, parameters after many updates.
+
+use signclip_common::collective::{Collective, threads};
+use signclip_common::manifest::TextRules;
+use signclip_common::store::{ClipFacts, FORMAT, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
+use signclip_common::synthetic::Stream;
+use signclip_common::weights::Weights;
+use signclip_common::{Error, Result};
+use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
+use signclip_train::config::TrainConfig;
+use signclip_train::corpus::Corpus;
+use signclip_train::exchange::{Exchange, sum_gradients};
+use signclip_train::loader::{Loader, Plan};
+use signclip_train::model::{LanguageBase, Losses, Named, SignClip};
+use signclip_train::sign_head::{HeadConfig, SignHead};
+use signclip_train::t5::T5Config;
+use signclip_train::temporal::valid;
+use signclip_train::text::{Text, word_tokenizer};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use tch::{Device, Kind, Tensor};
+
+/// What `work` gives on each of `size` devices.
+fn on_devices<T: Send>(size: usize, work: impl Fn(&Collective) -> Result<T> + Sync) -> Vec<T> {
+    if size == 1 {
+        return vec![work(&Collective::Solo).unwrap_or_else(|e| panic!("{e}"))];
+    }
+    std::thread::scope(|scope| {
+        let work = &work;
+        let ranks = threads(size, Duration::from_secs(60)).into_iter();
+        let running: Vec<_> =
+            ranks.map(|rank| scope.spawn(move || work(&Collective::Threads(rank)))).collect();
+        let done = running.into_iter().map(|thread| thread.join().expect("no panic"));
+        done.map(|result| result.unwrap_or_else(|e| panic!("{e}"))).collect()
+    })
+}
+
+fn largest_difference(one: &[Tensor], other: &[Tensor]) -> f64 {
+    assert_eq!(one.len(), other.len());
+    one.iter().zip(other).map(|(a, b)| (a - b).abs().max().double_value(&[])).fold(0.0, f64::max)
+}
+
+fn copies(lists: &[&Named]) -> Vec<Tensor> {
+    lists.iter().flat_map(|named| named.iter()).map(|(_, tensor)| tensor.detach().copy()).collect()
+}
+
+/// Random values in [-1, 1) of a name.
+fn random(name: &str, shape: &[i64]) -> Tensor {
+    let stream = Stream::new(name, 3);
+    let values: Vec<f64> = (0..shape.iter().product::<i64>() as u64).map(|i| stream.signed(i)).collect();
+    Tensor::from_slice(&values).reshape(shape)
+}
+
+const WIDTH: i64 = 12;
+const CLASSES: i64 = 9;
+
+/// 20 updates of the head in float64 with both contrastive losses and, in place of the language model, a
+/// classification of each visual token; parameters and running statistics afterwards.
+fn head_in_float64(collective: &Collective) -> Result<Vec<Tensor>> {
+    let config = HeadConfig { d_s: 10, d_m: 6, d: 8, d_llm: WIDTH, ..HeadConfig::default() };
+    let weights = Weights::synthetic(4, Device::Cpu, Kind::Double);
+    let (head, classes) = weights.build(&[], |root| {
+        (SignHead::new(root, &config), root.trainable().get("classes.weight", &[CLASSES, WIDTH]))
+    })?;
+    let parameters = weights.parameters();
+    let group = ParameterGroup { parameters, lr: 1e-3, weight_decay: 0.01 };
+    let mut adamw = AdamW::new(vec![group], AdamWConfig::default());
+    for step in 0..20 {
+        // Shares that are not even; in every fourth step a single clip, so that some devices have none.
+        let n = if step % 4 == 3 { 1 } else { 5 };
+        let lengths: Vec<i64> = (0..n).map(|clip| 17 + (step * 5 + clip * 11) % 40).collect();
+        let own = Collective::share(n as usize, collective.rank(), collective.size());
+        let of_own = |x: &Tensor| x.narrow(0, own.start as i64, own.len() as i64);
+        let frames = lengths[own.clone()].iter().copied().max().unwrap_or(1);
+        let stream = |name: &str, dim: i64| {
+            of_own(&random(&format!("{name} {step}"), &[n, 60, dim])).narrow(1, 0, frames)
+        };
+        let z_t = random(&format!("text {step}"), &[n, WIDTH]);
+        let labels = (random(&format!("labels {step}"), &[n, 20]) * 4.5 + 4.5).to_kind(Kind::Int64);
+        let total: i64 = lengths.iter().map(|frames| (frames - 12) / 4).sum();
+
+        adamw.zero_grad();
+        let exchange = Exchange::new(collective);
+        let lengths_b = of_own(&Tensor::from_slice(&lengths));
+        let out = head.forward(
+            Some(&stream("spatial", 10)),
+            Some(&stream("mouth", 6)),
+            &lengths_b,
+            Some(&exchange),
+        )?;
+        let rows = |x: &Tensor| x.constant_pad_nd([0, 0, own.start as i64, n - own.end as i64]);
+        let (z_s, z_m) = (out.z_s.as_ref().expect("both streams"), out.z_m.as_ref().expect("both streams"));
+        let parts = [rows(&out.z_v), rows(z_s), rows(z_m)];
+        let (through, all) = exchange.cut(&[&out.tokens], &parts.iter().collect::<Vec<_>>())?;
+        let logits = through[0].matmul(&classes.tr());
+        let steps = logits.size()[1];
+        let log = logits.log_softmax(-1, Kind::Double);
+        let picked =
+            log.gather(-1, &of_own(&labels).narrow(1, 0, steps).unsqueeze(-1), false).squeeze_dim(-1);
+        let loss = -(picked * valid(&out.out_lengths, steps)).sum(Kind::Double) / total as f64;
+        let vt = head.loss_vt(&all[0], &z_t, None, true).expect("L_vt");
+        let sm = head.loss_sm(&all[1], &all[2], None, false).expect("L_sm");
+        (loss + (vt + sm * 0.2) / collective.size() as f64).backward();
+        exchange.backward()?;
+        sum_gradients(collective, &adamw.parameters().map(|(_, p)| p).collect::<Vec<_>>())?;
+        adamw.clip_grad_norm(1.0);
+        adamw.step(1.0);
+    }
+    Ok(copies(&[&weights.parameters(), &weights.buffers()]))
+}
+
+#[test]
+fn the_head_in_float64() {
+    let alone = on_devices(1, head_in_float64).remove(0);
+    for size in [2, 3] {
+        let replicas = on_devices(size, head_in_float64);
+        for replica in &replicas {
+            assert_eq!(largest_difference(replica, &replicas[0]), 0.0, "the replicas agree");
+            let difference = largest_difference(replica, &alone);
+            assert!(difference < 1e-10, "{size} devices: {difference:.1e}");
+        }
+    }
+}
+
+const CLIPS: usize = 37;
+
+/// A store of clips with both streams, some of one frame, some longer than the cap, some with the same sentence.
+fn write_store(folder: &Path) -> Result<()> {
+    let stream = |dim| StreamInfo {
+        dim,
+        encoder: "test".to_owned(),
+        compute: "f32".to_owned(),
+        weights: BTreeMap::new(),
+        config: serde_json::Value::Null,
+    };
+    let info = StoreInfo {
+        format: FORMAT,
+        dataset: "test".to_owned(),
+        split: "train".to_owned(),
+        language: Some("German".to_owned()),
+        text: TextRules { lowercase: false, final_dot: true },
+        dtype: StoreDtype::F16,
+        fps: 25.0,
+        streams: BTreeMap::from([("spatial".to_owned(), stream(10)), ("mouthing".to_owned(), stream(6))]),
+        config: serde_json::Value::Null,
+        tool: "test".to_owned(),
+    };
+    let mut store = StoreWriter::open(folder, info, 0)?;
+    let words = ["regen", "sonne", "wind", "schnee", "nebel", "morgen", "norden"];
+    for clip in 0..CLIPS {
+        let frames = if clip % 7 == 0 { 1 } else { 9 + clip * 13 % 70 };
+        let mut writer = store.begin()?;
+        for (name, dim) in [("spatial", 10), ("mouthing", 6)] {
+            let values = random(&format!("{name} {clip}"), &[(frames * dim) as i64]).to_kind(Kind::Float);
+            writer.append(name, &Vec::<f32>::try_from(values)?)?;
+        }
+        let text: Vec<&str> = (0..1 + clip % 4).map(|word| words[(clip / 2 + word * 3) % 7]).collect();
+        writer.finish(
+            &format!("clip{clip}"),
+            ClipFacts { text: Some(text.join(" ")), ..ClipFacts::default() },
+        )?;
+    }
+    Ok(())
+}
+
+/// The whole model, 20 updates at the paper's learning rates without dropout; parameters and statistics afterwards,
+/// and the losses on the way.
+fn model(
+    settings: &TrainConfig,
+    folder: &Path,
+    collective: &Collective,
+) -> Result<(Vec<Tensor>, Vec<Losses>)> {
+    let mut corpus = Corpus::open(folder, "train", settings)?;
+    let tokenizer = folder.join(format!("tokenizer-{}-{}.json", collective.size(), collective.rank()));
+    let json = word_tokenizer(corpus.texts.iter().map(String::as_str));
+    std::fs::write(&tokenizer, json).map_err(Error::io(&tokenizer))?;
+    let text = Text::load(&tokenizer)?;
+    corpus.tokenise(&text, 64)?;
+    let config = T5Config::tiny(text.vocabulary() as i64);
+    let base = LanguageBase { config, folder: None, kind: Kind::Float };
+    let model = SignClip::new(settings, &base, &corpus, &text, "regen wind", Device::Cpu)?;
+    let group = |named: &Named, lr| ParameterGroup {
+        parameters: named.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect(),
+        lr,
+        weight_decay: 0.01,
+    };
+    let groups = vec![group(&model.visual, 5e-5), group(&model.language, 1e-4)];
+    let mut adamw = AdamW::new(groups, AdamWConfig::default());
+    let plan = Plan {
+        first: 0,
+        end: 20,
+        batch_size: settings.optimiser.batch_size,
+        pool: settings.optimiser.length_pool,
+        seed: settings.seed,
+        rank: collective.rank(),
+        size: collective.size(),
+    };
+    let mut losses = Vec::new();
+    std::thread::scope(|scope| {
+        for step in Loader::start(scope, &corpus, plan) {
+            let step = step?;
+            adamw.zero_grad();
+            losses.push(model.backward(&step, settings, collective)?);
+            sum_gradients(collective, &adamw.parameters().map(|(_, p)| p).collect::<Vec<_>>())?;
+            adamw.clip_grad_norm(1.0);
+            adamw.step(1.0);
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok((copies(&[&model.visual, &model.buffers, &model.language]), losses))
+}
+
+fn settings(more: &[&str]) -> TrainConfig {
+    // Standardised, clips of one frame would be equal: a batch of them has a gradient of nothing but rounding errors,
+    // which Adam would magnify.
+    let fixed = ["head.streams=both", "head.d=16", "head.standardise=false", "language_model.dropout=0"];
+    // 37 clips in batches of 4: the last one has a single clip.
+    let fixed = fixed.iter().chain(&["max_frames=50", "optimiser.batch_size=4", "optimiser.length_pool=2"]);
+    let all: Vec<String> = fixed.chain(more).map(|setting| (*setting).to_owned()).collect();
+    TrainConfig::tiny().with(None, &all).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// One process on the whole batch against `size` devices and `parts` parts of accumulation.
+#[track_caller]
+fn same_run(more: &[&str], size: usize, parts: usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_store(&folder.path().join("train")).unwrap_or_else(|e| panic!("{e}"));
+    let alone = settings(more);
+    let mut divided = alone.clone();
+    divided.optimiser.accumulation = parts;
+    let (want, want_losses) = on_devices(1, |c| model(&alone, folder.path(), c)).remove(0);
+    for (got, losses) in on_devices(size, |c| model(&divided, folder.path(), c)) {
+        let difference = largest_difference(&got, &want);
+        assert!(difference < 1e-5, "{size} devices, {parts} parts: {difference:.1e}");
+        for (step, (got, want)) in losses.iter().zip(&want_losses).enumerate() {
+            assert!((got.total - want.total).abs() < 1e-4, "step {step}: {got:?} {want:?}");
+            assert_eq!((got.vt.is_some(), got.sm.is_some()), (want.vt.is_some(), want.sm.is_some()));
+        }
+    }
+}
+
+#[test]
+fn two_devices_are_one() {
+    same_run(&[], 2, 1);
+}
+
+#[test]
+fn accumulation_is_the_whole_batch() {
+    same_run(&[], 1, 3);
+    same_run(&["loss.vt_target=encoder", "loss.symmetric=true"], 2, 2);
+}
+
+#[test]
+fn losses_that_are_off() {
+    same_run(&["loss.alpha=0", "head.streams=mouthing", "head.conv=same"], 2, 1);
+    same_run(&["loss.beta=0"], 3, 1);
+}
