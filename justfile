@@ -63,6 +63,14 @@ sheets out +videos: build
 fuzz-checkpoints:
     SIGNCLIP_MUTATIONS=10000 cargo test --release --workspace --test torch_file -- --nocapture
 
+# kill -9 at random moments, the same command until it is done, bit for bit equal to an uninterrupted run
+crash-loop kills="50": build
+    SIGNCLIP_KILLS={{ kills }} cargo test --release --workspace --test cli -- kill:: --nocapture
+
+# the job script of docs/cluster.md on a real Slurm of two nodes on this machine (Debian: slurm-wlm, munge; as root)
+check-slurm: build
+    python3 scripts/check_slurm.py target/release
+
 # every score against sacrebleu and rouge-score on random corpora (Python, in .tools/metrics)
 check-metrics corpora="1000" seed="1": build
     #!/usr/bin/env bash

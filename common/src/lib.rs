@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod collective;
 pub mod devices;
 pub mod difference;
+mod disk;
 pub mod error;
 pub mod manifest;
 pub mod memory;
