@@ -27,7 +27,7 @@ impl Affine {
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (weight, bias) = (self.weight.to_kind(self.kind), self.bias.to_kind(self.kind));
-        x.to_kind(self.kind).linear(&weight, Some(&bias)).to_kind(Kind::Float)
+        x.to_kind(self.kind).linear(&weight, Some(&bias)).to_kind(x.kind())
     }
 }
 

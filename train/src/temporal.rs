@@ -51,12 +51,13 @@ impl Conv {
 
     fn forward(&self, x_bdt: &Tensor, padding: i64) -> Tensor {
         let (weight_ddk, bias_d) = (self.weight_ddk.to_kind(self.kind), self.bias_d.to_kind(self.kind));
-        x_bdt.to_kind(self.kind).conv1d(&weight_ddk, Some(&bias_d), 1, padding, 1, 1).to_kind(Kind::Float)
+        x_bdt.to_kind(self.kind).conv1d(&weight_ddk, Some(&bias_d), 1, padding, 1, 1).to_kind(x_bdt.kind())
     }
 
     /// Without the bias, which the norm that follows takes as its offset.
     fn forward_unbiased(&self, x_bdt: &Tensor) -> Tensor {
-        x_bdt.conv1d::<&Tensor>(&self.weight_ddk, None, 1, 0, 1, 1)
+        let weight_ddk = self.weight_ddk.to_kind(self.kind);
+        x_bdt.to_kind(self.kind).conv1d::<&Tensor>(&weight_ddk, None, 1, 0, 1, 1).to_kind(x_bdt.kind())
     }
 }
 
