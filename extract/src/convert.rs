@@ -9,7 +9,7 @@ use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::torch_file::{self, TorchFile};
 use signclip_common::{Error, Result, atomic, checksum};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tch::Kind;
@@ -72,13 +72,9 @@ fn convert(input: &Path, output: PathBuf) -> Result<Report> {
     let source_sha256 = checksum::of_file(input)?;
     let mut dropped_tensors = BTreeMap::new();
     let mut views = Vec::new();
-    let mut names = BTreeSet::new();
     for path in file.names() {
         match path.strip_prefix(&checkpoint.prefix) {
-            Some(name) => {
-                names.insert(name);
-                views.push((name, Lazy::new(&file, path)?));
-            }
+            Some(name) => views.push((name, Lazy::new(&file, path)?)),
             None => {
                 let top: Vec<&str> = path.split_inclusive('.').take(2).collect();
                 *dropped_tensors.entry(top.concat()).or_insert(0) += 1;
