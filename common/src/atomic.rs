@@ -1,6 +1,6 @@
 //! Files that are either complete or absent: write beside, fsync, rename.
 
-use crate::{Error, Result};
+use crate::{Error, Result, disk};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Replace `path` by `bytes`: a crash leaves the old content or the new, never a part.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| file.write_all(bytes))
+    write_with(path, |file| disk::write(bytes, |bytes| file.write_all(bytes)))
 }
 
 /// Like [`write`], with the content written by `fill`.
@@ -20,14 +20,14 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<(
 pub fn write_beside(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     let beside = beside(path);
     let attempt = || {
-        make(&beside)?;
-        File::open(&beside)?.sync_all()?;
-        fs::rename(&beside, path)?;
+        disk::call(|| make(&beside))?;
+        disk::call(|| File::open(&beside)?.sync_all())?;
+        disk::call(|| fs::rename(&beside, path))?;
         sync_folder(path)
     };
     attempt().map_err(|e| {
         // What was written so far is of no use to anyone, and may be what fills the disk.
-        let _ = fs::remove_file(&beside);
+        let _ = disk::call(|| fs::remove_file(&beside));
         Error::io(path)(e)
     })
 }
@@ -36,26 +36,26 @@ pub fn write_beside(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>
 pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = beside(path);
     let attempt = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        match fs::hard_link(&beside, path) {
+        let mut file = disk::call(|| File::create(&beside))?;
+        disk::write(bytes, |bytes| file.write_all(bytes))?;
+        disk::call(|| file.sync_all())?;
+        match disk::call(|| fs::hard_link(&beside, path)) {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
             // File systems without hard links.
-            Err(_) => fs::rename(&beside, path)?,
+            Err(_) => disk::call(|| fs::rename(&beside, path))?,
             Ok(()) => {}
         }
         sync_folder(path)
     };
     let done = attempt().map_err(Error::io(path));
-    let _ = fs::remove_file(&beside);
+    let _ = disk::call(|| fs::remove_file(&beside));
     done
 }
 
 /// Make a rename or a new file in the folder of `path` durable.
 pub fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    disk::call(|| File::open(folder)?.sync_all())
 }
 
 /// A name no other thread, process or machine uses: process ids repeat across the nodes of a cluster.

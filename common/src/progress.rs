@@ -60,6 +60,11 @@ impl Progress {
         self.bar.set_length(total.saturating_sub(n).max(self.bar.position()));
     }
 
+    /// Units done so far.
+    pub fn done(&self) -> u64 {
+        self.bar.position()
+    }
+
     /// Seconds since the beginning.
     pub fn seconds(&self) -> f64 {
         self.begun.elapsed().as_secs_f64()

@@ -1,11 +1,12 @@
 //! Memory-mapped safetensors: one file, or the shards of a Hugging Face directory.
 
 use crate::{Error, Result, weight_file};
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// One mapped file with its table of tensors.
 pub struct SafetensorsFile {
@@ -71,13 +72,70 @@ impl SafetensorsFile {
         self.tensors.get(name).map(|e| e.shape.as_slice())
     }
 
-    /// Copy one tensor out of the map, in the type it is stored in, on the CPU.
+    /// Type of a tensor as it is stored, if present.
+    pub fn kind(&self, name: &str) -> Option<Kind> {
+        self.tensors.get(name).map(|e| e.kind)
+    }
+
+    /// Copy one tensor out of the map, in the type it is stored in, on the CPU. Its pages are then given back, so that
+    /// a model never stands in memory twice.
     pub fn tensor(&self, name: &str) -> Option<Result<Tensor>> {
         let entry = self.tensors.get(name)?;
-        let bytes = &self.map[self.data_start + entry.begin..self.data_start + entry.end];
-        Some(Tensor::f_from_data_size(bytes, &entry.shape, entry.kind).map_err(Error::from))
+        let (begin, end) = (self.data_start + entry.begin, self.data_start + entry.end);
+        let tensor = Tensor::f_from_data_size(&self.map[begin..end], &entry.shape, entry.kind);
+        self.release(begin, end);
+        Some(tensor.map_err(Error::from))
+    }
+
+    fn release(&self, begin: usize, end: usize) {
+        // SAFETY: the map is of a file and read-only, so that dropped pages come back as they were. Only whole pages
+        // are dropped; where the system refuses, they stay.
+        #[cfg(unix)]
+        #[allow(unsafe_code)]
+        let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, begin, end - begin) };
     }
 }
+
+/// Write a safetensors file into `out`, one tensor in memory at a time: `table` has each tensor's name, type and
+/// shape, `tensor(i)` gives entry `i`.
+pub fn write(
+    out: &mut impl Write,
+    table: &[(String, Kind, Vec<i64>)],
+    mut tensor: impl FnMut(usize) -> Result<Tensor>,
+) -> std::io::Result<()> {
+    let refuse = |what: String| std::io::Error::other(what);
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".to_owned(), serde_json::json!({ "format": "pt" }));
+    let mut begin = 0;
+    for (name, kind, shape) in table {
+        let dtype = dtype_of(*kind).ok_or_else(|| refuse(format!("{name}: {kind:?} cannot be stored")))?;
+        let end = begin + shape.iter().product::<i64>() as usize * kind.elt_size_in_bytes();
+        let entry = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": [begin, end] });
+        header.insert(name.clone(), entry);
+        begin = end;
+    }
+    let mut header = serde_json::Value::Object(header).to_string();
+    // Spaces, so that the first tensor is aligned.
+    while !(8 + header.len()).is_multiple_of(64) {
+        header.push(' ');
+    }
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    for (i, (name, kind, shape)) in table.iter().enumerate() {
+        let tensor = tensor(i).map_err(|e| refuse(e.to_string()))?;
+        let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+        if tensor.size() != *shape || tensor.kind() != *kind {
+            return Err(refuse(format!("{name} is not what the table says")));
+        }
+        let mut bytes = vec![0; tensor.numel() * kind.elt_size_in_bytes()];
+        tensor.f_copy_data_u8(&mut bytes, tensor.numel()).map_err(|e| refuse(Error::from(e).to_string()))?;
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// The table of the shards of a model.
+const INDEX: &str = "model.safetensors.index.json";
 
 /// The files that hold a model: `path` itself, or in a directory `model.safetensors`, or the shards that
 /// `model.safetensors.index.json` names.
@@ -85,7 +143,7 @@ pub fn open_all(path: &Path) -> Result<Vec<SafetensorsFile>> {
     if !path.is_dir() {
         return Ok(vec![SafetensorsFile::open(path)?]);
     }
-    let index = path.join("model.safetensors.index.json");
+    let index = path.join(INDEX);
     if !index.exists() {
         return Ok(vec![SafetensorsFile::open(&path.join("model.safetensors"))?]);
     }
@@ -104,7 +162,12 @@ pub fn open_all(path: &Path) -> Result<Vec<SafetensorsFile>> {
         if shard.contains(['/', '\\']) || ["", ".", ".."].contains(&shard.as_str()) {
             return Err(bad(format!("shard name {shard:?} leads out of the directory")));
         }
-        files.push(SafetensorsFile::open(&path.join(shard))?);
+        let shard = path.join(shard);
+        if !shard.exists() {
+            let what = format!("the shard {} that {INDEX} names is missing", shard.display());
+            return Err(Error::input(path, "", what, "download this file into the folder"));
+        }
+        files.push(SafetensorsFile::open(&shard)?);
     }
     Ok(files)
 }
@@ -121,6 +184,17 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         Dtype::I8 => Kind::Int8,
         Dtype::U8 => Kind::Uint8,
         Dtype::BOOL => Kind::Bool,
+        _ => return None,
+    })
+}
+
+fn dtype_of(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::Float => "F32",
+        Kind::Half => "F16",
+        Kind::BFloat16 => "BF16",
+        Kind::Double => "F64",
+        Kind::Int64 => "I64",
         _ => return None,
     })
 }

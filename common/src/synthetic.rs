@@ -21,13 +21,22 @@ impl Stream {
         Self { seed: hash ^ salt }
     }
 
-    /// Uniform in [0, 1), element `i`.
-    pub fn unit(&self, i: u64) -> f64 {
+    /// The stream that begins at `seed`.
+    pub const fn seeded(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// 64 random bits, element `i`.
+    pub fn bits(&self, i: u64) -> u64 {
         let mut z = self.seed.wrapping_add((i.wrapping_add(1)).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        (z >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in [0, 1), element `i`.
+    pub fn unit(&self, i: u64) -> f64 {
+        (self.bits(i) >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
     /// Uniform in [-1, 1), element `i`.

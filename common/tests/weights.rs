@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 use signclip_common::Result;
-use signclip_common::safetensors_file::{SafetensorsFile, open_all};
+use signclip_common::safetensors_file::{SafetensorsFile, open_all, write};
 use signclip_common::weights::{Init, Part, Weights};
 use std::collections::BTreeMap;
 use std::fs;
@@ -333,4 +333,31 @@ fn mutations_never_crash() {
         }
     }
     assert!(refusals > 100, "{refusals}");
+}
+
+/// What is written tensor by tensor is read back in the same types, also twice, after the pages were given back.
+#[test]
+fn written_files_are_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let long = Tensor::arange(100_000, (Kind::Float, CPU)).sin();
+    let tensors = [
+        ("f32", long.reshape([100, 1000]).tr()),
+        ("bf16", long.to_kind(Kind::BFloat16)),
+        ("i64", Tensor::from_slice(&[3_i64, -4])),
+        ("scalar", Tensor::from(2.5_f32)),
+    ];
+    let table: Vec<_> = tensors.iter().map(|(name, t)| ((*name).to_owned(), t.kind(), t.size())).collect();
+    let mut bytes = Vec::new();
+    write(&mut bytes, &table, |i| Ok(tensors[i].1.shallow_clone())).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let file = SafetensorsFile::open(&path).unwrap();
+    for _ in 0..2 {
+        for (name, tensor) in &tensors {
+            let read = file.tensor(name).unwrap().unwrap();
+            assert_eq!((read.kind(), &read), (tensor.kind(), tensor), "{name}");
+        }
+    }
+    let wrong = write(&mut Vec::new(), &table, |_| Ok(tensors[2].1.shallow_clone()));
+    assert!(wrong.unwrap_err().to_string().contains("f32"));
 }

@@ -16,13 +16,16 @@ Examples:
   extract --videos a.mp4 b.mp4 --out cache/mine                       a few videos
   extract --dataset phoenix --preview sheets/ --limit 20              look at faces and mouth crops first
   extract --verify --out cache/phoenix                                check every byte of a store
+  extract --dataset phoenix --shard 2/8                               the second of eight shares, on any machine
+  extract status cache/phoenix                                        what is done, by whom, what is missing
   extract convert large_vox_iter5.pt large.safetensors                an official checkpoint, executing nothing
   extract doctor                                                      what this machine has and lacks
 
 Where things are looked for: the data set in --root, else $SIGNCLIP_DATA/<dataset>, else data/<dataset>; weights in
 --weights, else $SIGNCLIP_WEIGHTS, else weights/. Running the same command again goes on where it stopped.
 
-Exit codes: 0 done; 1 done, but some clips failed (listed); 2 could not run.";
+Exit codes: 0 done; 1 done, but some clips failed (listed); 2 could not run; 130 interrupted by Ctrl-C or SIGTERM
+before everything was done: the clips in flight were finished, and the same command goes on.";
 
 /// Sign-language clips in, cached features out.
 #[derive(Debug, Parser)]
@@ -45,6 +48,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Report what is done in a store, by whom, what is missing, and whether a rank is stalled or dead.
+    Status(StatusArgs),
     /// Convert an official .pt or .pth file (AV-HuBERT, RetinaFace, FAN) to safetensors, executing nothing in it.
     Convert {
         /// The file as it was downloaded
@@ -57,6 +62,22 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Folder that extract writes, as in cache/phoenix
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The data set, to name the clips that are missing; without it the ranks' own counts are taken
+    #[arg(long, value_name = "NAME|FILE")]
+    pub dataset: Option<String>,
+    /// The data set's folder [default: $SIGNCLIP_DATA/<dataset>, else data/<dataset>]
+    #[arg(long, value_name = "DIR", requires = "dataset")]
+    pub root: Option<PathBuf>,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which networks, with which weights.
@@ -167,7 +188,14 @@ pub struct RunArgs {
     /// Language of own data, for the prompt of the language model
     #[arg(long, value_name = "WORD")]
     pub language: Option<String>,
-    /// Devices: CUDA numbers and cpu, comma-separated [default: all CUDA devices, else cpu]
+    /// This process's share, the I-th of N (from 1) [default: as Slurm, Open MPI or torchrun say, else everything]
+    #[arg(long, value_name = "I/N", allow_hyphen_values = true)]
+    pub shard: Option<String>,
+    /// Only clips that failed before (failures-*.jsonl of the store)
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Devices: CUDA numbers and cpu, comma-separated [default: all CUDA devices, shared with the other ranks on this
+    /// machine; else cpu]
     #[arg(long, value_name = "LIST")]
     pub gpus: Option<String>,
     /// Which networks, with which weights

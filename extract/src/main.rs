@@ -3,17 +3,21 @@
 #![allow(clippy::print_stdout)]
 
 use clap::Parser;
+use signclip_common::manifest::{Clip, Split};
 use signclip_common::panics::program;
 use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, STORE_FILE, StoreWriter};
 use signclip_common::{Error, Result, devices};
 use signclip_extract::args::{Cli, Command, RunArgs};
+use signclip_extract::heartbeat::{Heartbeat, State};
+use signclip_extract::interrupt;
 use signclip_extract::networks::Networks;
 use signclip_extract::pipeline::{Outcome, Work};
 use signclip_extract::plan::{Plan, bytes};
+use signclip_extract::rank::Rank;
 use signclip_extract::settings::{Settings, row_bytes};
-use signclip_extract::{convert, doctor};
-use std::collections::BTreeMap;
+use signclip_extract::{convert, doctor, status};
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
         Some(Command::Convert { input, output, json }) => {
             convert::run(&input, output.as_deref(), json).map_err(|e| vec![e])
         }
+        Some(Command::Status(args)) => status::report(&args),
         None if cli.run.verify => run_verify(&cli.run),
         None if cli.run.dry_run => dry_run(&cli.run),
         None => run(&cli.run),
@@ -56,23 +61,53 @@ fn run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let mut problems = Problems::new();
     let plan = Plan::new(args).and_then(|plan| plan.check().map(|()| plan));
     let plan = plan.map_err(|e| problems.push(e)).ok();
+    let rank = Rank::find(args.shard.as_deref()).map_err(|e| problems.push(e)).ok();
     // Opens CUDA where asked to: no tensor may exist before.
-    let list = args.gpus.clone().unwrap_or_else(devices::default_list);
+    let visible = || {
+        let all = devices::default_list();
+        rank.as_ref().map_or(all.clone(), |rank| rank.devices(&all))
+    };
+    let list = args.gpus.clone().unwrap_or_else(visible);
     let devices = devices::open(&list);
     let first = devices.as_ref().map_or(Device::Cpu, |devices| devices[0]);
     let squash = plan.as_ref().and_then(|plan| plan.dataset.spatial_squash);
     let settings = Settings::new(args, squash, first).map_err(|e| problems.extend(e)).ok();
     let devices = devices.map_err(|e| problems.push(e)).ok();
-    let (Some(plan), Some(devices), Some(settings)) = (plan, devices, settings) else {
+    let (Some(plan), Some(rank), Some(devices), Some(settings)) = (plan, rank, devices, settings) else {
         return Err(problems);
     };
-    extract(args, &plan, &devices, &settings).map_err(|e| vec![e])
+    extract(args, &plan, &rank, &devices, &settings).map_err(|e| vec![e])
 }
 
-fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings) -> Result<ExitCode> {
+/// A split, this rank's clips of it, and where they go.
+struct Share<'p> {
+    split: &'p Split,
+    clips: Vec<Clip>,
+    store: StoreWriter,
+    heartbeat: Heartbeat,
+}
+
+fn extract(
+    args: &RunArgs,
+    plan: &Plan,
+    rank: &Rank,
+    devices: &[Device],
+    settings: &Settings,
+) -> Result<ExitCode> {
     let out = out(args, &plan.dataset.name);
+    let shares = shares(args, plan, rank, &out)?;
+    if args.retry_failed && shares.iter().all(|(_, clips)| clips.is_empty()) {
+        println!("nothing to try again: no clip of this command failed before in {}", out.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    interrupt::listen();
     std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
-    start_log(Some(&out.join("extract.log.jsonl")))?;
+    // Two machines that append to one file over a network may overwrite each other's lines.
+    let log = match rank.world {
+        1 => "extract.log.jsonl".to_owned(),
+        _ => format!("extract-{:05}.log.jsonl", rank.number),
+    };
+    start_log(Some(&out.join(log)))?;
     if let Some(warning) = settings.warning() {
         tracing::warn!("{warning}");
     }
@@ -81,6 +116,9 @@ fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings)
     tracing::info!("{}{from} into {}", plan.dataset.title, out.display());
     settings.describe().iter().for_each(|line| tracing::info!("{line}"));
     tracing::info!("on {devices:?}");
+    if rank.world > 1 {
+        tracing::info!("{rank}");
+    }
     for remark in plan.splits.iter().flat_map(|s| &s.remarks) {
         tracing::warn!("{remark}");
     }
@@ -90,43 +128,89 @@ fn extract(args: &RunArgs, plan: &Plan, devices: &[Device], settings: &Settings)
     let networks: Result<Vec<Networks>> = devices.iter().map(|&d| settings.networks(d)).collect();
     let mut networks = networks?;
     let sums = settings.weight_sums()?;
-    let previews: Vec<Option<PathBuf>> = plan
-        .splits
-        .iter()
-        .map(|split| args.preview.as_ref().map(|folder| folder.join(&split.name)))
-        .collect();
-    for folder in previews.iter().flatten() {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    for folder in plan.splits.iter().filter_map(|split| preview(args, split)) {
+        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     }
-    let mut stores = Vec::new();
-    for split in &plan.splits {
+    let mut opened = Vec::new();
+    for (split, clips) in shares {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
-        let mut store = StoreWriter::open(&out.join(&split.name), info, 0)?;
+        let folder = out.join(&split.name);
+        let mut store = StoreWriter::open(&folder, info, rank.number)?;
         for id in &args.only {
             if store.reopen_damaged(id)? {
                 tracing::warn!("{id}: its bytes are not those that were written; it is made again");
             }
         }
-        stores.push(store);
+        let heartbeat = Heartbeat::new(&folder, rank, split.clips.len(), clips.len());
+        opened.push(Share { split, clips, store, heartbeat });
     }
     let mut outcomes = Outcomes::new();
-    for ((split, store), preview) in plan.splits.iter().zip(&mut stores).zip(&previews) {
-        let expected = plan.frames(split.clips.iter().filter(|c| !store.is_done(&c.id)));
-        let progress = Progress::new(&split.name, expected, "frames");
-        let work = Work {
-            clips: &split.clips,
-            settings,
-            folder_fps: plan.dataset.fps,
-            root: &plan.root,
-            splits: &plan.names(split),
-            preview: preview.as_deref(),
-        };
-        let outcome = work.run(&mut networks, store, &progress)?;
-        progress.finish();
-        outcomes.insert(split.name.clone(), outcome);
+    for share in &mut opened {
+        let outcome = work(args, plan, settings, share, &mut networks)?;
+        outcomes.insert(share.split.name.clone(), outcome);
     }
-    drop(stores);
+    drop(opened);
     Ok(summarise(args, &out, &outcomes))
+}
+
+/// What this rank is to do, by split: its share, or what failed of it before.
+fn shares<'p>(
+    args: &RunArgs,
+    plan: &'p Plan,
+    rank: &Rank,
+    out: &Path,
+) -> Result<Vec<(&'p Split, Vec<Clip>)>> {
+    let mut shares = Vec::new();
+    for split in &plan.splits {
+        let mut clips = rank.share(&split.clips);
+        let folder = out.join(&split.name);
+        if args.retry_failed {
+            let failed = if folder.is_dir() { store::failures(&folder)? } else { Vec::new() };
+            let failed: HashSet<String> = failed.into_iter().map(|(_, failure)| failure.id).collect();
+            clips.retain(|clip| failed.contains(&clip.id));
+        }
+        shares.push((split, clips));
+    }
+    Ok(shares)
+}
+
+/// Where a split's contact sheets go.
+fn preview(args: &RunArgs, split: &Split) -> Option<PathBuf> {
+    args.preview.as_ref().map(|folder| folder.join(&split.name))
+}
+
+fn work(
+    args: &RunArgs,
+    plan: &Plan,
+    settings: &Settings,
+    share: &mut Share,
+    networks: &mut Vec<Networks>,
+) -> Result<Outcome> {
+    let Share { split, clips, store, heartbeat } = share;
+    let expected = plan.frames(clips.iter().filter(|c| !store.is_done(&c.id)));
+    let progress = Progress::new(&split.name, expected, "frames");
+    let preview = preview(args, split);
+    let work = Work {
+        clips,
+        settings,
+        folder_fps: plan.dataset.fps,
+        root: &plan.root,
+        splits: &plan.names(split),
+        preview: preview.as_deref(),
+    };
+    heartbeat.count(clips.iter().filter(|c| store.is_done(&c.id)).count(), 0);
+    heartbeat.begin(expected);
+    let outcome = work.run(networks, store, &progress, heartbeat);
+    progress.finish();
+    heartbeat.end(
+        match &outcome {
+            Ok(outcome) if outcome.left > 0 => State::Interrupted,
+            Ok(_) => State::Finished,
+            Err(_) => State::Stopped,
+        },
+        progress.done(),
+    );
+    outcome
 }
 
 /// What was done, by split.
@@ -134,6 +218,7 @@ type Outcomes = BTreeMap<String, Outcome>;
 
 fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
     let failed: usize = outcomes.values().map(|o| o.failures.len()).sum();
+    let left: usize = outcomes.values().map(|o| o.left).sum();
     let faceless: usize = outcomes.values().map(|o| o.without_face).sum();
     if args.json {
         print_json(outcomes);
@@ -177,13 +262,22 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
             println!("sheets:   {} ({stored} clips; none of the {already} already there)", folder.display());
         }
         if failed > 0 {
-            println!("{failed} clips failed (failures-*.jsonl); mend them and run the same command again");
+            println!(
+                "{failed} clips failed (failures-*.jsonl); mend them and run the same command again, or with --retry-failed"
+            );
+        }
+        if left > 0 {
+            println!("interrupted: {left} clips were not tried; the same command goes on with them");
         }
         println!("check:    extract --verify --out {}", out.display());
         println!("next:     train --features {}", out.display());
     }
     let refused = args.require_face && faceless > 0;
-    if failed > 0 || refused { ExitCode::from(1) } else { ExitCode::SUCCESS }
+    match (left, failed > 0 || refused) {
+        (0, false) => ExitCode::SUCCESS,
+        (0, true) => ExitCode::from(1),
+        _ => ExitCode::from(interrupt::EXIT_CODE),
+    }
 }
 
 /// In how many frames there was a face, and the clips that have fewest.

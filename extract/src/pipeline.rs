@@ -1,9 +1,13 @@
 //! Decode, encode, store: threads that each see one clip through, one thread a device that serves them, and one writer.
 //!
 //! A clip is a stream of windows; its pictures are never all in memory. Clips are independent: one that fails is recorded
-//! and the others go on. A full disk ends the run.
+//! and the others go on. A device that breaks leaves its work to the others. A full disk ends the run, and so does a
+//! request to end, after the clips in flight.
 
 use crate::clip::{Clips, Encoded};
+use crate::device_faults::Working;
+use crate::heartbeat::Heartbeat;
+use crate::interrupt;
 use crate::networks::{Networks, desk};
 use crate::settings::Settings;
 use crossbeam_channel::bounded;
@@ -11,7 +15,7 @@ use signclip_common::manifest::{Clip, Media};
 use signclip_common::progress::Progress;
 use signclip_common::store::{ClipFacts, Failure, StoreWriter};
 use signclip_common::{Error, Result, atomic};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
@@ -30,14 +34,17 @@ pub struct Outcome {
     /// Clips of the store, earlier runs included, without any face: their mouthing stream is zeros.
     pub without_face: usize,
     pub failures: Vec<Failure>,
+    /// Clips that were not tried because the run was asked to end.
+    pub left: usize,
 }
 
 impl Outcome {
     /// A clip that failed: told at once, and recorded in the store.
     fn record(&mut self, failure: Failure, store: &StoreWriter) -> Result<()> {
         tracing::warn!("{}: {}", failure.id, failure.reason);
+        store.add_failure(&failure)?;
         self.failures.push(failure);
-        store.write_failures(&self.failures)
+        Ok(())
     }
 }
 
@@ -56,19 +63,25 @@ pub struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Encode every clip that the store does not have yet. `networks`: one a device.
+    /// Encode every clip that the store does not have yet. `networks`: one a device; those that broke are gone after
+    /// it. Errors: the store cannot be written, no device works any more.
     pub fn run(
         &self,
-        networks: &mut [Networks],
+        networks: &mut Vec<Networks>,
         store: &mut StoreWriter,
         progress: &Progress,
+        heartbeat: &Heartbeat,
     ) -> Result<Outcome> {
         let todo: Vec<usize> = (0..self.clips.len()).filter(|&i| !store.is_done(&self.clips[i].id)).collect();
         let mut outcome = Outcome { already_done: self.clips.len() - todo.len(), ..Outcome::default() };
-        let attempted: Vec<&str> = todo.iter().map(|&i| self.clips[i].id.as_str()).collect();
-        outcome.failures = store.failures()?;
-        outcome.failures.retain(|f| !attempted.contains(&f.id.as_str()) && !store.is_done(&f.id));
-        let earlier = outcome.failures.len();
+        let attempted: HashSet<&str> = todo.iter().map(|&i| self.clips[i].id.as_str()).collect();
+        let mut earlier = store.failures()?;
+        // A kill may have left half a line, which the next one must not follow.
+        store.write_failures(&earlier)?;
+        let again = |f: &mut Failure| attempted.contains(f.id.as_str());
+        let again: Vec<Failure> = earlier.extract_if(.., again).collect();
+        outcome.failures = earlier;
+        outcome.failures.retain(|f| !store.is_done(&f.id));
 
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
@@ -78,10 +91,14 @@ impl Work<'_> {
         let readers = (devices + 1).max(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
         let (desk, counter) = desk(readers);
         let (done_sender, done) = bounded(2);
+        let (working, watch, tried) = (Working::new(devices), store.watch(), AtomicUsize::new(0));
 
-        std::thread::scope(|scope| {
+        let written = std::thread::scope(|scope| {
+            let (ended, end) = bounded(0);
+            scope.spawn(move || heartbeat.run(progress, &end));
             for _ in 0..readers {
-                let (desk, done, next, todo, stop) = (desk.clone(), done_sender.clone(), &next, &todo, &stop);
+                let (desk, done, watch) = (desk.clone(), done_sender.clone(), watch.clone());
+                let (next, todo, stop, tried) = (&next, &todo, &stop, &tried);
                 scope.spawn(move || {
                     let clips = Clips {
                         settings: self.settings,
@@ -92,8 +109,14 @@ impl Work<'_> {
                         progress,
                         stop,
                     };
-                    while let Some(&clip) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let encoded = clips.encode(&self.clips[clip]);
+                    while !interrupt::asked()
+                        && !stop.load(Ordering::Relaxed)
+                        && let Some(&clip) = todo.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
+                        tried.fetch_add(1, Ordering::Relaxed);
+                        // Whoever writes it looks again: an index that cannot be read is reported there.
+                        let elsewhere = watch.finds(&self.clips[clip].id).unwrap_or(false);
+                        let encoded = if elsewhere { Ok(None) } else { clips.encode(&self.clips[clip]) };
                         // Nobody listens any more where the run ends early.
                         if done.send((clip, encoded)).is_err() {
                             return;
@@ -101,9 +124,16 @@ impl Work<'_> {
                     }
                 });
             }
-            for networks in networks.iter_mut() {
-                let (counter, busy) = (counter.clone(), &busy_nanos);
-                scope.spawn(move || networks.serve(&counter, busy));
+            for (number, networks) in networks.iter_mut().enumerate() {
+                let (counter, busy, working) = (counter.clone(), &busy_nanos, &working);
+                scope.spawn(move || {
+                    if let Err(reason) = networks.serve(&counter, busy) {
+                        working.lose(number, reason);
+                        if working.none() {
+                            counter.turn_away();
+                        }
+                    }
+                });
             }
             // The threads hold the only ends now: their end is the end of the channels.
             drop((desk, counter, done_sender));
@@ -112,9 +142,13 @@ impl Work<'_> {
                     let clip = &self.clips[clip];
                     match encoded {
                         Ok(Some(encoded)) => self.take(clip, encoded, store, &mut outcome)?,
+                        Ok(None) if store.is_done(&clip.id) => outcome.already_done += 1,
                         Ok(None) => {}
+                        // No fault of the clip.
+                        Err(_) if working.none() => stop.store(true, Ordering::Relaxed),
                         Err(failure) => outcome.record(failure, store)?,
                     }
+                    heartbeat.count(outcome.already_done + outcome.stored, outcome.failures.len());
                     let busy = busy_nanos.load(Ordering::Relaxed) as f64 / 1e9;
                     outcome.busy = busy / (begun.elapsed().as_secs_f64() * devices as f64);
                     let (stored, failed) = (outcome.stored, outcome.failures.len());
@@ -126,11 +160,20 @@ impl Work<'_> {
             };
             let written = write();
             stop.store(written.is_err(), Ordering::Relaxed);
+            drop(ended);
             written
-        })?;
-        if outcome.failures.len() == earlier {
-            store.write_failures(&outcome.failures)?;
-        }
+        });
+        written?;
+        let lost = working.finish()?;
+        let mut number = 0..;
+        networks.retain(|_| number.next().is_some_and(|number| !lost.contains(&number)));
+        outcome.left = todo.len() - tried.into_inner();
+        let mut told: HashSet<&str> = outcome.failures.iter().map(|f| f.id.as_str()).collect();
+        let untried = again.iter().filter(|f| !told.contains(f.id.as_str()) && !store.is_done(&f.id));
+        let untried: Vec<Failure> = untried.cloned().collect();
+        store.write_failures(&[outcome.failures.as_slice(), &untried].concat())?;
+        told.extend(untried.iter().map(|f| f.id.as_str()));
+        store.settle_failures(&told)?;
         let zero = outcome.face_coverage.values().filter(|&&coverage| coverage == 0.0).count();
         outcome.without_face = store.without_face() + zero;
         outcome.seconds = begun.elapsed().as_secs_f64();
@@ -148,7 +191,13 @@ impl Work<'_> {
         let frames = encoded.timing.frames;
         match self.store(clip, &encoded, store) {
             Ok(()) => {}
-            Err(error @ Error::Io { .. }) => return Err(error),
+            // The disk, or a store that is damaged.
+            Err(error @ (Error::Io { .. } | Error::Input { .. })) => return Err(error),
+            // Another rank was faster.
+            Err(_) if store.is_done(&clip.id) => {
+                outcome.already_done += 1;
+                return Ok(());
+            }
             Err(error) => {
                 let (stage, reason) = ("store".to_owned(), error.to_string());
                 return outcome.record(Failure { id: clip.id.clone(), stage, reason }, store);

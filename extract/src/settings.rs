@@ -117,7 +117,7 @@ impl Settings {
     /// Load the networks onto a device. Faces are found in float32 whatever the compute type of the encoders, as their
     /// places are pixels.
     pub fn networks(&self, device: Device) -> Result<Networks> {
-        let mut networks = Networks::default();
+        let mut networks = Networks { device: Some(device), ..Networks::default() };
         if let (Some(config), Some(source)) = (&self.spatial, &self.sources.clip) {
             networks.spatial = Some(SpatialEncoder::load(&source.open(device, self.kind)?, config, device)?);
         }

@@ -2,6 +2,7 @@
 
 use crate::corpus::{empty, features, store};
 use crate::program::{Done, run, words};
+use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weights::Weights;
 use signclip_train::checkpoint;
 use signclip_train::config::TrainConfig;
@@ -56,6 +57,20 @@ fn adapters_on_a_frozen_model() {
         |k: &&&String| k.contains("lora_B") && tensors[k.as_str()].abs().max().double_value(&[]) > 0.0;
     assert!(language.iter().filter(moved).count() > 0, "no adapter has moved");
     run(place.path(), "evaluate", words("--run run --gpus cpu")).exits(0).says(&["BLEU-4"]);
+    // The adapter is written for PEFT as well, equal to the checkpoint's, and another run can begin with it.
+    let stored = SafetensorsFile::open(&place.path().join("run/adapter/adapter_model.safetensors"));
+    let stored = stored.expect("its weights");
+    assert_eq!(stored.names().count(), language.len());
+    for name in stored.names() {
+        let tensor = stored.tensor(name).expect("present").expect("readable");
+        assert_eq!(tensor, tensors[&format!("language.{name}")], "{name}");
+    }
+    let from = "--set language_model.adapter=run/adapter --set optimiser.lr_language=0";
+    train(place.path(), "again", from).exits(0);
+    let (again, _) = checkpoint::load(&place.path().join("again/best.safetensors")).expect("a checkpoint");
+    language.iter().for_each(|name| assert_eq!(again[*name], tensors[*name], "{name}"));
+    train(place.path(), "none", "--set language_model.adapter=nowhere")
+        .refuses(&[&["nowhere", "adapter_config.json"]]);
     // In bf16 as well, into a run of its own.
     train(place.path(), "bf16", "--set language_model.dtype=bf16").exits(0);
 }

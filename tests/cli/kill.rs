@@ -2,6 +2,8 @@
 
 use crate::corpus::{empty, extract_phoenix, features, payloads, phoenix, store, verified};
 use crate::program::command;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -63,6 +65,36 @@ fn at_arbitrary_times() {
         kill(child);
     }
     finishes_as_if_nothing_had_happened(out.path());
+}
+
+/// `just crash-loop` asks for 50 kills; each time that a store is whole the next one is begun.
+#[test]
+fn at_random_moments() {
+    let kills = std::env::var("SIGNCLIP_KILLS").ok().map_or(4, |n| n.parse().expect("a number of kills"));
+    let whole = {
+        let (out, begun) = (empty(), Instant::now());
+        assert!(start(out.path()).wait().expect("it ends").success());
+        begun.elapsed()
+    };
+    let seed = RandomState::new().build_hasher().finish();
+    println!("{kills} kills within {whole:.1?} of the start, seed {seed}");
+    let (mut out, mut stores, mut lost) = (empty(), 0, BTreeMap::<usize, usize>::new());
+    for number in 0..kills {
+        let mut child = start(out.path());
+        // The whole range, without a library: the fraction of a multiple of the golden ratio.
+        let random =
+            (seed.wrapping_add(number).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64 / 2f64.powi(53);
+        std::thread::sleep(whole.mul_f64(random));
+        let ended = child.try_wait().expect("a process").is_some();
+        kill(child);
+        *lost.entry(indexed(out.path())).or_default() += 1;
+        if ended || indexed(out.path()) == 12 {
+            finishes_as_if_nothing_had_happened(out.path());
+            (out, stores) = (empty(), stores + 1);
+        }
+    }
+    finishes_as_if_nothing_had_happened(out.path());
+    println!("{} stores equal to an uninterrupted one; clips there after a kill: {lost:?}", stores + 1);
 }
 
 #[test]

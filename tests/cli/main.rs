@@ -5,6 +5,7 @@
 mod annotations;
 mod arguments;
 mod corpus;
+mod damaged;
 mod disk;
 mod doctor;
 mod extract;
@@ -15,6 +16,7 @@ mod missing;
 mod mouthing;
 mod mpi;
 mod program;
+mod ranks;
 mod real_data;
 mod runs;
 mod scores;

@@ -20,8 +20,15 @@ pub(crate) fn path(name: &str) -> PathBuf {
 /// The program `name` with nothing of this machine's settings in its environment.
 pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(path(name));
-    for variable in ["SIGNCLIP_DATA", "SIGNCLIP_WEIGHTS", "SIGNCLIP_LOG"] {
+    for variable in ["SIGNCLIP_DATA", "SIGNCLIP_WEIGHTS", "SIGNCLIP_LOG", "RANK", "WORLD_SIZE", "LOCAL_RANK"]
+    {
         command.env_remove(variable);
+    }
+    // The tests may run inside a job.
+    for (variable, _) in std::env::vars_os() {
+        if ["SLURM_", "OMPI_"].iter().any(|begin| variable.to_string_lossy().starts_with(begin)) {
+            command.env_remove(variable);
+        }
     }
     command
 }
@@ -85,6 +92,10 @@ impl std::fmt::Display for Done {
 }
 
 impl Done {
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "exit code\n{self}");

@@ -1,11 +1,19 @@
 //! The feature store: what `extract` writes once and `train` reads many times. The format is specified in
 //! `cache/README.md`.
 
+mod failures;
+#[cfg(test)]
+mod faults;
+mod lock;
 mod npy;
+mod others;
 mod reader;
 mod verify;
 mod writer;
 
+pub use failures::{Failure, failures};
+pub use lock::is_held;
+pub use others::Watch;
 pub use reader::{Features, Store};
 pub use verify::{Report, payload_bytes, verify};
 pub use writer::{ClipWriter, StoreWriter};
@@ -177,15 +185,6 @@ pub struct ClipFacts {
     pub source_mtime: u64,
 }
 
-/// One line of `failures-<rank>.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
-    pub id: String,
-    /// `open`, `decode`, `face`, `encode`, `store`.
-    pub stage: String,
-    pub reason: String,
-}
-
 /// Name of a shard file: `<stream>-<rank>-<seq>.npy`.
 pub(crate) fn shard_path(folder: &Path, stream: &str, rank: u32, shard: u32) -> PathBuf {
     folder.join(format!("{stream}-{rank:05}-{shard:05}.npy"))
@@ -198,11 +197,21 @@ pub(crate) fn index_path(folder: &Path, rank: u32) -> PathBuf {
 
 /// Files `clips-<rank>.jsonl` of a store with their ranks, sorted.
 pub(crate) fn index_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>> {
+    rank_files(folder, "clips-", ".jsonl")
+}
+
+/// The records of every index of the split folder `folder`, by rank.
+pub fn indexes(folder: &Path) -> Result<BTreeMap<u32, Vec<ClipRecord>>> {
+    index_files(folder)?.into_iter().map(|(rank, path)| Ok((rank, read_index(&path)?.0))).collect()
+}
+
+/// Files of a store that every rank has one of, with their ranks, sorted.
+pub fn rank_files(folder: &Path, begin: &str, end: &str) -> Result<Vec<(u32, PathBuf)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        if let Some(rank) = name.strip_prefix("clips-").and_then(|n| n.strip_suffix(".jsonl")) {
+        if let Some(rank) = name.strip_prefix(begin).and_then(|n| n.strip_suffix(end)) {
             files.push((rank.parse().map_err(|_| npy::damaged(&path, "name", "no rank in the name"))?, path));
         }
     }
@@ -212,16 +221,20 @@ pub(crate) fn index_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>> {
 
 /// Read an index. A last line without line end is the trace of a kill: it is not part of the index.
 pub(crate) fn read_index(path: &Path) -> Result<(Vec<ClipRecord>, usize)> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        Err(e) => return Err(Error::io(path)(e)),
-    };
+    match std::fs::read(path) {
+        Ok(bytes) => parse_index(path, &bytes, 0),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok((Vec::new(), 0)),
+        Err(e) => Err(Error::io(path)(e)),
+    }
+}
+
+/// The records of an index's whole lines, which follow `before` others, and the bytes of these lines.
+fn parse_index(path: &Path, bytes: &[u8], before: usize) -> Result<(Vec<ClipRecord>, usize)> {
     let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
     let mut records = Vec::new();
     for (number, line) in bytes[..whole].split_inclusive(|&b| b == b'\n').enumerate() {
         let record = serde_json::from_slice(line)
-            .map_err(|e| npy::damaged(path, &format!("line {}", number + 1), &json_line(&e)))?;
+            .map_err(|e| npy::damaged(path, &format!("line {}", before + number + 1), &json_line(&e)))?;
         records.push(record);
     }
     Ok((records, whole))

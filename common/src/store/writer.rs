@@ -1,15 +1,17 @@
 //! Writing a store: payload first, then the index line, then the row counts. A kill between any two steps leaves
 //! bytes behind the last indexed clip, which the next run cuts off.
 
+use super::lock::{IndexLock, rank_lock};
+use super::others::Watch;
 use super::{
-    ClipFacts, ClipRecord, FORMAT, Failure, STORE_FILE, Store, StoreDtype, StoreInfo, index_files,
+    ClipFacts, ClipRecord, FORMAT, Failure, STORE_FILE, Store, StoreDtype, StoreInfo, failures, index_files,
     index_path, npy, read_index, shard_path,
 };
 use crate::checksum::Checksum;
-use crate::{Error, Result, atomic};
+use crate::{Error, Result, atomic, disk};
 use half::f16;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -34,8 +36,9 @@ pub struct StoreWriter {
     without_face: usize,
     /// Clips to be made again in their places.
     damaged: HashMap<String, ClipRecord>,
-    /// Clips that other ranks had finished when this one was opened: the number of ranks may change between runs.
-    elsewhere: HashSet<String>,
+    /// Clips of other ranks: their number may change between runs, and their shares may overlap.
+    others: Watch,
+    index_lock: IndexLock,
     shard: u32,
     rows: usize,
     files: BTreeMap<String, File>,
@@ -46,25 +49,17 @@ impl StoreWriter {
     /// Open or create the store in `folder` for `rank`. What an interrupted run left behind its last indexed clip is
     /// cut off. Errors: a store made with other weights or settings, another process writing the same rank.
     pub fn open(folder: &Path, info: StoreInfo, rank: u32) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let lock = lock(folder, rank)?;
+        disk::call(|| fs::create_dir_all(folder)).map_err(Error::io(folder))?;
+        let lock = rank_lock(folder, rank)?;
         describe(folder, &info)?;
         let index_path = index_path(folder, rank);
-        let failures_path = folder.join(format!("failures-{rank:05}.jsonl"));
         let (records, whole) = read_index(&index_path)?;
-        let open =
-            |path: &Path| OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path));
-        let index = open(&index_path)?;
-        index.set_len(whole as u64).map_err(Error::io(&index_path))?;
+        let open = || OpenOptions::new().create(true).append(true).open(&index_path);
+        let index = disk::call(open).map_err(Error::io(&index_path))?;
+        disk::call(|| index.set_len(whole as u64)).map_err(Error::io(&index_path))?;
         let shard = records.iter().map(|r| r.shard).max().unwrap_or(0);
         let ends = records.iter().filter(|r| r.shard == shard).map(|r| r.offset.saturating_add(r.frames));
         let rows = ends.max().unwrap_or(0);
-        let mut elsewhere = HashSet::new();
-        for (other, path) in index_files(folder)? {
-            if other != rank {
-                elsewhere.extend(read_index(&path)?.0.into_iter().map(|r| r.id));
-            }
-        }
         let mut writer = Self {
             folder: folder.to_path_buf(),
             info,
@@ -72,11 +67,12 @@ impl StoreWriter {
             index,
             index_path,
             index_bytes: whole as u64,
-            failures_path,
+            failures_path: failures::path(folder, rank),
             without_face: records.iter().filter(|r| r.facts.face_coverage == Some(0.0)).count(),
             done: records.into_iter().map(|r| r.id).collect(),
             damaged: HashMap::new(),
-            elsewhere,
+            others: Watch::new(folder, rank)?,
+            index_lock: IndexLock::open(folder)?,
             shard,
             rows,
             files: BTreeMap::new(),
@@ -86,9 +82,14 @@ impl StoreWriter {
         Ok(writer)
     }
 
-    /// Whether a clip is already in the store, in this rank's share or, when this was opened, in another's.
+    /// Whether a clip is already in the store, of this rank or, as far as is known here, of another.
     pub fn is_done(&self, id: &str) -> bool {
-        self.done.contains(id) || self.elsewhere.contains(id)
+        self.done.contains(id) || self.others.knows(id)
+    }
+
+    /// A look at what other ranks finish meanwhile.
+    pub fn watch(&self) -> Watch {
+        self.others.clone()
     }
 
     /// Clips of this rank's share without any face that were there when this was opened.
@@ -132,28 +133,23 @@ impl StoreWriter {
 
     /// Failures recorded by earlier runs of this rank.
     pub fn failures(&self) -> Result<Vec<Failure>> {
-        let text = match fs::read_to_string(&self.failures_path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(Error::io(&self.failures_path)(e)),
-        };
-        let line = |line| {
-            serde_json::from_str(line).map_err(|e| npy::damaged(&self.failures_path, "", &e.to_string()))
-        };
-        text.lines().map(line).collect()
+        failures::read(&self.failures_path)
+    }
+
+    /// Record a clip that failed, at once.
+    pub fn add_failure(&self, failure: &Failure) -> Result<()> {
+        failures::add(&self.failures_path, failure)
     }
 
     /// Record failed clips, replacing earlier records: a clip that failed before and is stored now is no failure.
     pub fn write_failures(&self, failures: &[Failure]) -> Result<()> {
-        if failures.is_empty() {
-            return match fs::remove_file(&self.failures_path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&self.failures_path)(e)),
-                _ => Ok(()),
-            };
-        }
-        let lines: Vec<String> =
-            failures.iter().map(|f| serde_json::to_string(f).unwrap_or_default() + "\n").collect();
-        atomic::write(&self.failures_path, lines.concat().as_bytes())
+        failures::write(&self.failures_path, failures)
+    }
+
+    /// Take clips that are stored by now, and those in `tried`, which this rank tells of, out of the lists of ranks
+    /// that are not running.
+    pub fn settle_failures(&self, tried: &HashSet<&str>) -> Result<()> {
+        failures::settle(&self.folder, self.rank, |id| tried.contains(id) || self.is_done(id))
     }
 
     /// Open a shard of each stream, cut it behind its `rows` indexed rows, repair its row count and go on with it.
@@ -162,19 +158,20 @@ impl StoreWriter {
         let mut files = BTreeMap::new();
         for (stream, info) in &self.info.streams {
             let path = shard_path(&self.folder, stream, self.rank, shard);
-            let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path);
-            let file = file.map_err(Error::io(&path))?;
+            let open = || OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path);
+            let file = disk::call(open).map_err(Error::io(&path))?;
             let wanted = self.payload_end(rows, info.dim);
             let present = file.metadata().map_err(Error::io(&path))?.len();
             if present < wanted && rows > 0 {
                 let what = format!("{present} bytes where the index has {wanted}");
                 return Err(npy::damaged(&path, "length", &what));
             }
-            file.set_len(wanted).map_err(Error::io(&path))?;
+            disk::call(|| file.set_len(wanted)).map_err(Error::io(&path))?;
             self.write_header(&file, &path, rows, info.dim)?;
             files.insert(stream.clone(), file);
             let mut beyond = shard + 1;
-            while fs::remove_file(shard_path(&self.folder, stream, self.rank, beyond)).is_ok() {
+            while disk::call(|| fs::remove_file(shard_path(&self.folder, stream, self.rank, beyond))).is_ok()
+            {
                 beyond += 1;
             }
         }
@@ -195,9 +192,9 @@ impl StoreWriter {
             file.read_exact_at(&mut bytes, begin).map_err(Error::io(&path))?;
             let path = shard_path(&self.folder, stream, self.rank, old.shard);
             let place = OpenOptions::new().write(true).open(&path).map_err(Error::io(&path))?;
-            place
-                .write_all_at(&bytes, self.payload_end(old.offset, dim))
-                .and_then(|()| place.sync_data())
+            let begin = self.payload_end(old.offset, dim);
+            disk::write(&bytes, |bytes| place.write_all_at(bytes, begin))
+                .and_then(|()| disk::call(|| place.sync_data()))
                 .map_err(Error::io(&path))?;
         }
         if new != *old {
@@ -224,7 +221,8 @@ impl StoreWriter {
     }
 
     fn write_header(&self, file: &File, path: &Path, rows: usize, dim: usize) -> Result<()> {
-        file.write_all_at(&npy::header(self.info.dtype, rows, dim), 0).map_err(Error::io(path))
+        let header = npy::header(self.info.dtype, rows, dim);
+        disk::write(&header, |bytes| file.write_all_at(bytes, 0)).map_err(Error::io(path))
     }
 }
 
@@ -263,7 +261,7 @@ impl ClipWriter<'_> {
         let begin = store.payload_end(store.rows + *done, dim);
         let file = &store.files[stream];
         let path = shard_path(&store.folder, stream, store.rank, store.shard);
-        file.write_all_at(&bytes, begin).map_err(Error::io(&path))?;
+        disk::write(&bytes, |bytes| file.write_all_at(bytes, begin)).map_err(Error::io(&path))?;
         sum.update(&bytes);
         *done += rows.len() / dim;
         Ok(())
@@ -281,9 +279,9 @@ impl ClipWriter<'_> {
         }
         let sums = std::mem::take(&mut self.streams);
         let store = &mut *self.store;
-        if store.is_done(id) {
-            let what = format!("the clip {id:?} is already in the store");
-            return Err(Error::usage(what, "give each clip an id of its own"));
+        for (stream, file) in &store.files {
+            let path = shard_path(&store.folder, stream, store.rank, store.shard);
+            disk::call(|| file.sync_data()).map_err(Error::io(&path))?;
         }
         if let Some(old) = store.damaged.remove(id) {
             if old.frames != frames {
@@ -296,9 +294,12 @@ impl ClipWriter<'_> {
             let new = ClipRecord { sha256, facts, ..old.clone() };
             return store.replace(&old, new);
         }
-        for (stream, file) in &store.files {
-            let path = shard_path(&store.folder, stream, store.rank, store.shard);
-            file.sync_data().map_err(Error::io(&path))?;
+        // From the look at the others' indexes until the line stands in this one nobody else adds any.
+        let index_lock = store.index_lock.hold();
+        store.others.look()?;
+        if store.is_done(id) {
+            let what = format!("the clip {id:?} is already in the store");
+            return Err(Error::usage(what, "give each clip an id of its own"));
         }
         let sha256 = sums.into_iter().map(|(stream, (_, sum))| (stream, sum.hex())).collect();
         let record =
@@ -308,11 +309,14 @@ impl ClipWriter<'_> {
             let what = format!("clip {id:?}: {line} does not read back as what was meant");
             return Err(Error::usage(what, "numbers must be finite"));
         }
-        if let Err(e) = store.index.write_all(line.as_bytes()).and_then(|()| store.index.sync_data()) {
+        let index = &mut store.index;
+        let added = disk::write(line.as_bytes(), |bytes| index.write_all(bytes));
+        if let Err(e) = added.and_then(|()| disk::call(|| index.sync_data())) {
             // A part of a line would spoil the next one.
-            let _ = store.index.set_len(store.index_bytes);
+            let _ = disk::call(|| index.set_len(store.index_bytes));
             return Err(Error::io(&store.index_path)(e));
         }
+        drop(index_lock);
         store.index_bytes += line.len() as u64;
         store.rows += frames;
         store.done.insert(id.to_owned());
@@ -329,7 +333,7 @@ impl Drop for ClipWriter<'_> {
     fn drop(&mut self) {
         for (stream, file) in &self.store.files {
             let end = self.store.payload_end(self.store.rows, self.store.info.streams[stream].dim);
-            if let Err(e) = file.set_len(end) {
+            if let Err(e) = disk::call(|| file.set_len(end)) {
                 tracing::debug!("{stream}: not cut back: {e}");
             }
         }
@@ -372,26 +376,5 @@ fn to_bytes(rows: &[f32], dtype: StoreDtype) -> Vec<u8> {
     match dtype {
         StoreDtype::F16 => rows.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
         StoreDtype::F32 => rows.iter().flat_map(|x| x.to_le_bytes()).collect(),
-    }
-}
-
-/// Keep a second process from writing the same files. The lock ends with the process.
-fn lock(folder: &Path, rank: u32) -> Result<File> {
-    let path = folder.join(format!(".lock-{rank:05}"));
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::input(
-            folder,
-            "",
-            format!("another process is writing rank {rank} of this store"),
-            "wait for it, or stop it",
-        )),
-        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
-            tracing::warn!("{}: no file locks here; start each rank only once", folder.display());
-            Ok(file)
-        }
-        Err(TryLockError::Error(e)) => Err(Error::io(&path)(e)),
     }
 }

@@ -1,0 +1,14 @@
+//! How the C library's allocator, which libtorch uses on the CPU, deals with the operating system.
+
+/// Keep freed memory for the next allocation instead of giving it back. A training step and a decoding step allocate
+/// the same sizes again and again; by default glibc returns each large block, and the kernel clears its pages anew:
+/// a sixth of the time of a step. To be called first thing by programs that train or search.
+pub fn keep() {
+    // SAFETY: mallopt only sets two numbers of the allocator.
+    #[cfg(target_env = "gnu")]
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+    }
+}

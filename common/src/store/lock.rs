@@ -1,0 +1,109 @@
+//! Locks of a store. All are `flock`s: they end with the process, also with one that was killed on another machine, as
+//! soon as the file server notices.
+
+use crate::{Error, Result, disk};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// `extract status` holds a rank's lock for a moment to see whether anybody else does.
+const RANK_PATIENCE: Duration = Duration::from_secs(1);
+/// Adding a line takes milliseconds. Whoever holds the lock for longer has been stopped, or hangs in a dead mount, and
+/// must not take the other ranks with it.
+const INDEX_PATIENCE: Duration = Duration::from_secs(20);
+
+fn rank_path(folder: &Path, rank: u32) -> PathBuf {
+    folder.join(format!(".lock-{rank:05}"))
+}
+
+fn open(path: &Path) -> Result<File> {
+    let open = || OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    disk::call(open).map_err(Error::io(path))
+}
+
+/// Try until `patience` is over.
+fn lock(file: &File, patience: Duration) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Keep a second process from writing the same files. The lock ends with the process.
+pub(super) fn rank_lock(folder: &Path, rank: u32) -> Result<File> {
+    let path = rank_path(folder, rank);
+    let file = open(&path)?;
+    match lock(&file, RANK_PATIENCE) {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::input(
+            folder,
+            "",
+            format!("another process is writing rank {rank} of this store"),
+            "wait for it, or stop it",
+        )),
+        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+            tracing::warn!("{}: no file locks here; start each rank only once", folder.display());
+            Ok(file)
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io(&path)(e)),
+    }
+}
+
+/// Whether a process is writing this rank; `None` where that cannot be seen.
+pub fn is_held(folder: &Path, rank: u32) -> Option<bool> {
+    let file = File::open(rank_path(folder, rank)).ok()?;
+    match file.try_lock_shared() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
+    }
+}
+
+/// Held while a rank looks at the others' indexes and adds a line to its own, so that no clip is stored twice.
+pub(super) struct IndexLock {
+    path: PathBuf,
+    file: File,
+}
+
+/// The lock, held until it is dropped.
+pub(super) struct Held<'f>(&'f File);
+
+impl IndexLock {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(".lock-index");
+        Ok(Self { file: open(&path)?, path })
+    }
+
+    /// Wait for it. Where there are no locks, or somebody hangs who has it, there is none: ranks of one launch have no
+    /// clip in common, so it matters only to runs with different numbers of ranks at the same time.
+    pub(super) fn hold(&self) -> Option<Held<'_>> {
+        match lock(&self.file, INDEX_PATIENCE) {
+            Ok(()) => Some(Held(&self.file)),
+            Err(TryLockError::WouldBlock) => {
+                let seconds = INDEX_PATIENCE.as_secs();
+                tracing::warn!(
+                    "{}: held by another rank for {seconds} s; gone on without",
+                    self.path.display()
+                );
+                None
+            }
+            Err(TryLockError::Error(e)) => {
+                tracing::debug!("{}: {e}", self.path.display());
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Err(e) = self.0.unlock() {
+            tracing::debug!("not unlocked: {e}");
+        }
+    }
+}
