@@ -63,6 +63,14 @@ sheets out +videos: build
 fuzz-checkpoints:
     SIGNCLIP_MUTATIONS=10000 cargo test --release --workspace --test torch_file -- --nocapture
 
+# kill -9 at random moments, the same command until it is done, bit for bit equal to an uninterrupted run
+crash-loop kills="50": build
+    SIGNCLIP_KILLS={{ kills }} cargo test --release --workspace --test cli -- kill:: --nocapture
+
+# the job script of docs/cluster.md on a real Slurm of two nodes on this machine (Debian: slurm-wlm, munge; as root)
+check-slurm: build
+    python3 scripts/check_slurm.py target/release
+
 # every score against sacrebleu and rouge-score on random corpora (Python, in .tools/metrics)
 check-metrics corpora="1000" seed="1": build
     #!/usr/bin/env bash
@@ -140,6 +148,48 @@ check-mpi:
 doctor:
     @cargo build --release --quiet -p signclip-extract --bin extract
     @target/release/extract doctor
+
+# adapters between this program and Hugging Face PEFT, both ways (makes a Python environment of 5 GB in .tools/ once)
+check-peft: _python
+    cargo build --release --workspace --example adapter
+    .tools/python/bin/python scripts/check_peft.py target/release/examples/adapter
+
+# training steps beside PEFT in one run, bf16 and fp32 (peers in $SIGNCLIP_PEERS, else ../shared/peers)
+bench-train: (_bench "train")
+
+# beam search beside transformers in one run, small and base
+bench-generate: (_bench "generate")
+
+# Flan-T5-XL on random bf16 weights: load, three training steps, peak memory (writes 5.7 GB, removed afterwards)
+bench-xl:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release --workspace --example bench
+    trap 'rm -rf target/bench/xl-bf16' EXIT
+    target/release/examples/bench weights --size xl --dtype bf16 --out target/bench/xl-bf16
+    target/release/examples/bench train --model target/bench/xl-bf16 --dtype bf16 --steps 2
+
+_bench what:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    peers=${SIGNCLIP_PEERS:-../shared/peers}
+    if [[ ! -f $peers/peer_{{ what }}.py ]]; then
+        echo "skipped: no peer_{{ what }}.py in $peers (set SIGNCLIP_PEERS)"
+        exit 0
+    fi
+    {{ just_executable() }} _python
+    cargo build --release --workspace --example bench
+    .tools/python/bin/python scripts/bench.py {{ what }} target/release/examples/bench "$peers"
+
+# the Python environment of the checks and comparisons
+_python:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! .tools/python/bin/python -c 'import av, cv2, face_alignment, peft, torch, torchvision, transformers' 2>/dev/null; then
+        python3 -m venv .tools/python
+        .tools/python/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 \
+            transformers peft face-alignment av opencv-python-headless numpy
+    fi
 
 # format all code
 fmt:

@@ -281,6 +281,67 @@ fn training_from_scratch_learns_two_sentences() {
     assert_eq!(ids, [&[12, 13, 14, 1][..], &[15, 16, 1]]);
 }
 
+/// The names under which the embeddings and the output layer stand in files of various origin; each gives the logits of
+/// the plain names, or those that the configuration means.
+#[test]
+fn names_of_the_embeddings() {
+    use signclip_common::weights::Weights;
+    use std::collections::BTreeMap;
+    let _no_grad = no_grad_guard();
+    let plain = T5Config::tiny(40);
+    let fresh = Weights::fresh(3, Device::Cpu, Kind::Float);
+    T5::load(&fresh, &plain, Tuning::Full).unwrap_or_else(|e| panic!("{e}"));
+    let tensors: BTreeMap<String, Tensor> =
+        fresh.parameters().into_iter().map(|(name, t)| (name, t.detach())).collect();
+    let inputs = Tensor::arange(6 * 128, (Kind::Float, Device::Cpu)).sin().reshape([1, 6, 128]);
+    let mask = Tensor::ones([1, 6], (Kind::Int64, Device::Cpu));
+    let logits = |config: &T5Config, change: &dyn Fn(&mut BTreeMap<String, Tensor>)| {
+        let mut tensors: BTreeMap<_, _> =
+            tensors.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect();
+        change(&mut tensors);
+        let weights = Weights::memory(tensors, Path::new("a file"), Device::Cpu, Kind::Float);
+        let t5 = T5::load(&weights, config, Tuning::Frozen)?;
+        let encoded = t5.encode(&inputs, &mask, false);
+        Ok::<_, signclip_common::Error>(t5.decode(
+            &Tensor::from_slice2(&[[0_i64, 3, 9]]),
+            &encoded,
+            &mask,
+            false,
+        ))
+    };
+    let get = |config: &T5Config, change: &dyn Fn(&mut BTreeMap<String, Tensor>)| {
+        logits(config, change).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let names = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
+    let shared = "shared.weight";
+    let want = get(&plain, &|_| {});
+    assert_eq!(
+        want,
+        get(&plain, &|t| {
+            let embeddings = t.remove(shared).expect("embeddings");
+            t.insert(names[0].to_owned(), embeddings);
+        })
+    );
+    assert_eq!(
+        want,
+        get(&plain, &|t| {
+            names.iter().for_each(|name| drop(t.insert((*name).to_owned(), t[shared].shallow_clone())));
+        })
+    );
+    // Tied: the output layer is the embeddings and its input is scaled, whether the file repeats it or not.
+    let tied = T5Config { tie_word_embeddings: true, ..plain.clone() };
+    let repeated = get(&tied, &|t| drop(t.insert("lm_head.weight".to_owned(), t[shared].shallow_clone())));
+    assert_eq!(repeated, get(&tied, &|t| drop(t.remove("lm_head.weight"))));
+    // As transformers 5 writes a Flan-T5: "tied", not scaled, and the output layer is in the file or the embeddings.
+    let renewed = T5Config { scale_decoder_outputs: Some(false), ..tied.clone() };
+    assert_eq!(want, get(&renewed, &|_| {}));
+    let unscaled = get(&renewed, &|t| drop(t.remove("lm_head.weight")));
+    let gap = Difference::between(&(unscaled * 128_f64.powf(-0.5)), &repeated);
+    assert!(gap.max_abs < 1e-5, "{gap}");
+    let error = logits(&plain, &|t| drop(t.remove("lm_head.weight"))).expect_err("no output layer");
+    assert!(error.to_string().contains("lm_head.weight"), "{error}");
+}
+
 /// A clip whose mask is empty gives numbers, not NaN.
 #[test]
 fn a_fully_masked_clip_gives_finite_logits() {

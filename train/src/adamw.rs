@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 use signclip_common::{Error, Result};
 use std::collections::BTreeMap;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// What all groups share. Defaults: SpaMo `configs/finetune.yaml`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -96,12 +96,16 @@ impl AdamW {
             let correction1 = 1.0 - beta1.powf(slot.step as f64);
             let correction2 = 1.0 - beta2.powf(slot.step as f64);
 
-            slot.parameter *= 1.0 - lr * weight_decay;
-            let _ = slot.exp_avg.lerp_(&grad, 1.0 - beta1);
-            slot.exp_avg_sq *= beta2;
-            slot.exp_avg_sq += grad.square() * (1.0 - beta2);
-            let denominator = slot.exp_avg_sq.sqrt() / correction2.sqrt() + eps;
-            slot.parameter -= &slot.exp_avg / denominator * (lr / correction1);
+            for [mut parameter, mut exp_avg, mut exp_avg_sq, grad] in
+                pieces([&slot.parameter, &slot.exp_avg, &slot.exp_avg_sq, &grad])
+            {
+                parameter *= 1.0 - lr * weight_decay;
+                let _ = exp_avg.lerp_(&grad, 1.0 - beta1);
+                exp_avg_sq *= beta2;
+                exp_avg_sq += grad.square() * (1.0 - beta2);
+                let denominator = exp_avg_sq.sqrt() / correction2.sqrt() + eps;
+                parameter -= &exp_avg / denominator * (lr / correction1);
+            }
         }
     }
 
@@ -175,10 +179,25 @@ impl AdamW {
     }
 }
 
+/// Elements updated at once on the CPU: all that an update touches of them fits the cache of a core, so that its
+/// dozen passes read and write main memory once.
+const PIECE: i64 = 1 << 16;
+
+/// Views of the same elements of four tensors of one shape, piece by piece.
+fn pieces(tensors: [&Tensor; 4]) -> impl Iterator<Item = [Tensor; 4]> {
+    let n = tensors[0].numel() as i64;
+    let split = tensors[0].device() == Device::Cpu && tensors.iter().all(|t| t.is_contiguous());
+    let flat = tensors.map(|t| if split { t.view(-1) } else { t.shallow_clone() });
+    let piece = if split { PIECE } else { n.max(1) };
+    (0..n).step_by(piece as usize).map(move |begin| {
+        let view = |t: &Tensor| t.narrow(0, begin, piece.min(n - begin));
+        flat.each_ref().map(|t| if split { view(t) } else { t.shallow_clone() })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
 
     fn parameter(values: &[f32]) -> Tensor {
         Tensor::from_slice(values).set_requires_grad(true)

@@ -1,6 +1,6 @@
 //! Greedy and beam search, deterministic, with the results of Hugging Face transformers.
 //!
-//! The search knows the model only as a function from (tokens to append, rows to continue) to logits. Every step
+//! The search knows the model only as a function from (tokens to append, [rows to continue](Moves)) to logits. Every step
 //! takes the best `2 n` continuations of a clip's `n` beams by summed log probability (float32). Those that end
 //! the text become results if they are among the first `n`; the first `n` others go on. A clip is done when it has
 //! `n` results and no running beam can still beat the worst of them, judged at the present length (or at once
@@ -93,17 +93,25 @@ pub struct Hypothesis {
     pub score: f64,
 }
 
+/// Which rows of the last step the rows of the next one continue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moves {
+    /// Row `i` continues row `rows[i]` of the last step. The rows of a clip stay together, in the order of the clips.
+    pub rows: Vec<i64>,
+    /// Where clips are done and leave: the places of the others among the clips of the last step.
+    pub clips: Option<Vec<i64>>,
+}
+
 /// Search for `clips` texts at once; results per clip, best first.
 ///
-/// `step(tokens, rows)` appends one token to each row and returns the logits `[rows, vocabulary]` that follow. Row
-/// `i` continues row `rows[i]` of the call before, or with `None` row `i`. At first there is one row per clip. The
-/// rows of a clip stay together and in the order of the clips.
+/// `step(tokens, moves)` appends one token to each row and returns the logits `[rows, vocabulary]` that follow. The
+/// first call has one row per clip and no moves. A clip that is done has no rows in later calls.
 pub fn search(
     config: &BeamSearchConfig,
     clips: usize,
     start: i64,
     end: i64,
-    step: impl FnMut(&[i64], Option<&[i64]>) -> Tensor,
+    step: impl FnMut(&[i64], Option<&Moves>) -> Tensor,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     config.check()?;
     if clips == 0 {
@@ -121,21 +129,28 @@ fn greedy(
     clips: usize,
     start: i64,
     end: i64,
-    mut step: impl FnMut(&[i64], Option<&[i64]>) -> Tensor,
+    mut step: impl FnMut(&[i64], Option<&Moves>) -> Tensor,
 ) -> Vec<Vec<Hypothesis>> {
     let mut texts = vec![Beam::default(); clips];
+    let mut running: Vec<usize> = (0..clips).collect();
     let mut tokens = vec![start; clips];
-    let ended = |text: &Beam| text.ids.last() == Some(&end);
+    let mut moves = None;
     for _ in 1..config.max_length {
-        let (log_probs, ids) = step(&tokens, None).log_softmax(-1, Kind::Float).max_dim(-1, false);
-        for (clip, (log_prob, id)) in floats(&log_probs).into_iter().zip(integers(&ids)).enumerate() {
-            if !ended(&texts[clip]) {
-                texts[clip] = texts[clip].then(id, texts[clip].sum + log_prob);
-                tokens[clip] = id;
-            }
+        let log_probs_rv = step(&tokens, moves.as_ref()).log_softmax(-1, Kind::Float);
+        let (best, ids) = log_probs_rv.max_dim(-1, false);
+        (tokens, moves) = (integers(&ids), None);
+        for ((&clip, &id), log_prob) in running.iter().zip(&tokens).zip(floats(&best)) {
+            texts[clip] = texts[clip].then(id, texts[clip].sum + log_prob);
         }
-        if texts.iter().all(ended) {
-            break;
+        if tokens.contains(&end) {
+            let kept: Vec<usize> = (0..running.len()).filter(|&row| tokens[row] != end).collect();
+            if kept.is_empty() {
+                break;
+            }
+            running = kept.iter().map(|&row| running[row]).collect();
+            tokens = kept.iter().map(|&row| tokens[row]).collect();
+            let rows: Vec<i64> = kept.iter().map(|&row| row as i64).collect();
+            moves = Some(Moves { clips: Some(rows.clone()), rows });
         }
     }
     let result = |text: Beam| Hypothesis { score: config.score(text.sum, text.ids.len()), ids: text.ids };
@@ -147,16 +162,17 @@ fn beams(
     clips: usize,
     start: i64,
     end: i64,
-    mut step: impl FnMut(&[i64], Option<&[i64]>) -> Tensor,
+    mut step: impl FnMut(&[i64], Option<&Moves>) -> Tensor,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     let n = config.num_beams;
     // One empty beam at first: the reference has `n` equal ones and lets only the first through.
     let mut searches =
         vec![ClipSearch { config, end, running: vec![Beam::default()], results: vec![], done: false }; clips];
+    let mut running: Vec<usize> = (0..clips).collect();
     let mut tokens = vec![start; clips];
-    let mut rows: Option<Vec<i64>> = None;
+    let mut moves = None;
     for _ in 1..config.max_length {
-        let logits_rv = step(&tokens, rows.as_deref());
+        let logits_rv = step(&tokens, moves.as_ref());
         let vocabulary = logits_rv.size()[1];
         if vocabulary < 2 * n as i64 {
             return Err(Error::usage(
@@ -164,29 +180,37 @@ fn beams(
                 "use fewer beams: twice their number must not exceed the vocabulary",
             ));
         }
-        let width = tokens.len() / clips;
-        let sums: Vec<f32> = searches.iter().flat_map(|s| s.running.iter().map(|beam| beam.sum)).collect();
+        let width = tokens.len() / running.len();
+        let sums: Vec<f32> =
+            running.iter().flat_map(|&clip| searches[clip].running.iter().map(|beam| beam.sum)).collect();
         let sums_r1 = Tensor::from_slice(&sums).to_device(logits_rv.device()).unsqueeze(1);
-        let totals = (logits_rv.log_softmax(-1, Kind::Float) + sums_r1).reshape([clips as i64, -1]);
+        let totals = (logits_rv.log_softmax(-1, Kind::Float) + sums_r1).reshape([running.len() as i64, -1]);
         let (best, places) = totals.topk(2 * n as i64, 1, true, true);
         let (best, places) = (floats(&best), integers(&places));
-        let (mut next_tokens, mut next_rows) = (Vec::new(), Vec::new());
-        for (clip, search) in searches.iter_mut().enumerate() {
-            let range = 2 * n * clip..2 * n * (clip + 1);
+        let (mut next_tokens, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, &clip) in running.iter().enumerate() {
+            let range = 2 * n * place..2 * n * (place + 1);
             let candidates = best[range.clone()].iter().zip(&places[range]).map(|(&sum, &place)| Candidate {
                 sum,
                 beam: (place / vocabulary) as usize,
                 token: place % vocabulary,
             });
-            for (token, beam) in search.advance(candidates) {
-                next_tokens.push(token);
-                next_rows.push((clip * width + beam) as i64);
+            let search = &mut searches[clip];
+            let moves = search.advance(candidates);
+            if !search.done {
+                kept.push(place as i64);
+                for (token, beam) in moves {
+                    next_tokens.push(token);
+                    rows.push((place * width + beam) as i64);
+                }
             }
         }
-        (tokens, rows) = (next_tokens, Some(next_rows));
-        if searches.iter().all(|search| search.done) {
+        if kept.is_empty() {
             break;
         }
+        let left = kept.len() < running.len();
+        running = kept.iter().map(|&place| running[place as usize]).collect();
+        (tokens, moves) = (next_tokens, Some(Moves { rows, clips: left.then_some(kept) }));
     }
     Ok(searches.into_iter().map(ClipSearch::finish).collect())
 }
@@ -223,13 +247,9 @@ struct ClipSearch<'a> {
 }
 
 impl ClipSearch<'_> {
-    /// Take the best continuations, best first; returns what to append to which beam. A clip that is done idles
-    /// until the others are.
+    /// Take the best continuations, best first; returns what to append to which beam.
     fn advance(&mut self, candidates: impl Iterator<Item = Candidate>) -> Vec<(i64, usize)> {
         let n = self.config.num_beams;
-        if self.done {
-            return (0..n).map(|beam| (self.end, beam)).collect();
-        }
         let length = self.running[0].ids.len() + 1;
         let last = length + 1 == self.config.max_length;
         let current = self.config.normalization == Normalization::Generated;
@@ -295,7 +315,7 @@ mod tests {
 
     /// A model whose next token depends on the last one only. From the start token 0, token 2 looks best (0.6) but
     /// leads to equally unlikely ends; token 3 (0.4) surely ends.
-    fn toy(tokens: &[i64], _rows: Option<&[i64]>) -> Tensor {
+    fn toy(tokens: &[i64], _moves: Option<&Moves>) -> Tensor {
         let row = |token: &i64| -> [f32; 6] {
             match token {
                 0 => [1e-9, 1e-9, 0.6, 0.4, 1e-9, 1e-9],
@@ -330,6 +350,71 @@ mod tests {
         let score = |normalization| run(BeamSearchConfig { normalization, ..config.clone() })[0][0].score;
         assert!((score(Normalization::Generated) - 0.6_f64.ln()).abs() < 1e-6);
         assert!((score(Normalization::Hf432) - 0.6_f64.ln() / 2.0).abs() < 1e-6);
+    }
+
+    /// Three clips whose first token decides when they end: the one that is done has no rows in later calls, and the
+    /// others find what they find alone.
+    #[test]
+    fn clips_that_are_done_leave() {
+        // Clip 0 ends after one token, clip 1 after two, clip 2 after three; the rows carry which clip they are of.
+        let run = |clips: &[usize], num_beams: usize| {
+            let mut calls: Vec<usize> = Vec::new();
+            let mut of_row: Vec<usize> = clips.to_vec();
+            let mut of_clip: Vec<usize> = clips.to_vec();
+            let mut length = 0;
+            let step = |tokens: &[i64], moves: Option<&Moves>| {
+                if let Some(moves) = moves {
+                    of_row = moves.rows.iter().map(|&row| of_row[row as usize]).collect();
+                    if let Some(kept) = &moves.clips {
+                        of_clip = kept.iter().map(|&place| of_clip[place as usize]).collect();
+                    }
+                }
+                assert_eq!(tokens.len(), of_row.len());
+                let width = of_row.len() / of_clip.len();
+                let expected: Vec<usize> =
+                    of_clip.iter().flat_map(|&clip| std::iter::repeat_n(clip, width)).collect();
+                assert_eq!(of_row, expected, "the rows of a clip stay together");
+                calls.push(of_clip.len());
+                length += 1;
+                let row = |&clip: &usize| -> [f32; 6] {
+                    match length > clip {
+                        true => [1e-9, 0.9, 0.05, 0.03, 0.01, 0.01],
+                        false => [1e-9, 1e-9, 0.6, 0.3, 0.06, 0.04],
+                    }
+                };
+                let rows: Vec<Tensor> = of_row.iter().map(|c| Tensor::from_slice(&row(c)).log()).collect();
+                Tensor::stack(&rows, 0)
+            };
+            let config = BeamSearchConfig {
+                num_beams,
+                num_return_sequences: num_beams,
+                max_length: 9,
+                ..BeamSearchConfig::default()
+            };
+            let found = search(&config, clips.len(), 0, END, step).expect("a valid search");
+            (found, calls)
+        };
+        for num_beams in [1, 2] {
+            let (together, calls) = run(&[0, 1, 2], num_beams);
+            assert_eq!(calls[0], 3);
+            assert!(calls.contains(&1) && calls.is_sorted_by(|a, b| a >= b), "{calls:?}");
+            for (clip, found) in together.iter().enumerate() {
+                assert_eq!(found[0].ids.len(), clip + 1);
+                assert_eq!(*found, run(&[clip], num_beams).0[0], "clip {clip}, {num_beams} beams");
+            }
+        }
+    }
+
+    /// The n best come with their scores, best first, all different.
+    #[test]
+    fn n_best_of_a_search() {
+        let config =
+            BeamSearchConfig { num_beams: 3, num_return_sequences: 3, ..BeamSearchConfig::default() };
+        let texts = &run(config.clone())[0];
+        assert_eq!(texts.len(), 3);
+        assert!(texts.is_sorted_by(|a, b| a.score >= b.score && a.ids != b.ids), "{texts:?}");
+        let fewer = run(BeamSearchConfig { num_return_sequences: 2, ..config });
+        assert_eq!(fewer[0], texts[..2]);
     }
 
     #[test]

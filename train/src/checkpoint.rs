@@ -17,6 +17,8 @@ use tch::{Device, Kind, Tensor};
 
 /// Weights with the best dev BLEU-4.
 pub const BEST: &str = "best.safetensors";
+/// The adapter of [`BEST`] as a folder for Hugging Face PEFT.
+pub const ADAPTER: &str = "adapter";
 /// Folder of what a run can go on from.
 pub const FOLDER: &str = "checkpoints";
 

@@ -64,6 +64,8 @@ pub struct LanguageModel {
     pub path: String,
     pub tuning: TuningKind,
     pub lora: LoraConfig,
+    /// Start from this adapter, a folder that PEFT or an earlier run wrote; its configuration replaces `lora`.
+    pub adapter: Option<PathBuf>,
     /// Compute type of the language model: `f32`, `bf16`, or `auto`.
     pub dtype: String,
     /// Dropout inside the language model in training; absent: what its `config.json` says.
@@ -186,6 +188,7 @@ impl Default for LanguageModel {
             path: "flan-t5-xl".to_owned(),
             tuning: TuningKind::Lora,
             lora: LoraConfig::default(),
+            adapter: None,
             dtype: "auto".to_owned(),
             dropout: None,
         }

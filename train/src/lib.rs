@@ -1,6 +1,7 @@
 //! Cached features in, translations and scores out.
 
 pub mod adamw;
+pub mod adapter;
 pub mod batch_norm;
 pub mod batching;
 pub mod beam_search;
@@ -8,6 +9,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod contrastive;
 pub mod corpus;
+pub mod dropout;
 pub mod exchange;
 pub mod failure;
 pub mod gated_fusion;
@@ -22,6 +24,7 @@ pub mod schedule;
 pub mod sign_head;
 pub mod step_log;
 pub mod t5;
+pub mod targets;
 pub mod temporal;
 pub mod tensorboard;
 pub mod text;

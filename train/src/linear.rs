@@ -29,8 +29,19 @@ impl Linear {
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         let y = x.linear::<&Tensor>(&self.weight_oi.to_kind(x.kind()), None);
         match &self.lora {
-            Some(lora) => y + lora.forward(x, train),
+            Some(lora) => lora.add_to(y, x, train),
             None => y,
+        }
+    }
+
+    /// [`Self::forward`] of a few vectors that stand in columns: `x [in, r]` to `[out, r]`, for decoding step by step.
+    /// With few of them the time is that of reading the weight, which this order of the factors reads as it lies:
+    /// a quarter to a third faster than the other (bfloat16, 20 columns).
+    pub fn columns(&self, x_ir: &Tensor) -> Tensor {
+        let y_or = self.weight_oi.to_kind(x_ir.kind()).matmul(x_ir);
+        match &self.lora {
+            Some(lora) => y_or + lora.columns(x_ir),
+            None => y_or,
         }
     }
 

@@ -11,6 +11,8 @@
 //! Deviation from PEFT: the masters are float32, and the branch is computed in the type of the activations
 //! (bf16 updates of Adam would be lost). In float32 there is no difference.
 
+use crate::dropout::dropout;
+use crate::targets::{Matcher, Patterns, Targets};
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::{Init, Part};
 use signclip_common::{Error, Result};
@@ -28,16 +30,31 @@ pub struct LoraConfig {
     pub alpha: f64,
     /// Dropout on the input of the low-rank branch only.
     pub dropout: f64,
-    /// Names of linear layers: a module path, or its end after a dot (`q`, `SelfAttention.q`).
-    pub targets: Vec<String>,
+    /// Linear layers: a list of module paths or their ends after a dot (`q`, `SelfAttention.q`), or a regular expression
+    /// for the whole path.
+    pub targets: Targets,
+    /// What only an adapter read from a file can have.
+    #[serde(skip)]
+    pub of_file: OfFile,
+}
+
+/// Settings of an adapter read from a file that this program does not offer for new ones.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OfFile {
+    /// Whether there is a file. Its targets need not all select a layer; what counts is that its tensors fit.
+    pub read: bool,
+    /// Scale by `alpha / sqrt(r)` (rank-stabilised LoRA).
+    pub rslora: bool,
+    pub ranks: Patterns<i64>,
+    pub alphas: Patterns<f64>,
 }
 
 impl Default for LoraConfig {
     /// Rank and alpha of the published code; "self-attention and feed-forward layers" (paper, implementation
     /// details) read as query, value and the three matrices of the feed-forward part.
     fn default() -> Self {
-        let targets = ["q", "v", "wi_0", "wi_1", "wo"].map(str::to_owned).to_vec();
-        Self { r: 16, alpha: 32.0, dropout: 0.1, targets }
+        let targets = Targets::names(&["q", "v", "wi_0", "wi_1", "wo"]);
+        Self { r: 16, alpha: 32.0, dropout: 0.1, targets, of_file: OfFile::default() }
     }
 }
 
@@ -56,55 +73,52 @@ impl LoraConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return bad("dropout", self.dropout.to_string(), "give a number from 0 to below 1");
         }
-        if self.targets.is_empty() {
-            return bad("targets", "empty".to_owned(), "name the layers to adapt, for example q and v");
-        }
-        Ok(())
+        self.targets.matcher().map(|_| ())
     }
 
-    /// Place in `targets` of the entry that selects `module`, by PEFT's rule for lists: the whole path, or its end
-    /// after a dot.
-    fn target_of(&self, module: &str) -> Option<usize> {
-        let ends = |target: &String| module.strip_suffix(target.as_str()).is_some_and(|h| h.ends_with('.'));
-        self.targets.iter().position(|target| module == target || ends(target))
+    /// Rank and scale of the update of `module`.
+    pub fn rank_and_scale(&self, module: &str) -> (i64, f64) {
+        let r = self.of_file.ranks.of(module).unwrap_or(self.r);
+        let alpha = self.of_file.alphas.of(module).unwrap_or(self.alpha);
+        (r, alpha / if self.of_file.rslora { (r as f64).sqrt() } else { r as f64 })
     }
 }
 
 /// The adapter while a network is being built: its configuration, where its tensors come from, what has matched.
 pub struct Lora<'a> {
     config: &'a LoraConfig,
+    targets: Matcher,
     part: Part<'a>,
     matched: RefCell<BTreeSet<usize>>,
 }
 
 impl<'a> Lora<'a> {
     /// `root` is the root part of the adapter's weights; the tensors are handed out as trainable leaves.
-    pub fn new(config: &'a LoraConfig, root: &Part<'a>) -> Self {
+    pub fn new(config: &'a LoraConfig, root: &Part<'a>) -> Result<Self> {
         let part = root.sub("base_model.model").trainable();
-        Self { config, part, matched: RefCell::default() }
+        Ok(Self { config, targets: config.targets.matcher()?, part, matched: RefCell::default() })
     }
 
     /// The pair for linear layer `module` (its Hugging Face path), if the targets select it.
     fn pair(&self, module: &str, inputs: i64, outputs: i64) -> Option<LoraPair> {
-        let target = self.config.target_of(module)?;
+        let target = self.targets.target_of(module)?;
         self.matched.borrow_mut().insert(target);
-        let (part, r) = (self.part.sub(module), self.config.r);
-        Some(LoraPair {
-            a_ri: part.init("lora_A.weight", &[r, inputs], Init::Uniform(1.0 / (inputs as f64).sqrt())),
-            b_or: part.init("lora_B.weight", &[outputs, r], Init::Constant(0.0)),
-            scale: self.config.alpha / r as f64,
-            dropout: self.config.dropout,
-        })
+        let (part, (r, scale)) = (self.part.sub(module), self.config.rank_and_scale(module));
+        // PEFT adds a copy of the base weight where the layer is an embedding.
+        part.skip("base_layer.weight");
+        let a_ri = part.init("lora_A.weight", &[r, inputs], Init::Uniform(1.0 / (inputs as f64).sqrt()));
+        let b_or = part.init("lora_B.weight", &[outputs, r], Init::Constant(0.0));
+        Some(LoraPair { dropout: self.config.dropout, ..LoraPair::new(a_ri, b_or, scale) })
     }
 
     /// After building: every target must have selected a layer.
     pub fn check(&self) -> Result<()> {
-        let matched = self.matched.borrow();
-        let idle: Vec<&str> = (0..self.config.targets.len())
+        let (matched, entries) = (self.matched.borrow(), self.targets.entries());
+        let idle: Vec<&str> = (0..entries.len())
             .filter(|i| !matched.contains(i) && !self.is_repeated(*i))
-            .map(|i| self.config.targets[i].as_str())
+            .map(|i| entries[i].as_str())
             .collect();
-        if idle.is_empty() {
+        if idle.is_empty() || (self.config.of_file.read && !matched.is_empty()) {
             return Ok(());
         }
         Err(Error::usage(
@@ -119,7 +133,7 @@ impl<'a> Lora<'a> {
 
     /// Whether an earlier target already selects everything that target `i` can.
     fn is_repeated(&self, i: usize) -> bool {
-        self.config.target_of(&self.config.targets[i]).is_some_and(|first| first < i)
+        self.targets.target_of(&self.targets.entries()[i]).is_some_and(|first| first < i)
     }
 }
 
@@ -133,12 +147,24 @@ pub struct LoraPair {
 }
 
 impl LoraPair {
-    /// `(alpha / r) B(A(dropout(x)))`, in the type of `x`.
-    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let kind = x.kind();
-        let x = if train && self.dropout > 0.0 { x.dropout(self.dropout, true) } else { x.shallow_clone() };
-        let low = x.linear::<&Tensor>(&self.a_ri.to_kind(kind), None);
-        low.linear::<&Tensor>(&self.b_or.to_kind(kind), None) * self.scale
+    /// `A [r, in]`, `B [out, r]` and `alpha / r`, without dropout.
+    pub fn new(a_ri: Tensor, b_or: Tensor, scale: f64) -> Self {
+        Self { a_ri, b_or, scale, dropout: 0.0 }
+    }
+
+    /// `y + (alpha / r) B(A(dropout(x)))`, in the type of `x`; `y` is used up.
+    pub fn add_to(&self, y: Tensor, x: &Tensor, train: bool) -> Tensor {
+        let (kind, shape) = (x.kind(), y.size());
+        let low =
+            dropout(x.shallow_clone(), self.dropout, train).linear::<&Tensor>(&self.a_ri.to_kind(kind), None);
+        let low_nr = low.flatten(0, -2) * self.scale;
+        y.flatten(0, -2).addmm_(&low_nr, &self.b_or.to_kind(kind).tr()).reshape(shape)
+    }
+
+    /// `(alpha / r) B(A(x))` of vectors in columns (see [`crate::linear::Linear::columns`]).
+    pub fn columns(&self, x_ir: &Tensor) -> Tensor {
+        let kind = x_ir.kind();
+        self.b_or.to_kind(kind).matmul(&(self.a_ri.to_kind(kind).matmul(x_ir) * self.scale))
     }
 
     /// `(alpha / r) B A`, what the update adds to the frozen weight; float32.
@@ -180,27 +206,12 @@ impl<'a> Adapted<'a> {
 mod tests {
     use super::*;
 
-    fn targets(names: &[&str]) -> LoraConfig {
-        LoraConfig { targets: names.iter().map(|&n| n.to_owned()).collect(), ..LoraConfig::default() }
-    }
-
-    #[test]
-    fn a_target_is_a_path_or_its_end_after_a_dot() {
-        let config = targets(&["q", "SelfAttention.v", "lm_head"]);
-        assert_eq!(config.target_of("encoder.block.0.layer.0.SelfAttention.q"), Some(0));
-        assert_eq!(config.target_of("decoder.block.0.layer.1.EncDecAttention.q"), Some(0));
-        assert_eq!(config.target_of("encoder.block.0.layer.0.SelfAttention.v"), Some(1));
-        assert_eq!(config.target_of("decoder.block.0.layer.1.EncDecAttention.v"), None);
-        assert_eq!(config.target_of("lm_head"), Some(2));
-        assert_eq!(config.target_of("block.seq"), None);
-    }
-
     #[test]
     fn impossible_values_are_refused() {
         assert!(LoraConfig::default().check().is_ok());
         assert!(LoraConfig { r: 0, ..LoraConfig::default() }.check().is_err());
         assert!(LoraConfig { dropout: 1.0, ..LoraConfig::default() }.check().is_err());
         assert!(LoraConfig { alpha: f64::NAN, ..LoraConfig::default() }.check().is_err());
-        assert!(targets(&[]).check().is_err());
+        assert!(LoraConfig { targets: Targets::names(&[]), ..LoraConfig::default() }.check().is_err());
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Shapes: b clips, s encoder positions, l target tokens, d width of the language model.
 
+use crate::adapter;
 use crate::beam_search::{BeamSearchConfig, Hypothesis};
 use crate::config::{TrainConfig, TuningKind, VtTarget};
 use crate::corpus::{Batch, Corpus};
+use crate::dropout;
 use crate::exchange::Exchange;
 use crate::loader::Step;
+use crate::lora::LoraConfig;
 use crate::sign_head::{HeadConfig, SignHead};
 use crate::t5::{IGNORE, T5, T5Config, Tuning};
 use crate::text::Text;
@@ -15,7 +18,7 @@ use signclip_common::store::{MOUTHING, SPATIAL};
 use signclip_common::synthetic::Stream;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
 /// What a checkpoint keeps of the model: named trainable tensors and running statistics.
@@ -25,6 +28,8 @@ pub type Named = Vec<(String, Tensor)>;
 pub struct SignClip {
     head: SignHead,
     t5: T5,
+    /// How the language model is adapted, and the folder that it is in.
+    lora: Option<(LoraConfig, Option<PathBuf>)>,
     prompt: Tensor,
     device: Device,
     /// Trainable tensors of the visual head and of the language model.
@@ -45,6 +50,20 @@ pub struct Losses {
     pub sm: Option<f64>,
 }
 
+/// Columns of the feature streams; 0 for one that is not there.
+#[derive(Debug, Clone, Copy)]
+pub struct Widths {
+    pub spatial: i64,
+    pub mouthing: i64,
+}
+
+impl Widths {
+    /// Those of a corpus.
+    pub fn of(corpus: &Corpus) -> Self {
+        Self { spatial: corpus.dim(SPATIAL), mouthing: corpus.dim(MOUTHING) }
+    }
+}
+
 /// The language model before it is built: its configuration and where its weights are.
 pub struct LanguageBase<'p> {
     pub config: T5Config,
@@ -54,7 +73,7 @@ pub struct LanguageBase<'p> {
 }
 
 impl SignClip {
-    /// Build for the stream widths of `corpus`. Everything fresh is a pure function of the seed.
+    /// Build for the stream widths of `corpus` and the texts of `text`.
     pub fn new(
         config: &TrainConfig,
         base: &LanguageBase,
@@ -63,37 +82,52 @@ impl SignClip {
         prompt: &str,
         device: Device,
     ) -> Result<Self> {
-        let lm = &config.language_model;
-        let mut t5_config = base.config.clone();
-        t5_config.dropout_rate = lm.dropout.unwrap_or(t5_config.dropout_rate);
         // A model's table is longer than its tokenizer's, up to a multiple of 128.
-        let spare = t5_config.vocab_size - text.vocabulary() as i64;
+        let spare = base.config.vocab_size - text.vocabulary() as i64;
         if spare < 0 || (spare >= 128 && base.folder.is_some()) {
             return Err(Error::usage(
                 format!(
                     "the tokenizer has {} ids, the language model {}",
                     text.vocabulary(),
-                    t5_config.vocab_size
+                    base.config.vocab_size
                 ),
                 "use the tokenizer.json of the language model's own folder",
             ));
         }
+        Self::build(config, base, Widths::of(corpus), &text.encode(prompt)?, device)
+    }
+
+    /// Build for streams of these widths, with the ids of the prompt. Everything fresh is a pure function of the
+    /// seed.
+    pub fn build(
+        config: &TrainConfig,
+        base: &LanguageBase,
+        widths: Widths,
+        prompt: &[i64],
+        device: Device,
+    ) -> Result<Self> {
+        let lm = &config.language_model;
+        let mut t5_config = base.config.clone();
+        t5_config.dropout_rate = lm.dropout.unwrap_or(t5_config.dropout_rate);
         let fresh = |kind| Weights::fresh(config.seed, device, kind);
         let weights = match base.folder {
             Some(folder) => Weights::open(folder, device, base.kind)?,
             None => fresh(base.kind),
         };
-        let adapter = fresh(Kind::Float);
+        let (lora, adapter) = match &lm.adapter {
+            Some(folder) => adapter::open(folder, device)?,
+            None => (lm.lora.clone(), fresh(Kind::Float)),
+        };
         let tuning = match lm.tuning {
-            TuningKind::Lora => Tuning::Lora(&lm.lora, &adapter),
+            TuningKind::Lora => Tuning::Lora(&lora, &adapter),
             TuningKind::Full => Tuning::Full,
             TuningKind::Frozen => Tuning::Frozen,
         };
         let t5 = T5::load(&weights, &t5_config, tuning)?;
         let head_config = HeadConfig {
             streams: config.head.streams,
-            d_s: corpus.dim(SPATIAL).max(1),
-            d_m: corpus.dim(MOUTHING).max(1),
+            d_s: widths.spatial.max(1),
+            d_m: widths.mouthing.max(1),
             d: config.head.d,
             d_llm: t5_config.d_model,
             conv: config.head.conv,
@@ -103,13 +137,14 @@ impl SignClip {
         };
         head_config.validate()?;
         let visual = fresh(Kind::Float);
-        let head = visual.build(&[], |part| SignHead::new(part, &head_config))?;
+        // The head computes in the type of the language model; its masters, norms and losses are float32.
+        let head = visual.build(&[], |part| SignHead::new(&part.in_kind(base.kind), &head_config))?;
         let language = [weights.parameters(), adapter.parameters()].into_iter().flatten().collect();
-        let prompt = Tensor::from_slice(&text.encode(prompt)?).to_device(device);
         Ok(Self {
             head,
             t5,
-            prompt,
+            prompt: Tensor::from_slice(prompt).to_device(device),
+            lora: (lm.tuning == TuningKind::Lora).then_some((lora, base.folder.map(Path::to_path_buf))),
             device,
             visual: visual.parameters(),
             language,
@@ -187,19 +222,26 @@ impl SignClip {
         for part in 0..parts {
             // Dropout is a function of this, so that a resumed run draws the same masks.
             let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
-            tch::manual_seed((Stream::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
+            dropout::seed((Stream::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
             let range = Collective::share(clips, part, parts);
             let of_part = |x: &Tensor| x.narrow(0, range.start as i64, range.len() as i64);
             let (inputs_bsd, mask_bs) = self.inputs(&of_part(tokens_btd), &of_part(lengths_b));
             let labels = of_part(&step.batch.labels);
             let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, true);
-            let logits = self.t5.decode(&self.t5.shift_right(&labels), &encoded_bsd, &mask_bs, true);
-            let (sum, _) = T5::loss_sum(&logits, &labels);
+            let (sum, _) = self.t5.target_loss(&labels, &encoded_bsd, &mask_bs, true);
             let loss = sum / step.tokens as f64;
             loss.backward();
             trans += loss.detach();
         }
         trans
+    }
+
+    /// Write the adapter of the language model as a folder for PEFT; nothing where there is none.
+    pub fn save_adapter(&self, folder: &Path) -> Result<()> {
+        match &self.lora {
+            Some((config, base)) => adapter::save(folder, config, base.as_deref(), &self.language),
+            None => Ok(()),
+        }
     }
 
     /// Bring the temperatures back into their range after an update.

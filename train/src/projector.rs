@@ -5,22 +5,29 @@
 // Shapes: B clips, T' steps, D channels, L width of the language model.
 
 use signclip_common::weights::{Init, Part};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-/// y = W x + b, trainable in float32, initialised as `torch.nn.Linear`.
+/// y = W x + b, trainable in float32, initialised as `torch.nn.Linear`. The product is computed in the compute type of
+/// its part; input and output are float32.
 pub struct Affine {
     weight: Tensor,
     bias: Tensor,
+    kind: Kind,
 }
 
 impl Affine {
     pub fn new(part: &Part, d_in: i64, d_out: i64) -> Self {
         let init = Init::Uniform(1.0 / (d_in as f64).sqrt());
-        Self { weight: part.init("weight", &[d_out, d_in], init), bias: part.init("bias", &[d_out], init) }
+        Self {
+            weight: part.init("weight", &[d_out, d_in], init),
+            bias: part.init("bias", &[d_out], init),
+            kind: part.kind(),
+        }
     }
 
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        let (weight, bias) = (self.weight.to_kind(self.kind), self.bias.to_kind(self.kind));
+        x.to_kind(self.kind).linear(&weight, Some(&bias)).to_kind(x.kind())
     }
 }
 

@@ -32,24 +32,32 @@ pub enum ConvKind {
     Same,
 }
 
+/// Trainable in float32, computed in the compute type of its part; input and output are float32.
 struct Conv {
     weight_ddk: Tensor,
     bias_d: Tensor,
+    kind: Kind,
 }
 
 impl Conv {
     fn new(part: &Part, d: i64) -> Self {
         let init = Init::Uniform(1.0 / ((d * KERNEL) as f64).sqrt());
-        Self { weight_ddk: part.init("weight", &[d, d, KERNEL], init), bias_d: part.init("bias", &[d], init) }
+        Self {
+            weight_ddk: part.init("weight", &[d, d, KERNEL], init),
+            bias_d: part.init("bias", &[d], init),
+            kind: part.kind(),
+        }
     }
 
     fn forward(&self, x_bdt: &Tensor, padding: i64) -> Tensor {
-        x_bdt.conv1d(&self.weight_ddk, Some(&self.bias_d), 1, padding, 1, 1)
+        let (weight_ddk, bias_d) = (self.weight_ddk.to_kind(self.kind), self.bias_d.to_kind(self.kind));
+        x_bdt.to_kind(self.kind).conv1d(&weight_ddk, Some(&bias_d), 1, padding, 1, 1).to_kind(x_bdt.kind())
     }
 
     /// Without the bias, which the norm that follows takes as its offset.
     fn forward_unbiased(&self, x_bdt: &Tensor) -> Tensor {
-        x_bdt.conv1d::<&Tensor>(&self.weight_ddk, None, 1, 0, 1, 1)
+        let weight_ddk = self.weight_ddk.to_kind(self.kind);
+        x_bdt.to_kind(self.kind).conv1d::<&Tensor>(&weight_ddk, None, 1, 0, 1, 1).to_kind(x_bdt.kind())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The training loop: epochs over the train split, validation, checkpoints, the best weights kept.
 
 use crate::adamw::{AdamW, ParameterGroup};
-use crate::checkpoint::{self, BEST, Progress};
+use crate::checkpoint::{self, ADAPTER, BEST, Progress};
 use crate::corpus::Corpus;
 use crate::exchange::sum_gradients;
 use crate::failure;
@@ -214,6 +214,7 @@ impl Trainer<'_> {
                 if self.collective.leads() {
                     let best = self.folder.join(BEST);
                     checkpoint::save(&best, &model_tensors(self.model), state, settings)?;
+                    self.model.save_adapter(&self.folder.join(ADAPTER))?;
                 }
             }
         }

@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use signclip_common::collective::{Collective, ThreadRank, threads};
 use signclip_common::panics::{guarded, program};
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, devices, difference};
+use signclip_common::{Error, Result, devices, difference, memory};
 use signclip_train::checkpoint::{self, Progress};
 use signclip_train::config::TrainConfig;
 use signclip_train::corpus::Corpus;
@@ -84,6 +84,7 @@ enum Preset {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     program(|| run(&args).map(|()| ExitCode::SUCCESS))
 }
 

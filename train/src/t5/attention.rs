@@ -1,9 +1,10 @@
 //! Multi-head attention of T5: no scaling by the width of a head, and the position bias added to the scores.
 
-use super::{T5Config, T5LayerNorm, dropout};
+use super::{T5Config, T5LayerNorm};
+use crate::dropout::{add_dropout, dropout};
 use crate::linear::Linear;
 use crate::lora::Adapted;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// Keys and values of one layer, per head: `[b, h, s, k]`.
 #[derive(Debug)]
@@ -64,30 +65,55 @@ impl T5Attention {
         KeyValue { k_bhsk: split(self.k.forward(x_bsd, train)), v_bhsk: split(self.v.forward(x_bsd, train)) }
     }
 
-    /// Attend from `x_rtd` to `past`, which has one row for every `r / b` rows of `x`: the beams of a clip are no
-    /// more than further queries to the keys of the clip, which so need no copy per beam. `bias` is added to the
-    /// scores and broadcasts to `[b, h, r / b * t, s]`.
-    pub fn forward(&self, x_rtd: &Tensor, past: &KeyValue, bias: &Tensor, train: bool) -> Tensor {
-        let (rows, t) = (x_rtd.size()[0], x_rtd.size()[1]);
+    /// Attend from `x_btd` to `past`. `bias` is added to the scores and broadcasts to `[b, h, t, s]`.
+    pub fn forward(&self, x_btd: &Tensor, past: &KeyValue, bias: &Tensor, train: bool) -> Tensor {
+        let q_bthk = self.q.forward(x_btd, train).unflatten(-1, [self.heads, self.d_kv]);
+        let dropout = if train { self.dropout } else { 0.0 };
+        let out_bhtk = attend(&q_bthk.transpose(1, 2), past, bias, dropout);
+        self.o.forward(&out_bhtk.transpose(1, 2).flatten(-2, -1), train)
+    }
+
+    /// Keys and values of the next position of every row, in columns.
+    fn key_value_columns(&self, x_dr: &Tensor) -> KeyValue {
+        // In order of memory: with a strided last axis libtorch's products of bfloat16 go by way of float32.
+        let split = |x_ir: Tensor| {
+            let x_hkr = x_ir.unflatten(0, [self.heads, self.d_kv]);
+            x_hkr.permute([2, 0, 1]).contiguous().unsqueeze(2)
+        };
+        KeyValue { k_bhsk: split(self.k.columns(x_dr)), v_bhsk: split(self.v.columns(x_dr)) }
+    }
+
+    /// Attend from the columns of `x_dr` to `past`, which has one row for every `r / b` of them: the beams of a clip
+    /// are no more than further queries to the keys of the clip, which so need no copy per beam. `bias` broadcasts to
+    /// `[b, h, r / b, s]`.
+    fn columns(&self, x_dr: &Tensor, past: &KeyValue, bias: &Tensor) -> Tensor {
         let clips = past.k_bhsk.size()[0];
-        let q_bqhk = self.q.forward(x_rtd, train).reshape([clips, rows / clips * t, self.heads, self.d_kv]);
-        let out_bhqk = Tensor::scaled_dot_product_attention(
-            &q_bqhk.transpose(1, 2),
-            &past.k_bhsk,
-            &past.v_bhsk,
-            Some(bias),
-            if train { self.dropout } else { 0.0 },
-            false,
-            1.0,
-            false,
-        );
-        let out_rti = out_bhqk.transpose(1, 2).reshape([rows, t, self.heads * self.d_kv]);
-        self.o.forward(&out_rti, train)
+        let q_ir = self.q.columns(x_dr);
+        let rows = q_ir.size()[1];
+        let q_hkbn = q_ir.view([self.heads, self.d_kv, clips, rows / clips]);
+        let q_bhnk = q_hkbn.permute([2, 0, 3, 1]).contiguous();
+        let out_bhnk = attend(&q_bhnk, past, bias, 0.0);
+        self.o.columns(&out_bhnk.permute([1, 3, 0, 2]).reshape([-1, rows]))
     }
 
     fn merge(&mut self) {
         [&mut self.q, &mut self.k, &mut self.v, &mut self.o].into_iter().for_each(Linear::merge);
     }
+}
+
+/// `dropout(softmax(q k^T + bias)) v`, with the softmax in float32.
+///
+/// Explicit for training on the CPU, where libtorch has no fused form with dropout and the backward pass of the one
+/// without is three times as slow (bfloat16, 120 positions); fused otherwise.
+fn attend(q_bhqk: &Tensor, past: &KeyValue, bias: &Tensor, p: f64) -> Tensor {
+    let KeyValue { k_bhsk, v_bhsk } = past;
+    if q_bhqk.device() == Device::Cpu && q_bhqk.requires_grad() {
+        let scores_bhqs = q_bhqk.matmul(&k_bhsk.transpose(-1, -2)) + bias;
+        // A softmax of bfloat16 is computed in float32 and rounded at the end.
+        let weights_bhqs = scores_bhqs.softmax(-1, q_bhqk.kind());
+        return dropout(weights_bhqs, p, p > 0.0).matmul(v_bhsk);
+    }
+    Tensor::scaled_dot_product_attention(q_bhqk, k_bhsk, v_bhsk, Some(bias), p, false, 1.0, false)
 }
 
 /// `x + dropout(SelfAttention(norm(x)))`.
@@ -107,27 +133,22 @@ impl T5LayerSelfAttention {
         }
     }
 
-    /// With `past`, the keys and values of earlier positions come first, and those of `x` are appended to it.
-    pub fn forward(
-        &self,
-        x_btd: &Tensor,
-        bias: &Tensor,
-        past: Option<&mut Option<KeyValue>>,
-        train: bool,
-    ) -> Tensor {
+    pub fn forward(&self, x_btd: &Tensor, bias: &Tensor, train: bool) -> Tensor {
         let norm_btd = self.layer_norm.forward(x_btd);
         let own = self.attention.key_value(&norm_btd, train);
-        let y_btd = match past {
-            None => self.attention.forward(&norm_btd, &own, bias, train),
-            Some(past) => {
-                let all = match past.take() {
-                    Some(earlier) => earlier.append(&own),
-                    None => own,
-                };
-                self.attention.forward(&norm_btd, past.insert(all), bias, train)
-            }
+        let y_btd = self.attention.forward(&norm_btd, &own, bias, train);
+        add_dropout(x_btd, &y_btd, self.dropout, train)
+    }
+
+    /// The next position of every row, in columns. Its keys and values are appended to `past`, the earlier ones.
+    pub fn step(&self, x_dr: &Tensor, bias: &Tensor, past: &mut Option<KeyValue>) -> Tensor {
+        let norm_dr = self.layer_norm.columns(x_dr);
+        let own = self.attention.key_value_columns(&norm_dr);
+        let all = match past.take() {
+            Some(earlier) => earlier.append(&own),
+            None => own,
         };
-        x_btd + dropout(y_btd, self.dropout, train)
+        x_dr + self.attention.columns(&norm_dr, past.insert(all), bias)
     }
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).
@@ -162,10 +183,15 @@ impl T5LayerCrossAttention {
         self.attention.key_value(encoder_bsd, train)
     }
 
-    pub fn forward(&self, x_rtd: &Tensor, encoder: &KeyValue, mask_b11s: &Tensor, train: bool) -> Tensor {
-        let norm_rtd = self.layer_norm.forward(x_rtd);
-        let y_rtd = self.attention.forward(&norm_rtd, encoder, mask_b11s, train);
-        x_rtd + dropout(y_rtd, self.dropout, train)
+    pub fn forward(&self, x_btd: &Tensor, encoder: &KeyValue, mask_b11s: &Tensor, train: bool) -> Tensor {
+        let norm_btd = self.layer_norm.forward(x_btd);
+        let y_btd = self.attention.forward(&norm_btd, encoder, mask_b11s, train);
+        add_dropout(x_btd, &y_btd, self.dropout, train)
+    }
+
+    /// The next position of every row, in columns.
+    pub fn step(&self, x_dr: &Tensor, encoder: &KeyValue, mask_b11s: &Tensor) -> Tensor {
+        x_dr + self.attention.columns(&self.layer_norm.columns(x_dr), encoder, mask_b11s)
     }
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).

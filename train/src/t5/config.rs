@@ -30,6 +30,10 @@ pub struct T5Config {
     pub feed_forward_proj: String,
     #[serde(default)]
     pub tie_word_embeddings: bool,
+    /// Written by transformers 5, which says true above for every T5: whether the input of `lm_head` is scaled. A
+    /// `lm_head` in the file then counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_decoder_outputs: Option<bool>,
     #[serde(default)]
     pub pad_token_id: i64,
     #[serde(default = "default_eos_token_id")]
@@ -99,6 +103,7 @@ impl T5Config {
             layer_norm_epsilon: default_layer_norm_epsilon(),
             feed_forward_proj: "gated-gelu".to_owned(),
             tie_word_embeddings: false,
+            scale_decoder_outputs: None,
             pad_token_id: 0,
             eos_token_id: default_eos_token_id(),
             decoder_start_token_id: 0,
@@ -177,6 +182,11 @@ impl T5Config {
     /// Layers of the decoder.
     pub fn decoder_layers(&self) -> i64 {
         self.num_decoder_layers.unwrap_or(self.num_layers)
+    }
+
+    /// Whether the input of `lm_head` is scaled by `d_model^-0.5`.
+    pub fn scales_outputs(&self) -> bool {
+        self.scale_decoder_outputs.unwrap_or(self.tie_word_embeddings)
     }
 
     /// Width of all heads together, which need not be `d_model`.

@@ -1,6 +1,7 @@
 //! The feed-forward sub-layer: `wo(dropout(gelu(wi_0 x) * wi_1 x))`.
 
-use super::{T5Config, T5LayerNorm, dropout};
+use super::{T5Config, T5LayerNorm};
+use crate::dropout::{add_dropout, dropout};
 use crate::linear::Linear;
 use crate::lora::Adapted;
 use tch::Tensor;
@@ -32,6 +33,10 @@ impl T5DenseGatedActDense {
         self.wo.forward(&dropout(hidden_btf, self.dropout, train), train)
     }
 
+    fn columns(&self, x_dr: &Tensor) -> Tensor {
+        self.wo.columns(&(self.wi_0.columns(x_dr).gelu("tanh") * self.wi_1.columns(x_dr)))
+    }
+
     fn linears(&mut self) -> [&mut Linear; 3] {
         [&mut self.wi_0, &mut self.wi_1, &mut self.wo]
     }
@@ -60,7 +65,12 @@ impl T5LayerFF {
 
     pub fn forward(&self, x_btd: &Tensor, train: bool) -> Tensor {
         let y_btd = self.dense.forward(&self.layer_norm.forward(x_btd), train);
-        x_btd + dropout(y_btd, self.dropout, train)
+        add_dropout(x_btd, &y_btd, self.dropout, train)
+    }
+
+    /// The next position of every row, in columns.
+    pub fn step(&self, x_dr: &Tensor) -> Tensor {
+        x_dr + self.dense.columns(&self.layer_norm.columns(x_dr))
     }
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).

@@ -1,7 +1,7 @@
 //! T5 as the step function of a search, with cached keys and values.
 
 use super::{DecoderCache, T5};
-use crate::beam_search::{self, BeamSearchConfig, Hypothesis};
+use crate::beam_search::{self, BeamSearchConfig, Hypothesis, Moves};
 use signclip_common::Result;
 use tch::{Tensor, no_grad_guard};
 
@@ -18,17 +18,20 @@ impl T5 {
         let start = self.config.decoder_start_token_id;
         let end = config.eos_token_id.unwrap_or(self.config.eos_token_id);
         let clips = encoder_bsd.size()[0] as usize;
-        beam_search::search(config, clips, start, end, |tokens, rows| self.step(&mut cache, tokens, rows))
+        beam_search::search(config, clips, start, end, |tokens, moves| self.step(&mut cache, tokens, moves))
     }
 
-    /// Logits `[r, v]` after appending `tokens` to the rows of the last step that `rows` names.
-    fn step(&self, cache: &mut DecoderCache, tokens: &[i64], rows: Option<&[i64]>) -> Tensor {
+    /// Logits `[r, v]` after appending `tokens` to the rows that `moves` continues.
+    fn step(&self, cache: &mut DecoderCache, tokens: &[i64], moves: Option<&Moves>) -> Tensor {
         let device = self.shared_vd.device();
-        if let Some(rows) = rows {
-            cache.select(&Tensor::from_slice(rows).to_device(device));
+        if let Some(moves) = moves {
+            cache.select_rows(&Tensor::from_slice(&moves.rows).to_device(device));
+            if let Some(clips) = &moves.clips {
+                cache.select_clips(&Tensor::from_slice(clips).to_device(device));
+            }
         }
-        let ids_r1 = Tensor::from_slice(tokens).to_device(device).unsqueeze(1);
-        let hidden_r1d = self.decoder.step(self.embed(&ids_r1), cache);
-        self.logits(&hidden_r1d, false).squeeze_dim(1)
+        let ids_r = Tensor::from_slice(tokens).to_device(device);
+        let hidden_dr = self.decoder.step(self.embed(&ids_r).tr().contiguous(), cache);
+        self.logits_of_columns(&hidden_dr)
     }
 }

@@ -25,4 +25,11 @@ impl T5LayerNorm {
         let variance = x_f32.square().mean_dim(-1, true, Kind::Float);
         (x_f32 * (variance + self.epsilon).rsqrt() * &self.weight_d).to_kind(x.kind())
     }
+
+    /// Normalise every column of `x_dr`.
+    pub fn columns(&self, x_dr: &Tensor) -> Tensor {
+        let x_f32 = x_dr.to_kind(Kind::Float);
+        let variance_1r = x_f32.square().mean_dim(0, true, Kind::Float);
+        (x_f32 * (variance_1r + self.epsilon).rsqrt() * self.weight_d.unsqueeze(-1)).to_kind(x_dr.kind())
+    }
 }

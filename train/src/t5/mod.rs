@@ -32,14 +32,7 @@ pub use model::{IGNORE, T5, Tuning};
 pub use position_bias::RelativePositionBias;
 pub use stack::{DecoderCache, T5Block, T5Stack};
 
-use tch::Tensor;
-
 /// What is added to the score of a key that must not be seen. Far below any score and far from overflow in float32
 /// and bfloat16; finite, so that a row without any visible key gives an average and not NaN. The reference adds the
 /// lowest number of the type, with the same result.
 const MASKED: f64 = -1e30;
-
-/// Dropout as `torch.nn.Dropout`: from the global generator of the device, only while training.
-fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
-    if train && p > 0.0 { x.dropout(p, true) } else { x }
-}

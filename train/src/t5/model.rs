@@ -48,7 +48,7 @@ impl T5 {
                 lora_config.check()?;
                 base.build(&[], |part| {
                     adapter.build(&[], |root| {
-                        let lora = Lora::new(lora_config, root);
+                        let lora = Lora::new(lora_config, root)?;
                         let model = Self::new(part, config, Some(&lora));
                         lora.check().map(|()| model)
                     })
@@ -67,7 +67,8 @@ impl T5 {
         for copy in EMBEDDINGS.into_iter().filter(|&n| n != name && part.has(n)) {
             part.skip(copy);
         }
-        let lm_head = if config.tie_word_embeddings {
+        let own_head = config.scale_decoder_outputs.is_some() && part.has("lm_head.weight");
+        let lm_head = if config.tie_word_embeddings && !own_head {
             if part.has("lm_head.weight") {
                 part.skip("lm_head.weight");
             }
@@ -132,15 +133,22 @@ impl T5 {
         self.decoder.decode(self.embed(ids_bt), encoder_bsd, mask_bs, train, seen)
     }
 
-    /// `lm_head`, float32. Only where it is tied to the embeddings is its input scaled by `d_model^-0.5`.
+    /// `lm_head`, float32.
     pub fn logits(&self, decoder_btd: &Tensor, train: bool) -> Tensor {
-        let logits = if self.config.tie_word_embeddings {
-            let scale = (self.config.d_model as f64).powf(-0.5);
-            self.lm_head.forward(&(decoder_btd * scale), train)
-        } else {
-            self.lm_head.forward(decoder_btd, train)
-        };
-        logits.to_kind(Kind::Float)
+        self.lm_head.forward(&self.scaled(decoder_btd), train).to_kind(Kind::Float)
+    }
+
+    /// [`Self::logits`] of decoder outputs in columns: `[d, r]` to `[r, v]`.
+    pub(super) fn logits_of_columns(&self, decoder_dr: &Tensor) -> Tensor {
+        self.lm_head.columns(&self.scaled(decoder_dr)).tr().contiguous().to_kind(Kind::Float)
+    }
+
+    /// The input of `lm_head`.
+    fn scaled(&self, decoder: &Tensor) -> Tensor {
+        match self.config.scales_outputs() {
+            true => decoder * (self.config.d_model as f64).powf(-0.5),
+            false => decoder.shallow_clone(),
+        }
     }
 
     /// Decoder inputs for `labels_bt`: shifted right behind the start token, ignored positions as padding.
@@ -164,10 +172,27 @@ impl T5 {
     /// Sum of the cross-entropy and the number of labels that count, from which the mean over several batches or
     /// devices follows.
     pub fn loss_sum(logits_btv: &Tensor, labels_bt: &Tensor) -> (Tensor, Tensor) {
-        let logits_nv = logits_btv.to_kind(Kind::Float).flatten(0, 1);
-        let labels_n = labels_bt.flatten(0, 1);
+        let logits_nv = logits_btv.to_kind(Kind::Float).flatten(0, -2);
+        let labels_n = labels_bt.flatten(0, -1);
         let sum = logits_nv.cross_entropy_loss::<Tensor>(&labels_n, None, Reduction::Sum, IGNORE, 0.0);
         (sum, labels_n.ne(IGNORE).sum(Kind::Float))
+    }
+
+    /// [`Self::loss_sum`] of the targets `labels_bt` after the encoder output. Logits, by far the widest array of a
+    /// step, are made only for labels that count.
+    pub fn target_loss(
+        &self,
+        labels_bt: &Tensor,
+        encoder_bsd: &Tensor,
+        mask_bs: &Tensor,
+        train: bool,
+    ) -> (Tensor, Tensor) {
+        let ids_bt = self.shift_right(labels_bt);
+        let decoder_btd = self.decode_seeing(&ids_bt, encoder_bsd, mask_bs, train, &mut |_| {});
+        let labels_n = labels_bt.flatten(0, -1);
+        let counts_n = labels_n.ne(IGNORE).nonzero().squeeze_dim(-1);
+        let decoder_nd = decoder_btd.flatten(0, 1).index_select(0, &counts_n);
+        Self::loss_sum(&self.logits(&decoder_nd, train), &labels_n.index_select(0, &counts_n))
     }
 
     /// Position bias of the encoder or the decoder, `[1, h, t, s]` (see [`super::RelativePositionBias::forward`]).

@@ -2,8 +2,9 @@
 
 use super::{
     KeyValue, MASKED, RelativePositionBias, T5Config, T5LayerCrossAttention, T5LayerFF, T5LayerNorm,
-    T5LayerSelfAttention, dropout,
+    T5LayerSelfAttention,
 };
+use crate::dropout::dropout;
 use crate::lora::Adapted;
 use tch::{Kind, Tensor};
 
@@ -31,17 +32,25 @@ impl T5Block {
 
     fn forward(
         &self,
-        x_rtd: &Tensor,
+        x_btd: &Tensor,
         bias: &Tensor,
-        past: Option<&mut Option<KeyValue>>,
         encoder: Option<(&KeyValue, &Tensor)>,
         train: bool,
     ) -> Tensor {
-        let mut x_rtd = self.self_attention.forward(x_rtd, bias, past, train);
+        let mut x_btd = self.self_attention.forward(x_btd, bias, train);
         if let (Some(layer), Some((key_value, mask_b11s))) = (&self.cross_attention, encoder) {
-            x_rtd = layer.forward(&x_rtd, key_value, mask_b11s, train);
+            x_btd = layer.forward(&x_btd, key_value, mask_b11s, train);
         }
-        self.feed_forward.forward(&x_rtd, train)
+        self.feed_forward.forward(&x_btd, train)
+    }
+
+    /// The next position of every row, in columns.
+    fn step(&self, x_dr: &Tensor, bias: &Tensor, cache: &mut BlockCache, mask_b11s: &Tensor) -> Tensor {
+        let mut x_dr = self.self_attention.step(x_dr, bias, &mut cache.past);
+        if let Some(layer) = &self.cross_attention {
+            x_dr = layer.step(&x_dr, &cache.encoder, mask_b11s);
+        }
+        self.feed_forward.step(&x_dr)
     }
 
     fn merge(&mut self) {
@@ -63,19 +72,34 @@ pub struct T5Stack {
 /// What the decoder keeps between the steps of a generation.
 #[derive(Debug)]
 pub struct DecoderCache {
-    /// Per block: the positions so far of every row, and the encoder output of every clip.
-    blocks: Vec<(Option<KeyValue>, KeyValue)>,
+    blocks: Vec<BlockCache>,
     mask_b11s: Tensor,
     length: i64,
 }
 
+/// Keys and values of one block.
+#[derive(Debug)]
+struct BlockCache {
+    /// The positions so far of every row.
+    past: Option<KeyValue>,
+    /// The encoder output of every clip, once for all its beams.
+    encoder: KeyValue,
+}
+
 impl DecoderCache {
-    /// Continue with these rows of the last step; a row may be taken several times. Rows stay with their clip, so
-    /// the encoder side is not touched.
-    pub fn select(&mut self, rows_r: &Tensor) {
-        for (past, _) in &mut self.blocks {
-            *past = past.as_ref().map(|key_value| key_value.select(rows_r));
+    /// Continue with these rows of the last step; a row may be taken several times.
+    pub fn select_rows(&mut self, rows_r: &Tensor) {
+        for block in &mut self.blocks {
+            block.past = block.past.as_ref().map(|key_value| key_value.select(rows_r));
         }
+    }
+
+    /// Continue with these clips of the last step, whose rows [`Self::select_rows`] has chosen.
+    pub fn select_clips(&mut self, clips_b: &Tensor) {
+        for block in &mut self.blocks {
+            block.encoder = block.encoder.select(clips_b);
+        }
+        self.mask_b11s = self.mask_b11s.index_select(0, clips_b);
     }
 }
 
@@ -123,7 +147,7 @@ impl T5Stack {
         let mut x_bsd = dropout(x_bsd, self.dropout, train);
         for block in &self.block {
             seen(&x_bsd);
-            x_bsd = block.forward(&x_bsd, &bias_bhss, None, None, train);
+            x_bsd = block.forward(&x_bsd, &bias_bhss, None, train);
         }
         self.finish(&x_bsd, train)
     }
@@ -146,7 +170,7 @@ impl T5Stack {
             seen(&x_btd);
             let encoder = block.cross_key_value(encoder_bsd, train);
             let encoder = encoder.as_ref().map(|key_value| (key_value, &mask_b11s));
-            x_btd = block.forward(&x_btd, &bias_1htt, None, encoder, train);
+            x_btd = block.forward(&x_btd, &bias_1htt, encoder, train);
         }
         self.finish(&x_btd, train)
     }
@@ -155,21 +179,21 @@ impl T5Stack {
     pub fn start(&self, encoder_bsd: &Tensor, mask_bs: &Tensor) -> DecoderCache {
         let blocks = self.block.iter().filter_map(|block| block.cross_key_value(encoder_bsd, false));
         DecoderCache {
-            blocks: blocks.map(|key_value| (None, key_value)).collect(),
+            blocks: blocks.map(|encoder| BlockCache { past: None, encoder }).collect(),
             mask_b11s: key_mask(mask_bs, encoder_bsd.kind()),
             length: 0,
         }
     }
 
-    /// Decode the next position of every row, `x_r1d`, after those in `cache`.
-    pub fn step(&self, x_r1d: Tensor, cache: &mut DecoderCache) -> Tensor {
-        let bias_1h1t = self.position_bias(cache.length, 1, cache.length + 1, x_r1d.kind());
+    /// Decode the next position of every row, a column of `x_dr`, after those in `cache`.
+    pub fn step(&self, x_dr: Tensor, cache: &mut DecoderCache) -> Tensor {
+        let bias_1h1t = self.position_bias(cache.length, 1, cache.length + 1, x_dr.kind());
         cache.length += 1;
-        let mut x_r1d = x_r1d;
-        for (block, (past, encoder)) in self.block.iter().zip(&mut cache.blocks) {
-            x_r1d = block.forward(&x_r1d, &bias_1h1t, Some(past), Some((encoder, &cache.mask_b11s)), false);
+        let mut x_dr = x_dr;
+        for (block, of_block) in self.block.iter().zip(&mut cache.blocks) {
+            x_dr = block.step(&x_dr, &bias_1h1t, of_block, &cache.mask_b11s);
         }
-        self.finish(&x_r1d, false)
+        self.final_layer_norm.columns(&x_dr)
     }
 
     /// Add the adapter to the frozen weights (see [`crate::linear::Linear::merge`]).

@@ -7,6 +7,7 @@ mod run;
 mod score;
 
 use clap::{Parser, Subcommand};
+use signclip_common::memory;
 use signclip_common::panics::program;
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::keep();
     program(|| {
         let done = match (&args.command, &args.run) {
             (Some(Command::Compare(args)), _) => compare::run(args),

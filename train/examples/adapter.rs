@@ -1,0 +1,142 @@
+//! Adapters between this program and Hugging Face PEFT; what `just check-peft` drives.
+//!
+//! ```text
+//! adapter make   --base MODEL --batch FILE --out DIR --logits FILE        train a little, write the adapter
+//! adapter logits --base MODEL --batch FILE --adapter DIR --logits FILE    read an adapter
+//! adapter merge  --base MODEL --adapter DIR --out DIR                     a model without an adapter
+//! ```
+//!
+//! `--batch` is a safetensors file with `inputs_embeds [b, s, d]`, `attention_mask [b, s]` and `labels [b, t]`.
+
+#![allow(clippy::print_stdout)]
+
+use clap::{Parser, Subcommand};
+use signclip_common::safetensors_file::{self, SafetensorsFile};
+use signclip_common::weights::Weights;
+use signclip_common::{Error, Result, atomic};
+use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
+use signclip_train::adapter;
+use signclip_train::lora::LoraConfig;
+use signclip_train::t5::{T5, T5Config, Tuning};
+use signclip_train::targets::Targets;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tch::{Device, Kind, Tensor, no_grad};
+
+/// Make, read and merge adapters.
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a new adapter for some steps and write it
+    Make {
+        #[arg(long)]
+        base: PathBuf,
+        #[arg(long)]
+        batch: PathBuf,
+        #[arg(long)]
+        out: PathBuf,
+        #[arg(long)]
+        logits: PathBuf,
+        /// A regular expression [default: the layers of the paper]
+        #[arg(long)]
+        targets: Option<String>,
+    },
+    /// Logits with an adapter
+    Logits {
+        #[arg(long)]
+        base: PathBuf,
+        #[arg(long)]
+        batch: PathBuf,
+        #[arg(long)]
+        adapter: PathBuf,
+        #[arg(long)]
+        logits: PathBuf,
+    },
+    /// Add an adapter to the weights of its model
+    Merge {
+        #[arg(long)]
+        base: PathBuf,
+        #[arg(long)]
+        adapter: PathBuf,
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Make { base, batch, out, logits, targets } => {
+            let default = LoraConfig { dropout: 0.0, ..LoraConfig::default() };
+            let targets = targets.clone().map_or(default.targets.clone(), Targets::Pattern);
+            let lora = LoraConfig { targets, ..default };
+            let weights = Weights::fresh(1, Device::Cpu, Kind::Float);
+            let t5 = load(base, &lora, &weights)?;
+            let batch = Batch::open(batch)?;
+            let group = ParameterGroup { parameters: weights.parameters(), lr: 0.01, weight_decay: 0.01 };
+            let mut adamw = AdamW::new(vec![group], AdamWConfig::default());
+            for _ in 0..5 {
+                adamw.zero_grad();
+                T5::loss(&batch.logits(&t5), &batch.labels_bt).backward();
+                adamw.step(1.0);
+            }
+            adapter::save(out, &lora, Some(base), &weights.parameters())?;
+            write(logits, &no_grad(|| batch.logits(&t5)))
+        }
+        Command::Logits { base, batch, adapter, logits } => {
+            let (lora, weights) = adapter::open(adapter, Device::Cpu)?;
+            let t5 = load(base, &lora, &weights)?;
+            write(logits, &no_grad(|| Ok::<_, Error>(Batch::open(batch)?.logits(&t5)))?)
+        }
+        Command::Merge { base, adapter, out } => adapter::merge(base, adapter, out),
+    }
+}
+
+fn load(base: &Path, lora: &LoraConfig, adapter: &Weights) -> Result<T5> {
+    let config = T5Config::read(&base.join("config.json"))?;
+    T5::load(&Weights::open(base, Device::Cpu, Kind::Float)?, &config, Tuning::Lora(lora, adapter))
+}
+
+fn write(file: &Path, logits: &Tensor) -> Result<()> {
+    let table = [("logits".to_owned(), logits.kind(), logits.size())];
+    atomic::write_with(file, |out| safetensors_file::write(out, &table, |_| Ok(logits.shallow_clone())))
+}
+
+struct Batch {
+    inputs_bsd: Tensor,
+    mask_bs: Tensor,
+    labels_bt: Tensor,
+}
+
+impl Batch {
+    fn open(path: &Path) -> Result<Self> {
+        let file = SafetensorsFile::open(path)?;
+        let get = |name| {
+            file.tensor(name).unwrap_or_else(|| Err(Error::input(path, name, "missing", "write it anew")))
+        };
+        Ok(Self {
+            inputs_bsd: get("inputs_embeds")?,
+            mask_bs: get("attention_mask")?,
+            labels_bt: get("labels")?,
+        })
+    }
+
+    fn logits(&self, t5: &T5) -> Tensor {
+        let encoder_bsd = t5.encode(&self.inputs_bsd, &self.mask_bs, false);
+        t5.decode(&t5.shift_right(&self.labels_bt), &encoder_bsd, &self.mask_bs, false)
+    }
+}

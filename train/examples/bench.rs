@@ -1,0 +1,139 @@
+//! Timing and peak memory of the language model half, for comparison with a Python program on the same libtorch.
+//!
+//! ```text
+//! bench weights  --size base --dtype bf16 --out target/bench/base-bf16    a Hugging Face folder of computed weights
+//! bench train    --model target/bench/base-bf16 --dtype bf16              steps of SignClip with LoRA and AdamW
+//! bench generate --model target/bench/base-bf16 --dtype bf16              beam search without an end token
+//! ```
+//!
+//! Weights are of an official size and random; features and labels are random. Everything else is what the trainer
+//! and `evaluate` run. Each command prints one JSON object.
+
+#![allow(clippy::print_stdout)]
+
+mod bench {
+    pub(crate) mod folder;
+    pub(crate) mod measure;
+}
+
+use bench::{folder, measure};
+use clap::{Parser, Subcommand, ValueEnum};
+use signclip_common::{Result, devices, memory};
+use signclip_train::t5::T5Config;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tch::Device;
+
+/// Time the language model half of SignClip.
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a folder of random weights, unless it is there
+    Weights {
+        #[arg(long, value_enum, default_value = "base")]
+        size: Size,
+        #[arg(long, default_value = "bf16")]
+        dtype: String,
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Time training steps
+    Train {
+        #[command(flatten)]
+        shape: Shape,
+        #[arg(long, default_value_t = 32)]
+        text_tokens: i64,
+        #[arg(long, default_value_t = 3)]
+        steps: usize,
+    },
+    /// Time the encoder and a beam search
+    Generate {
+        #[command(flatten)]
+        shape: Shape,
+        #[arg(long, default_value_t = 30)]
+        new_tokens: usize,
+        #[arg(long, default_value_t = 5)]
+        beams: usize,
+        #[arg(long, default_value_t = 3)]
+        repeat: usize,
+    },
+}
+
+/// What both timings share.
+#[derive(Debug, clap::Args)]
+struct Shape {
+    /// Folder that `weights` wrote
+    #[arg(long)]
+    model: PathBuf,
+    #[arg(long, default_value = "bf16")]
+    dtype: String,
+    #[arg(long, default_value_t = 4)]
+    batch: i64,
+    #[arg(long, default_value_t = 120)]
+    visual_tokens: i64,
+}
+
+/// Official sizes of Flan-T5.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Size {
+    Small,
+    Base,
+    Large,
+    Xl,
+}
+
+impl Size {
+    fn config(self) -> T5Config {
+        match self {
+            Self::Small => T5Config::small(),
+            Self::Base => T5Config::base(),
+            Self::Large => T5Config::large(),
+            Self::Xl => T5Config::xl(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    memory::keep();
+    match run(&Args::parse()) {
+        Ok(Some(json)) => println!("{json}"),
+        Ok(None) => {}
+        Err(error) => {
+            println!("{error}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(args: &Args) -> Result<Option<serde_json::Value>> {
+    let kind = |dtype: &str| devices::compute_kind(dtype, Device::Cpu);
+    Ok(match &args.command {
+        Command::Weights { size, dtype, out } => {
+            folder::write(out, &size.config(), kind(dtype)?)?;
+            None
+        }
+        Command::Train { shape, text_tokens, steps } => Some(measure::train(
+            &shape.model,
+            kind(&shape.dtype)?,
+            shape.batch,
+            shape.visual_tokens,
+            *text_tokens,
+            *steps,
+        )?),
+        Command::Generate { shape, new_tokens, beams, repeat } => Some(measure::generate(
+            &shape.model,
+            kind(&shape.dtype)?,
+            shape.batch,
+            shape.visual_tokens,
+            *new_tokens,
+            *beams,
+            *repeat,
+        )?),
+    })
+}

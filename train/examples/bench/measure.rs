@@ -1,0 +1,145 @@
+//! The timed parts.
+
+use serde_json::{Value, json};
+use signclip_common::Result;
+use signclip_common::collective::Collective;
+use signclip_common::weights::Weights;
+use signclip_train::adamw::{AdamW, ParameterGroup};
+use signclip_train::beam_search::BeamSearchConfig;
+use signclip_train::config::TrainConfig;
+use signclip_train::corpus::Batch;
+use signclip_train::loader::Step;
+use signclip_train::model::{LanguageBase, SignClip, Widths};
+use signclip_train::t5::{T5, T5Config, Tuning};
+use std::path::Path;
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+/// Widths of the cached streams: CLIP ViT-L/14 with S², AV-HuBERT large.
+const WIDTHS: Widths = Widths { spatial: 2048, mouthing: 1024 };
+/// Share of the learning rates that a step of the timing applies.
+const LR_FACTOR: f64 = 1.0;
+
+/// Load, one step to warm up, then `steps` timed ones.
+pub(crate) fn train(
+    model: &Path,
+    kind: Kind,
+    batch: i64,
+    visual_tokens: i64,
+    text_tokens: i64,
+    steps: usize,
+) -> Result<Value> {
+    let config = TrainConfig::default();
+    let begun = Instant::now();
+    let base =
+        LanguageBase { config: T5Config::read(&model.join("config.json"))?, folder: Some(model), kind };
+    let signclip = SignClip::build(&config, &base, WIDTHS, &[], Device::Cpu)?;
+    let load = begun.elapsed().as_secs_f64();
+    let options = &config.optimiser;
+    let group = |parameters: &[(String, Tensor)], lr| ParameterGroup {
+        parameters: parameters.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect(),
+        lr,
+        weight_decay: options.weight_decay,
+    };
+    let groups =
+        vec![group(&signclip.visual, options.lr_visual), group(&signclip.language, options.lr_language)];
+    let mut adamw = AdamW::new(groups, options.adamw);
+    let data = random_step(batch, visual_tokens, text_tokens);
+    let mut losses = Vec::new();
+    let mut step = || -> Result<f64> {
+        let begun = Instant::now();
+        adamw.zero_grad();
+        let total = signclip.backward(&data, &config, &Collective::Solo)?.total;
+        adamw.clip_grad_norm(options.clip_norm);
+        adamw.step(LR_FACTOR);
+        signclip.clamp_temperatures();
+        losses.push(total);
+        Ok(begun.elapsed().as_secs_f64())
+    };
+    let first = step()?;
+    let seconds = median((0..steps).map(|_| step()).collect::<Result<_>>()?);
+    Ok(json!({
+        "dtype": format!("{kind:?}"), "batch": batch, "threads": tch::get_num_threads(),
+        "seconds_per_step": seconds, "first_step": first, "load": load, "peak_rss_gib": peak_gib(), "losses": losses,
+    }))
+}
+
+/// Load, one search to warm up, then `repeat` timed ones.
+pub(crate) fn generate(
+    model: &Path,
+    kind: Kind,
+    batch: i64,
+    visual_tokens: i64,
+    new_tokens: usize,
+    beams: usize,
+    repeat: usize,
+) -> Result<Value> {
+    let _no_grad = tch::no_grad_guard();
+    let config = T5Config::read(&model.join("config.json"))?;
+    let t5 = T5::load(&Weights::open(model, Device::Cpu, kind)?, &config, Tuning::Frozen)?;
+    tch::manual_seed(0);
+    let inputs_bsd = Tensor::randn([batch, visual_tokens, config.d_model], (Kind::Float, Device::Cpu));
+    let mask_bs = Tensor::ones([batch, visual_tokens], (Kind::Int64, Device::Cpu));
+    // No id is -1, so that every search runs to the length.
+    let search = BeamSearchConfig {
+        num_beams: beams,
+        max_length: new_tokens + 1,
+        eos_token_id: Some(-1),
+        ..BeamSearchConfig::default()
+    };
+    let run = || -> Result<f64> {
+        let begun = Instant::now();
+        let encoded_bsd = t5.encode(&inputs_bsd, &mask_bs, false);
+        let found = t5.generate(&encoded_bsd, &mask_bs, &search)?;
+        assert!(
+            found.iter().all(|texts| texts[0].ids.len() == new_tokens),
+            "every search runs to the length"
+        );
+        Ok(begun.elapsed().as_secs_f64())
+    };
+    run()?;
+    let seconds = median((0..repeat).map(|_| run()).collect::<Result<_>>()?);
+    Ok(json!({
+        "dtype": format!("{kind:?}"), "batch": batch, "beams": beams, "threads": tch::get_num_threads(),
+        "seconds": seconds, "tokens_per_second": (batch as usize * new_tokens) as f64 / seconds, "peak_rss_gib": peak_gib(),
+    }))
+}
+
+/// Random features and labels; the clips are as long as gives `visual_tokens` steps after the convolution.
+fn random_step(batch: i64, visual_tokens: i64, text_tokens: i64) -> Step {
+    tch::manual_seed(0);
+    let frames = visual_tokens * 4 + 12;
+    let stream = |width| Some(Tensor::randn([batch, frames, width], (Kind::Float, Device::Cpu)));
+    let clips: Vec<usize> = (0..batch as usize).collect();
+    let frames_of_all = (batch * frames) as usize;
+    let padded = Batch {
+        clips: clips.clone(),
+        spatial: stream(WIDTHS.spatial),
+        mouthing: stream(WIDTHS.mouthing),
+        lengths: Tensor::full([batch], frames, (Kind::Int64, Device::Cpu)),
+        labels: Tensor::randint_low(3, 32000, [batch, text_tokens], (Kind::Int64, Device::Cpu)),
+        frames: frames_of_all,
+    };
+    Step {
+        number: 0,
+        epoch: 0,
+        own: 0..clips.len(),
+        clips,
+        tokens: (batch * text_tokens) as usize,
+        frames: frames_of_all,
+        same: Tensor::eye(batch, (Kind::Bool, Device::Cpu)),
+        batch: padded,
+    }
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+/// The most memory that this process has held at once.
+fn peak_gib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / f64::from(1 << 20)
+}

@@ -1,0 +1,130 @@
+//! Dropout whose masks cost little on the CPU.
+//!
+//! libtorch draws every element of a mask from one Mersenne twister, on one thread: in a step of Flan-T5 base with
+//! adapters that takes longer than all matrix products in bfloat16. And that generator is one for all threads of the
+//! process. Here each thread has a stream of its own: masks are numbered, and four elements share the 64 bits of one
+//! splitmix64.
+
+use half::bf16;
+use signclip_common::synthetic::Stream;
+use std::cell::RefCell;
+use tch::{Device, Kind, Tensor};
+
+thread_local! {
+    /// The stream of this thread, and how many masks it has given.
+    static MASKS: RefCell<(Stream, u64)> = const { RefCell::new((Stream::seeded(0), 0)) };
+}
+
+/// Make all that follows on this thread a function of `seed`; on CUDA devices, what follows in the process.
+pub fn seed(seed: i64) {
+    tch::manual_seed(seed);
+    MASKS.set((Stream::new("dropout", seed.cast_unsigned()), 0));
+}
+
+/// Dropout as `torch.nn.Dropout`: in training, elements are zeroed with probability `p` and the others scaled by
+/// `1 / (1 - p)`.
+///
+/// Deviation: on the CPU `p` is rounded to a multiple of 2^-16, and the scale follows the rounded value.
+pub fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
+    if !train || p <= 0.0 {
+        return x;
+    }
+    if x.device() != Device::Cpu {
+        return x.dropout(p, true);
+    }
+    let mask = mask(&x.size(), x.kind(), p);
+    x * mask
+}
+
+/// `x + dropout(y)`.
+pub fn add_dropout(x: &Tensor, y: &Tensor, p: f64, train: bool) -> Tensor {
+    if !train || p <= 0.0 {
+        return x + y;
+    }
+    if x.device() != Device::Cpu {
+        return x + y.dropout(p, true);
+    }
+    x.addcmul(y, &mask(&y.size(), y.kind(), p))
+}
+
+/// 0 with probability `p`, else `1 / (1 - p)`.
+fn mask(shape: &[i64], kind: Kind, p: f64) -> Tensor {
+    let stream = Stream::seeded(MASKS.with_borrow_mut(|(stream, drawn)| {
+        *drawn += 1;
+        stream.bits(*drawn)
+    }));
+    let threshold = (p * f64::from(1 << 16)).round().min(f64::from(u16::MAX)) as u16;
+    let kept = 1.0 / (1.0 - f64::from(threshold) / f64::from(1 << 16));
+    match kind {
+        Kind::BFloat16 => filled(shape, kind, stream, threshold, bf16::from_f64(kept).to_bits()),
+        Kind::Double => filled(shape, kind, stream, threshold, kept),
+        _ => filled(shape, Kind::Float, stream, threshold, kept as f32).to_kind(kind),
+    }
+}
+
+/// Where 16 bits are below `threshold`, zero; `kept` elsewhere. `T` has the size of an element of `kind`, and its
+/// default is the zero of `kind`.
+fn filled<T: Copy + Default>(shape: &[i64], kind: Kind, stream: Stream, threshold: u16, kept: T) -> Tensor {
+    let mask = Tensor::empty(shape, (kind, Device::Cpu));
+    assert_eq!(size_of::<T>(), kind.elt_size_in_bytes(), "{kind:?}");
+    // SAFETY: a new tensor on the CPU is contiguous, nobody else knows it, and it has `numel` elements of this size.
+    #[allow(unsafe_code)]
+    let values = unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<T>(), mask.numel()) };
+    for (i, four) in values.chunks_mut(4).enumerate() {
+        let mut bits = stream.bits(i as u64);
+        for value in four {
+            *value = if bits as u16 >= threshold { kept } else { T::default() };
+            bits >>= 16;
+        }
+    }
+    mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ones(kind: Kind) -> Tensor {
+        Tensor::ones([50, 4001], (kind, Device::Cpu))
+    }
+
+    #[test]
+    fn share_scale_and_seed() {
+        for kind in [Kind::Float, Kind::BFloat16, Kind::Double] {
+            seed(3);
+            let first = dropout(ones(kind), 0.1, true);
+            let second = dropout(ones(kind), 0.1, true);
+            seed(3);
+            assert_eq!(first, dropout(ones(kind), 0.1, true), "same seed, {kind:?}");
+            assert_ne!(first, second, "a mask of its own each time, {kind:?}");
+            // 200,050 draws: five standard deviations are 0.0034.
+            let dropped = first.eq(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
+            assert!((dropped - 0.1).abs() < 0.0034, "{kind:?}: {dropped}");
+            let gap = (first.max().double_value(&[]) - 1.0 / 0.9).abs();
+            assert!(gap < if kind == Kind::BFloat16 { 0.01 } else { 1e-4 }, "{kind:?}");
+        }
+    }
+
+    /// Neighbours, rows and masks do not go together.
+    #[test]
+    fn elements_are_independent() {
+        seed(4);
+        let kept = |p| dropout(ones(Kind::Float), p, true).ne(0.0).to_kind(Kind::Double);
+        let (a, b) = (kept(0.5), kept(0.5));
+        let correlation =
+            |a: &Tensor, b: &Tensor| ((a - 0.5) * (b - 0.5)).mean(Kind::Double).double_value(&[]) / 0.25;
+        assert!(correlation(&a, &b).abs() < 0.012);
+        for lag in [1, 2, 3, 4, 5, 8] {
+            let n = 4001 - lag;
+            assert!(correlation(&a.narrow(1, 0, n), &a.narrow(1, lag, n)).abs() < 0.012, "lag {lag}");
+        }
+        assert!(correlation(&a.narrow(0, 0, 49), &a.narrow(0, 1, 49)).abs() < 0.012);
+    }
+
+    #[test]
+    fn evaluation_has_none() {
+        let x = ones(Kind::Float);
+        assert_eq!(dropout(x.shallow_clone(), 0.1, false), x);
+        assert_eq!(add_dropout(&x, &x, 0.1, false), &x * 2.0);
+    }
+}
