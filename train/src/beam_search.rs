@@ -184,8 +184,8 @@ fn beams(
         let sums: Vec<f32> =
             running.iter().flat_map(|&clip| searches[clip].running.iter().map(|beam| beam.sum)).collect();
         let sums_r1 = Tensor::from_slice(&sums).to_device(logits_rv.device()).unsqueeze(1);
-        let totals = (logits_rv.log_softmax(-1, Kind::Float) + sums_r1).reshape([running.len() as i64, -1]);
-        let (best, places) = totals.topk(2 * n as i64, 1, true, true);
+        let log_probs_rv = logits_rv.log_softmax(-1, Kind::Float);
+        let (best, places) = top(&log_probs_rv, &sums_r1, running.len() as i64, 2 * n as i64);
         let (best, places) = (floats(&best), integers(&places));
         let (mut next_tokens, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for (place, &clip) in running.iter().enumerate() {
@@ -213,6 +213,31 @@ fn beams(
         (tokens, moves) = (next_tokens, Some(Moves { rows, clips: left.then_some(kept) }));
     }
     Ok(searches.into_iter().map(ClipSearch::finish).collect())
+}
+
+/// The `k` largest of `x_rv + sums_r1` for each of `b` clips, which have as many rows each: values and places among the
+/// clip's, largest first.
+///
+/// `topk` of all is slow on the CPU. The `k` largest are in the `k` chunks with the largest maxima, so it is enough
+/// to look there.
+fn top(x_rv: &Tensor, sums_r1: &Tensor, b: i64, k: i64) -> (Tensor, Tensor) {
+    const CHUNK: i64 = 128;
+    let (r, v) = (x_rv.size()[0], x_rv.size()[1]);
+    let chunks = v / CHUNK;
+    if v % CHUNK != 0 || chunks <= k {
+        return (x_rv + sums_r1).view([b, -1]).topk(k, 1, true, true);
+    }
+    let of_chunks_rc = x_rv.view([r, chunks, CHUNK]).amax(2, false) + sums_r1;
+    let (_, best_bk) = of_chunks_rc.view([b, -1]).topk(k, 1, true, false);
+    // In their order, so that of equal values the first may come first.
+    let (best_bk, _) = best_bk.sort(1, false);
+    let index_bkw = best_bk.unsqueeze(-1).expand([b, k, CHUNK], false);
+    let candidates_bkw = x_rv.view([b, -1, CHUNK]).gather(1, &index_bkw, false);
+    let row_bk = best_bk.floor_divide_scalar(chunks);
+    let sums_bk1 = sums_r1.view([b, -1]).gather(1, &row_bk, false).unsqueeze(-1);
+    let (values_bk, places_bk) = (candidates_bkw + sums_bk1).view([b, -1]).topk(k, 1, true, true);
+    let chunk_bk = best_bk.gather(1, &places_bk.floor_divide_scalar(CHUNK), false);
+    (values_bk, chunk_bk * CHUNK + places_bk.remainder(CHUNK))
 }
 
 /// A text that is still growing: its ids, and the sum of their log probabilities.
@@ -402,6 +427,27 @@ mod tests {
                 assert_eq!(found[0].ids.len(), clip + 1);
                 assert_eq!(*found, run(&[clip], num_beams).0[0], "clip {clip}, {num_beams} beams");
             }
+        }
+    }
+
+    /// The largest of chunks are those of the whole row, whichever chunks they are in.
+    #[test]
+    fn top_of_chunks() {
+        let zeros = |rows: i64| Tensor::zeros([rows, 1], (Kind::Float, tch::Device::Cpu));
+        for (v, k) in [(128 * 40, 10), (128 * 11, 10), (128 * 300, 2), (1000, 10), (128 * 4, 10)] {
+            let x_rv = Tensor::randn([6, v], (Kind::Float, tch::Device::Cpu));
+            let sums_r1 = Tensor::randn([6, 1], (Kind::Float, tch::Device::Cpu));
+            let expected = (&x_rv + &sums_r1).view([2, -1]).topk(k, 1, true, true);
+            assert_eq!(top(&x_rv, &sums_r1, 2, k), expected, "{k} of {v}");
+        }
+        // All in one chunk, and each in its own.
+        for stride in [1, 128] {
+            let x_1v = zeros(128 * 20).view([1, -1]);
+            for i in 0..10 {
+                let _ = x_1v.narrow(1, 7 + i * stride, 1).fill_(10.0 - i as f64);
+            }
+            let expected: Vec<i64> = (0..10).map(|i| 7 + i * stride).collect();
+            assert_eq!(integers(&top(&x_1v, &zeros(1), 1, 10).1), expected);
         }
     }
 

@@ -1,30 +1,22 @@
 //! Multi-head attention of T5: no scaling by the width of a head, and the position bias added to the scores.
 
-use super::{T5Config, T5LayerNorm};
+use super::{Past, T5Config, T5LayerNorm};
 use crate::dropout::{add_dropout, dropout};
-use crate::linear::Linear;
+use crate::linear::{Joined, Linear};
 use crate::lora::Adapted;
 use tch::{Device, Tensor};
 
 /// Keys and values of one layer, per head: `[b, h, s, k]`.
 #[derive(Debug)]
 pub struct KeyValue {
-    k_bhsk: Tensor,
-    v_bhsk: Tensor,
+    pub k_bhsk: Tensor,
+    pub v_bhsk: Tensor,
 }
 
 impl KeyValue {
     /// These rows, in this order; a row may be taken several times.
     pub fn select(&self, rows_r: &Tensor) -> Self {
         Self { k_bhsk: self.k_bhsk.index_select(0, rows_r), v_bhsk: self.v_bhsk.index_select(0, rows_r) }
-    }
-
-    /// These positions, then those of `next`.
-    fn append(&self, next: &Self) -> Self {
-        Self {
-            k_bhsk: Tensor::cat(&[&self.k_bhsk, &next.k_bhsk], 2),
-            v_bhsk: Tensor::cat(&[&self.v_bhsk, &next.v_bhsk], 2),
-        }
     }
 }
 
@@ -38,6 +30,8 @@ pub struct T5Attention {
     k: Linear,
     v: Linear,
     o: Linear,
+    /// q, k and v of self-attention, which have one input.
+    qkv: Option<Joined>,
     heads: i64,
     d_kv: i64,
     dropout: f64,
@@ -53,6 +47,7 @@ impl T5Attention {
             k: Linear::new(at, "k", d, inner, std(d)),
             v: Linear::new(at, "v", d, inner, std(d)),
             o: Linear::new(at, "o", inner, d, std(inner)),
+            qkv: None,
             heads: config.num_heads,
             d_kv: config.d_kv,
             dropout: config.dropout_rate,
@@ -73,24 +68,25 @@ impl T5Attention {
         self.o.forward(&out_bhtk.transpose(1, 2).flatten(-2, -1), train)
     }
 
-    /// Keys and values of the next position of every row, in columns.
-    fn key_value_columns(&self, x_dr: &Tensor) -> KeyValue {
-        // In order of memory: with a strided last axis libtorch's products of bfloat16 go by way of float32.
-        let split = |x_ir: Tensor| {
-            let x_hkr = x_ir.unflatten(0, [self.heads, self.d_kv]);
-            x_hkr.permute([2, 0, 1]).contiguous().unsqueeze(2)
+    /// The next position of every row, in columns: its queries `[i, r]`, keys and values `[r, h, k]`.
+    fn query_key_value_columns(&self, x_dr: &Tensor) -> [Tensor; 3] {
+        let layers = [&self.q, &self.k, &self.v];
+        let [q_ir, k_ir, v_ir] = match &self.qkv {
+            Some(joined) => joined.columns(layers, x_dr),
+            None => layers.map(|layer| layer.columns(x_dr)),
         };
-        KeyValue { k_bhsk: split(self.k.columns(x_dr)), v_bhsk: split(self.v.columns(x_dr)) }
+        let split = |x_ir: Tensor| x_ir.unflatten(0, [self.heads, self.d_kv]).permute([2, 0, 1]);
+        [q_ir, split(k_ir), split(v_ir)]
     }
 
-    /// Attend from the columns of `x_dr` to `past`, which has one row for every `r / b` of them: the beams of a clip
-    /// are no more than further queries to the keys of the clip, which so need no copy per beam. `bias` broadcasts to
-    /// `[b, h, r / b, s]`.
-    fn columns(&self, x_dr: &Tensor, past: &KeyValue, bias: &Tensor) -> Tensor {
+    /// Attend from the queries `q_ir`, in columns, to `past`, which has one row for every `r / b` of them: the beams of
+    /// a clip are no more than further queries to the keys of the clip, which so need no copy per beam. `bias`
+    /// broadcasts to `[b, h, r / b, s]`.
+    fn attend_columns(&self, q_ir: &Tensor, past: &KeyValue, bias: &Tensor) -> Tensor {
         let clips = past.k_bhsk.size()[0];
-        let q_ir = self.q.columns(x_dr);
         let rows = q_ir.size()[1];
         let q_hkbn = q_ir.view([self.heads, self.d_kv, clips, rows / clips]);
+        // In order of memory: with a strided last axis libtorch's products of bfloat16 go by way of float32.
         let q_bhnk = q_hkbn.permute([2, 0, 3, 1]).contiguous();
         let out_bhnk = attend(&q_bhnk, past, bias, 0.0);
         self.o.columns(&out_bhnk.permute([1, 3, 0, 2]).reshape([-1, rows]))
@@ -98,6 +94,9 @@ impl T5Attention {
 
     fn merge(&mut self) {
         [&mut self.q, &mut self.k, &mut self.v, &mut self.o].into_iter().for_each(Linear::merge);
+        if self.qkv.is_some() {
+            self.qkv = Some(Linear::join([&mut self.q, &mut self.k, &mut self.v]));
+        }
     }
 }
 
@@ -126,11 +125,9 @@ pub struct T5LayerSelfAttention {
 
 impl T5LayerSelfAttention {
     pub fn new(at: &Adapted, config: &T5Config) -> Self {
-        Self {
-            attention: T5Attention::new(&at.sub("SelfAttention"), config),
-            layer_norm: layer_norm(at, config),
-            dropout: config.dropout_rate,
-        }
+        let mut attention = T5Attention::new(&at.sub("SelfAttention"), config);
+        attention.qkv = Some(Linear::join([&mut attention.q, &mut attention.k, &mut attention.v]));
+        Self { attention, layer_norm: layer_norm(at, config), dropout: config.dropout_rate }
     }
 
     pub fn forward(&self, x_btd: &Tensor, bias: &Tensor, train: bool) -> Tensor {
@@ -141,14 +138,14 @@ impl T5LayerSelfAttention {
     }
 
     /// The next position of every row, in columns. Its keys and values are appended to `past`, the earlier ones.
-    pub fn step(&self, x_dr: &Tensor, bias: &Tensor, past: &mut Option<KeyValue>) -> Tensor {
-        let norm_dr = self.layer_norm.columns(x_dr);
-        let own = self.attention.key_value_columns(&norm_dr);
-        let all = match past.take() {
-            Some(earlier) => earlier.append(&own),
-            None => own,
-        };
-        x_dr + self.attention.columns(&norm_dr, past.insert(all), bias)
+    pub fn step(&self, x_dr: &Tensor, bias: &Tensor, past: &mut Option<Past>) -> Tensor {
+        let [q_ir, k_rhk, v_rhk] = self.attention.query_key_value_columns(&self.layer_norm.columns(x_dr));
+        match past {
+            Some(past) => past.append(&k_rhk, &v_rhk),
+            None => *past = Some(Past::new(&k_rhk, &v_rhk)),
+        }
+        let all = past.as_ref().map(Past::key_value).expect("there is one position");
+        x_dr + self.attention.attend_columns(&q_ir, &all, bias)
     }
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).
@@ -191,7 +188,8 @@ impl T5LayerCrossAttention {
 
     /// The next position of every row, in columns.
     pub fn step(&self, x_dr: &Tensor, encoder: &KeyValue, mask_b11s: &Tensor) -> Tensor {
-        x_dr + self.attention.columns(&self.layer_norm.columns(x_dr), encoder, mask_b11s)
+        let q_ir = self.attention.q.columns(&self.layer_norm.columns(x_dr));
+        x_dr + self.attention.attend_columns(&q_ir, encoder, mask_b11s)
     }
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).

@@ -2,7 +2,7 @@
 
 use super::{T5Config, T5LayerNorm};
 use crate::dropout::{add_dropout, dropout};
-use crate::linear::Linear;
+use crate::linear::{Joined, Linear};
 use crate::lora::Adapted;
 use tch::Tensor;
 
@@ -12,6 +12,7 @@ pub struct T5DenseGatedActDense {
     wi_0: Linear,
     wi_1: Linear,
     wo: Linear,
+    wi: Joined,
     dropout: f64,
 }
 
@@ -19,9 +20,11 @@ impl T5DenseGatedActDense {
     pub fn new(at: &Adapted, config: &T5Config) -> Self {
         let (d, f) = (config.d_model, config.d_ff);
         let (std_d, std_f) = ((d as f64).powf(-0.5), (f as f64).powf(-0.5));
+        let [mut wi_0, mut wi_1] = ["wi_0", "wi_1"].map(|name| Linear::new(at, name, d, f, std_d));
         Self {
-            wi_0: Linear::new(at, "wi_0", d, f, std_d),
-            wi_1: Linear::new(at, "wi_1", d, f, std_d),
+            wi: Linear::join([&mut wi_0, &mut wi_1]),
+            wi_0,
+            wi_1,
             wo: Linear::new(at, "wo", f, d, std_f),
             dropout: config.dropout_rate,
         }
@@ -34,11 +37,13 @@ impl T5DenseGatedActDense {
     }
 
     fn columns(&self, x_dr: &Tensor) -> Tensor {
-        self.wo.columns(&(self.wi_0.columns(x_dr).gelu("tanh") * self.wi_1.columns(x_dr)))
+        let [gate_fr, linear_fr] = self.wi.columns([&self.wi_0, &self.wi_1], x_dr);
+        self.wo.columns(&(gate_fr.gelu("tanh") * linear_fr))
     }
 
-    fn linears(&mut self) -> [&mut Linear; 3] {
-        [&mut self.wi_0, &mut self.wi_1, &mut self.wo]
+    fn merge(&mut self) {
+        [&mut self.wi_0, &mut self.wi_1, &mut self.wo].into_iter().for_each(Linear::merge);
+        self.wi = Linear::join([&mut self.wi_0, &mut self.wi_1]);
     }
 }
 
@@ -75,6 +80,6 @@ impl T5LayerFF {
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).
     pub fn merge(&mut self) {
-        self.dense.linears().into_iter().for_each(Linear::merge);
+        self.dense.merge();
     }
 }

@@ -28,8 +28,11 @@ impl T5LayerNorm {
 
     /// Normalise every column of `x_dr`.
     pub fn columns(&self, x_dr: &Tensor) -> Tensor {
-        let x_f32 = x_dr.to_kind(Kind::Float);
-        let variance_1r = x_f32.square().mean_dim(0, true, Kind::Float);
-        (x_f32 * (variance_1r + self.epsilon).rsqrt() * self.weight_d.unsqueeze(-1)).to_kind(x_dr.kind())
+        let mut x_f32 = x_dr.to_dtype(Kind::Float, false, true);
+        let mut variance_1r = x_f32.square().mean_dim(0, true, Kind::Float);
+        variance_1r += self.epsilon;
+        x_f32 *= variance_1r.rsqrt_();
+        x_f32 *= self.weight_d.unsqueeze(-1);
+        x_f32.to_kind(x_dr.kind())
     }
 }

@@ -21,6 +21,7 @@ mod feed_forward;
 mod generate;
 mod layer_norm;
 mod model;
+mod past;
 mod position_bias;
 mod stack;
 
@@ -29,6 +30,7 @@ pub use config::T5Config;
 pub use feed_forward::{T5DenseGatedActDense, T5LayerFF};
 pub use layer_norm::T5LayerNorm;
 pub use model::{IGNORE, T5, Tuning};
+pub use past::Past;
 pub use position_bias::RelativePositionBias;
 pub use stack::{DecoderCache, T5Block, T5Stack};
 

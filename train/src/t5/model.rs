@@ -140,7 +140,12 @@ impl T5 {
 
     /// [`Self::logits`] of decoder outputs in columns: `[d, r]` to `[r, v]`.
     pub(super) fn logits_of_columns(&self, decoder_dr: &Tensor) -> Tensor {
-        self.lm_head.columns(&self.scaled(decoder_dr)).tr().contiguous().to_kind(Kind::Float)
+        let logits_vr = self.lm_head.columns(&self.scaled(decoder_dr));
+        let [v, r] = [0, 1].map(|axis| logits_vr.size()[axis]);
+        // Turned and converted in one pass, which libtorch's `contiguous` does not do.
+        let mut logits_rv = Tensor::empty([r, v], (Kind::Float, logits_vr.device()));
+        logits_rv.copy_(&logits_vr.tr());
+        logits_rv
     }
 
     /// The input of `lm_head`.

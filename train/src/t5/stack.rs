@@ -1,7 +1,7 @@
 //! The encoder and the decoder: blocks, the position bias that they share, and the final norm.
 
 use super::{
-    KeyValue, MASKED, RelativePositionBias, T5Config, T5LayerCrossAttention, T5LayerFF, T5LayerNorm,
+    KeyValue, MASKED, Past, RelativePositionBias, T5Config, T5LayerCrossAttention, T5LayerFF, T5LayerNorm,
     T5LayerSelfAttention,
 };
 use crate::dropout::dropout;
@@ -81,7 +81,7 @@ pub struct DecoderCache {
 #[derive(Debug)]
 struct BlockCache {
     /// The positions so far of every row.
-    past: Option<KeyValue>,
+    past: Option<Past>,
     /// The encoder output of every clip, once for all its beams.
     encoder: KeyValue,
 }
@@ -90,7 +90,7 @@ impl DecoderCache {
     /// Continue with these rows of the last step; a row may be taken several times.
     pub fn select_rows(&mut self, rows_r: &Tensor) {
         for block in &mut self.blocks {
-            block.past = block.past.as_ref().map(|key_value| key_value.select(rows_r));
+            block.past.iter_mut().for_each(|past| past.select(rows_r));
         }
     }
 
