@@ -160,7 +160,7 @@ bench-train: (_bench "train")
 # beam search beside transformers in one run, small and base
 bench-generate: (_bench "generate")
 
-# Flan-T5-XL on random bf16 weights: load, three training steps, peak memory (writes 5.7 GB, removed afterwards)
+# Flan-T5-XL on random bf16 weights: load, three steps, peak memory, plain and recomputing (writes 5.7 GB, removed)
 bench-xl:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -168,6 +168,7 @@ bench-xl:
     trap 'rm -rf target/bench/xl-bf16' EXIT
     target/release/examples/bench weights --size xl --dtype bf16 --out target/bench/xl-bf16
     target/release/examples/bench train --model target/bench/xl-bf16 --dtype bf16 --steps 2
+    target/release/examples/bench train --model target/bench/xl-bf16 --dtype bf16 --steps 2 --recompute
 
 _bench what:
     #!/usr/bin/env bash

@@ -6,10 +6,12 @@
 /// weights of a model, the bulk of a decoding step, faster by a tenth or so. To be called first thing by programs that
 /// train or search, before there is another thread.
 pub fn keep() {
-    // SAFETY: no other thread reads or writes the environment yet.
-    #[allow(unsafe_code)]
-    unsafe {
-        std::env::set_var("THP_MEM_ALLOC_ENABLE", "1");
+    if std::env::var_os("THP_MEM_ALLOC_ENABLE").is_none() {
+        // SAFETY: no other thread reads or writes the environment yet.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::set_var("THP_MEM_ALLOC_ENABLE", "1");
+        }
     }
     // SAFETY: mallopt only sets two numbers of the allocator.
     #[cfg(target_env = "gnu")]

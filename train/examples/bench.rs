@@ -50,6 +50,9 @@ enum Command {
         text_tokens: i64,
         #[arg(long, default_value_t = 3)]
         steps: usize,
+        /// Recompute activations in the backward pass
+        #[arg(long)]
+        recompute: bool,
     },
     /// Time the encoder and a beam search
     Generate {
@@ -118,13 +121,14 @@ fn run(args: &Args) -> Result<Option<serde_json::Value>> {
             folder::write(out, &size.config(), kind(dtype)?)?;
             None
         }
-        Command::Train { shape, text_tokens, steps } => Some(measure::train(
+        Command::Train { shape, text_tokens, steps, recompute } => Some(measure::train(
             &shape.model,
             kind(&shape.dtype)?,
             shape.batch,
             shape.visual_tokens,
             *text_tokens,
             *steps,
+            *recompute,
         )?),
         Command::Generate { shape, new_tokens, beams, repeat } => Some(measure::generate(
             &shape.model,

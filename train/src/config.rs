@@ -121,6 +121,9 @@ pub struct OptimiserSettings {
     /// Parts in which each device takes its clips through the language model, to save memory. The step stays that of
     /// the whole batch.
     pub accumulation: usize,
+    /// Compute the inside of the language model's blocks again in the backward pass instead of keeping it: much less
+    /// memory, a third more time, the same gradients.
+    pub recompute: bool,
     /// Batches that are sorted by length together, to save padding; 1: none.
     pub length_pool: usize,
     /// Learning rate of projections, gate, convolution and contrastive heads.
@@ -207,6 +210,7 @@ impl Default for OptimiserSettings {
             epochs: 50,
             batch_size: 16,
             accumulation: 1,
+            recompute: false,
             length_pool: 32,
             lr_visual: 5e-5,
             lr_language: 1e-4,

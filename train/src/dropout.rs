@@ -21,6 +21,26 @@ pub fn seed(seed: i64) {
     MASKS.set((Stream::new("dropout", seed.cast_unsigned()), 0));
 }
 
+/// A place in the sequence of masks of a thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark(Stream, u64);
+
+/// Remember this place, so that [`rewind`] can give the same masks again.
+pub fn mark() -> Mark {
+    let mark = MASKS.with_borrow(|&(stream, drawn)| Mark(stream, drawn));
+    // libtorch's own generator, which CUDA devices use, cannot be read: it starts anew here.
+    rewind(mark);
+    mark
+}
+
+/// Go on with the masks that followed `mark`.
+pub fn rewind(Mark(stream, drawn): Mark) {
+    MASKS.set((stream, drawn));
+    if tch::Cuda::is_available() {
+        tch::manual_seed((stream.bits(drawn) >> 1).cast_signed());
+    }
+}
+
 /// Dropout as `torch.nn.Dropout`: in training, elements are zeroed with probability `p` and the others scaled by
 /// `1 / (1 - p)`.
 ///

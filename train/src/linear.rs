@@ -45,26 +45,9 @@ impl Linear {
         }
     }
 
-    /// Put the frozen weights of layers with the same input behind each other, so that decoding reads them in one
-    /// product (see [`Joined`]). Trainable weights stay where they are.
-    pub fn join<const N: usize>(mut layers: [&mut Self; N]) -> Joined {
-        if layers.iter().any(|layer| layer.weight_oi.requires_grad()) {
-            return Joined { weight_oi: None };
-        }
-        let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight_oi).collect();
-        let weight_oi = Tensor::cat(&weights, 0);
-        let mut begin = 0;
-        for layer in &mut layers {
-            let outputs = layer.weight_oi.size()[0];
-            layer.weight_oi = weight_oi.narrow(0, begin, outputs);
-            begin += outputs;
-        }
-        Joined { weight_oi: Some(weight_oi) }
-    }
-
     /// Add the update to the weight and drop it, for generation with a finished adapter. A frozen weight in
-    /// bfloat16 rounds the sum, so results differ slightly from the separate branch. Layers that were joined are to
-    /// be joined again.
+    /// bfloat16 rounds the sum, so results differ slightly from the separate branch. Layers that were [joined](Joined)
+    /// are to be joined again.
     pub fn merge(&mut self) {
         if let Some(lora) = self.lora.take() {
             let sum = no_grad(|| self.weight_oi.to_kind(tch::Kind::Float) + lora.delta());
@@ -73,16 +56,50 @@ impl Linear {
     }
 }
 
-/// The weights of several [`Linear`] layers as one, where they are frozen; the layers' own weights are views of it.
+/// The weights of several [`Linear`] layers with the same input behind each other, where they are frozen, so that
+/// decoding reads them in one product. The layers' own weights become views of it, one after the other: a model never
+/// stands in memory twice.
 #[derive(Debug)]
 pub struct Joined {
+    outputs: i64,
+    filled: i64,
     weight_oi: Option<Tensor>,
 }
 
 impl Joined {
+    /// No layers yet; together they will have `outputs` rows.
+    pub fn new(outputs: i64) -> Self {
+        Self { outputs, filled: 0, weight_oi: None }
+    }
+
+    /// These layers.
+    pub fn of<const N: usize>(layers: [&mut Linear; N]) -> Self {
+        let mut joined = Self::new(layers.iter().map(|layer| layer.weight_oi.size()[0]).sum());
+        layers.into_iter().for_each(|layer| joined.take(layer));
+        joined
+    }
+
+    /// Take the weight of `layer` in, if it is frozen, and make it a view.
+    pub fn take(&mut self, layer: &mut Linear) {
+        if layer.weight_oi.requires_grad() {
+            return;
+        }
+        let size = layer.weight_oi.size();
+        let (outputs, of_layer) = (self.outputs, &layer.weight_oi);
+        let weight_oi = self
+            .weight_oi
+            .get_or_insert_with(|| Tensor::empty([outputs, size[1]], (of_layer.kind(), of_layer.device())));
+        let mut view_oi = weight_oi.narrow(0, self.filled, size[0]);
+        view_oi.copy_(&layer.weight_oi);
+        layer.weight_oi = view_oi;
+        self.filled += size[0];
+    }
+
     /// [`Linear::columns`] of every one of `layers`, those that were joined.
     pub fn columns<const N: usize>(&self, layers: [&Linear; N], x_ir: &Tensor) -> [Tensor; N] {
-        let Some(weight_oi) = &self.weight_oi else { return layers.map(|layer| layer.columns(x_ir)) };
+        let Some(weight_oi) = self.weight_oi.as_ref().filter(|_| self.filled == self.outputs) else {
+            return layers.map(|layer| layer.columns(x_ir));
+        };
         let y_or = weight_oi.mm(x_ir);
         let mut begin = 0;
         layers.map(|layer| {

@@ -227,11 +227,15 @@ impl SignClip {
             let of_part = |x: &Tensor| x.narrow(0, range.start as i64, range.len() as i64);
             let (inputs_bsd, mask_bs) = self.inputs(&of_part(tokens_btd), &of_part(lengths_b));
             let labels = of_part(&step.batch.labels);
-            let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, true);
-            let (sum, _) = self.t5.target_loss(&labels, &encoded_bsd, &mask_bs, true);
-            let loss = sum / step.tokens as f64;
-            loss.backward();
-            trans += loss.detach();
+            let tokens = step.tokens as f64;
+            trans += if config.optimiser.recompute {
+                self.t5.backward_recomputing(&inputs_bsd, &mask_bs, &labels, tokens)
+            } else {
+                let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, true);
+                let loss = self.t5.target_loss(&labels, &encoded_bsd, &mask_bs, true).0 / tokens;
+                loss.backward();
+                loss.detach()
+            };
         }
         trans
     }

@@ -28,13 +28,16 @@ pub(crate) fn train(
     visual_tokens: i64,
     text_tokens: i64,
     steps: usize,
+    recompute: bool,
 ) -> Result<Value> {
-    let config = TrainConfig::default();
+    let mut config = TrainConfig::default();
+    config.optimiser.recompute = recompute;
     let begun = Instant::now();
     let base =
         LanguageBase { config: T5Config::read(&model.join("config.json"))?, folder: Some(model), kind };
     let signclip = SignClip::build(&config, &base, WIDTHS, &[], Device::Cpu)?;
     let load = begun.elapsed().as_secs_f64();
+    let loaded = resident_gib("VmRSS:");
     let options = &config.optimiser;
     let group = |parameters: &[(String, Tensor)], lr| ParameterGroup {
         parameters: parameters.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect(),
@@ -60,7 +63,8 @@ pub(crate) fn train(
     let seconds = median((0..steps).map(|_| step()).collect::<Result<_>>()?);
     Ok(json!({
         "dtype": format!("{kind:?}"), "batch": batch, "threads": tch::get_num_threads(),
-        "seconds_per_step": seconds, "first_step": first, "load": load, "peak_rss_gib": peak_gib(), "losses": losses,
+        "seconds_per_step": seconds, "first_step": first, "load": load, "loaded_gib": loaded, "recompute": recompute,
+        "peak_rss_gib": resident_gib("VmHWM:"), "losses": losses,
     }))
 }
 
@@ -101,7 +105,7 @@ pub(crate) fn generate(
     let seconds = median((0..repeat).map(|_| run()).collect::<Result<_>>()?);
     Ok(json!({
         "dtype": format!("{kind:?}"), "batch": batch, "beams": beams, "threads": tch::get_num_threads(),
-        "seconds": seconds, "tokens_per_second": (batch as usize * new_tokens) as f64 / seconds, "peak_rss_gib": peak_gib(),
+        "seconds": seconds, "tokens_per_second": (batch as usize * new_tokens) as f64 / seconds, "peak_rss_gib": resident_gib("VmHWM:"),
     }))
 }
 
@@ -137,9 +141,9 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// The most memory that this process has held at once.
-fn peak_gib() -> f64 {
+/// Memory of this process now (`VmRSS:`), or the most it has held at once (`VmHWM:`).
+fn resident_gib(what: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap_or("0 kB");
     line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / f64::from(1 << 20)
 }

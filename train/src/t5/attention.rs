@@ -38,16 +38,23 @@ pub struct T5Attention {
 }
 
 impl T5Attention {
-    pub fn new(at: &Adapted, config: &T5Config) -> Self {
+    /// `own`: self-attention, whose queries, keys and values have one input.
+    pub fn new(at: &Adapted, config: &T5Config, own: bool) -> Self {
         let (d, inner) = (config.d_model, config.inner_dim());
         let std = |n: i64| (n as f64).powf(-0.5);
+        let mut qkv = own.then(|| Joined::new(3 * inner));
+        let mut projection = |name: &str, std: f64| {
+            let mut layer = Linear::new(at, name, d, inner, std);
+            qkv.iter_mut().for_each(|joined| joined.take(&mut layer));
+            layer
+        };
         Self {
             // The missing 1/sqrt(d_kv) of the scores is in the initialisation of q.
-            q: Linear::new(at, "q", d, inner, std(d * config.d_kv)),
-            k: Linear::new(at, "k", d, inner, std(d)),
-            v: Linear::new(at, "v", d, inner, std(d)),
+            q: projection("q", std(d * config.d_kv)),
+            k: projection("k", std(d)),
+            v: projection("v", std(d)),
             o: Linear::new(at, "o", inner, d, std(inner)),
-            qkv: None,
+            qkv,
             heads: config.num_heads,
             d_kv: config.d_kv,
             dropout: config.dropout_rate,
@@ -63,7 +70,7 @@ impl T5Attention {
     /// Attend from `x_btd` to `past`. `bias` is added to the scores and broadcasts to `[b, h, t, s]`.
     pub fn forward(&self, x_btd: &Tensor, past: &KeyValue, bias: &Tensor, train: bool) -> Tensor {
         let q_bthk = self.q.forward(x_btd, train).unflatten(-1, [self.heads, self.d_kv]);
-        let dropout = if train { self.dropout } else { 0.0 };
+        let dropout = train.then_some(self.dropout);
         let out_bhtk = attend(&q_bthk.transpose(1, 2), past, bias, dropout);
         self.o.forward(&out_bhtk.transpose(1, 2).flatten(-2, -1), train)
     }
@@ -88,31 +95,40 @@ impl T5Attention {
         let q_hkbn = q_ir.view([self.heads, self.d_kv, clips, rows / clips]);
         // In order of memory: with a strided last axis libtorch's products of bfloat16 go by way of float32.
         let q_bhnk = q_hkbn.permute([2, 0, 3, 1]).contiguous();
-        let out_bhnk = attend(&q_bhnk, past, bias, 0.0);
+        let out_bhnk = attend(&q_bhnk, past, bias, None);
         self.o.columns(&out_bhnk.permute([1, 3, 0, 2]).reshape([-1, rows]))
     }
 
     fn merge(&mut self) {
         [&mut self.q, &mut self.k, &mut self.v, &mut self.o].into_iter().for_each(Linear::merge);
-        if self.qkv.is_some() {
-            self.qkv = Some(Linear::join([&mut self.q, &mut self.k, &mut self.v]));
+        if let Some(qkv) = &mut self.qkv {
+            *qkv = Joined::of([&mut self.q, &mut self.k, &mut self.v]);
         }
     }
 }
 
-/// `dropout(softmax(q k^T + bias)) v`, with the softmax in float32.
+/// `dropout(softmax(q k^T + bias)) v`, with the softmax in float32; `p` is the rate of dropout in training.
 ///
 /// Explicit for training on the CPU, where libtorch has no fused form with dropout and the backward pass of the one
 /// without is three times as slow (bfloat16, 120 positions); fused otherwise.
-fn attend(q_bhqk: &Tensor, past: &KeyValue, bias: &Tensor, p: f64) -> Tensor {
+fn attend(q_bhqk: &Tensor, past: &KeyValue, bias: &Tensor, p: Option<f64>) -> Tensor {
     let KeyValue { k_bhsk, v_bhsk } = past;
-    if q_bhqk.device() == Device::Cpu && q_bhqk.requires_grad() {
+    if q_bhqk.device() == Device::Cpu && (p.is_some() || q_bhqk.requires_grad()) {
         let scores_bhqs = q_bhqk.matmul(&k_bhsk.transpose(-1, -2)) + bias;
         // A softmax of bfloat16 is computed in float32 and rounded at the end.
         let weights_bhqs = scores_bhqs.softmax(-1, q_bhqk.kind());
-        return dropout(weights_bhqs, p, p > 0.0).matmul(v_bhsk);
+        return dropout(weights_bhqs, p.unwrap_or(0.0), p.is_some()).matmul(v_bhsk);
     }
-    Tensor::scaled_dot_product_attention(q_bhqk, k_bhsk, v_bhsk, Some(bias), p, false, 1.0, false)
+    Tensor::scaled_dot_product_attention(
+        q_bhqk,
+        k_bhsk,
+        v_bhsk,
+        Some(bias),
+        p.unwrap_or(0.0),
+        false,
+        1.0,
+        false,
+    )
 }
 
 /// `x + dropout(SelfAttention(norm(x)))`.
@@ -125,8 +141,7 @@ pub struct T5LayerSelfAttention {
 
 impl T5LayerSelfAttention {
     pub fn new(at: &Adapted, config: &T5Config) -> Self {
-        let mut attention = T5Attention::new(&at.sub("SelfAttention"), config);
-        attention.qkv = Some(Linear::join([&mut attention.q, &mut attention.k, &mut attention.v]));
+        let attention = T5Attention::new(&at.sub("SelfAttention"), config, true);
         Self { attention, layer_norm: layer_norm(at, config), dropout: config.dropout_rate }
     }
 
@@ -169,7 +184,7 @@ impl T5LayerCrossAttention {
             at.base.skip("EncDecAttention.relative_attention_bias.weight");
         }
         Self {
-            attention: T5Attention::new(&at.sub("EncDecAttention"), config),
+            attention: T5Attention::new(&at.sub("EncDecAttention"), config, false),
             layer_norm: layer_norm(at, config),
             dropout: config.dropout_rate,
         }

@@ -20,14 +20,13 @@ impl T5DenseGatedActDense {
     pub fn new(at: &Adapted, config: &T5Config) -> Self {
         let (d, f) = (config.d_model, config.d_ff);
         let (std_d, std_f) = ((d as f64).powf(-0.5), (f as f64).powf(-0.5));
-        let [mut wi_0, mut wi_1] = ["wi_0", "wi_1"].map(|name| Linear::new(at, name, d, f, std_d));
-        Self {
-            wi: Linear::join([&mut wi_0, &mut wi_1]),
-            wi_0,
-            wi_1,
-            wo: Linear::new(at, "wo", f, d, std_f),
-            dropout: config.dropout_rate,
-        }
+        let mut wi = Joined::new(2 * f);
+        let [wi_0, wi_1] = ["wi_0", "wi_1"].map(|name| {
+            let mut layer = Linear::new(at, name, d, f, std_d);
+            wi.take(&mut layer);
+            layer
+        });
+        Self { wi_0, wi_1, wi, wo: Linear::new(at, "wo", f, d, std_f), dropout: config.dropout_rate }
     }
 
     pub fn forward(&self, x_btd: &Tensor, train: bool) -> Tensor {
@@ -43,7 +42,7 @@ impl T5DenseGatedActDense {
 
     fn merge(&mut self) {
         [&mut self.wi_0, &mut self.wi_1, &mut self.wo].into_iter().for_each(Linear::merge);
-        self.wi = Linear::join([&mut self.wi_0, &mut self.wi_1]);
+        self.wi = Joined::of([&mut self.wi_0, &mut self.wi_1]);
     }
 }
 

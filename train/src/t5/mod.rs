@@ -23,6 +23,7 @@ mod layer_norm;
 mod model;
 mod past;
 mod position_bias;
+mod recompute;
 mod stack;
 
 pub use attention::{KeyValue, T5Attention, T5LayerCrossAttention, T5LayerSelfAttention};

@@ -31,7 +31,7 @@ pub enum Tuning<'a> {
 pub struct T5 {
     pub config: T5Config,
     pub(super) shared_vd: Tensor,
-    encoder: T5Stack,
+    pub(super) encoder: T5Stack,
     pub(super) decoder: T5Stack,
     lm_head: Linear,
     kind: Kind,
@@ -194,6 +194,16 @@ impl T5 {
     ) -> (Tensor, Tensor) {
         let ids_bt = self.shift_right(labels_bt);
         let decoder_btd = self.decode_seeing(&ids_bt, encoder_bsd, mask_bs, train, &mut |_| {});
+        self.loss_sum_of(&decoder_btd, labels_bt, train)
+    }
+
+    /// [`Self::loss_sum`] from the decoder's output.
+    pub(super) fn loss_sum_of(
+        &self,
+        decoder_btd: &Tensor,
+        labels_bt: &Tensor,
+        train: bool,
+    ) -> (Tensor, Tensor) {
         let labels_n = labels_bt.flatten(0, -1);
         let counts_n = labels_n.ne(IGNORE).nonzero().squeeze_dim(-1);
         let decoder_nd = decoder_btd.flatten(0, 1).index_select(0, &counts_n);

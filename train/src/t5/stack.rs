@@ -69,6 +69,28 @@ pub struct T5Stack {
     dropout: f64,
 }
 
+/// A pass through the blocks of a stack: what they share.
+pub(super) struct Pass<'a> {
+    stack: &'a T5Stack,
+    /// `[b or 1, h, t, s]`
+    pub(super) bias: Tensor,
+    /// In a decoder: the encoder output, and what to add to the scores of its positions.
+    encoder: Option<(Tensor, Tensor)>,
+    train: bool,
+}
+
+impl Pass<'_> {
+    /// Block number `block`.
+    pub(super) fn block(&self, block: usize, x: &Tensor) -> Tensor {
+        let block = &self.stack.block[block];
+        let Some((encoder_bsd, mask_b11s)) = &self.encoder else {
+            return block.forward(x, &self.bias, None, self.train);
+        };
+        let key_value = block.cross_key_value(encoder_bsd, self.train);
+        block.forward(x, &self.bias, key_value.as_ref().map(|kv| (kv, mask_b11s)), self.train)
+    }
+}
+
 /// What the decoder keeps between the steps of a generation.
 #[derive(Debug)]
 pub struct DecoderCache {
@@ -142,14 +164,7 @@ impl T5Stack {
         train: bool,
         seen: &mut dyn FnMut(&Tensor),
     ) -> Tensor {
-        let (kind, s) = (x_bsd.kind(), x_bsd.size()[1]);
-        let bias_bhss = self.position_bias(0, s, s, kind) + key_mask(mask_bs, kind);
-        let mut x_bsd = dropout(x_bsd, self.dropout, train);
-        for block in &self.block {
-            seen(&x_bsd);
-            x_bsd = block.forward(&x_bsd, &bias_bhss, None, train);
-        }
-        self.finish(&x_bsd, train)
+        self.through(&self.encoding(&x_bsd, mask_bs, train), x_bsd, seen)
     }
 
     /// Decode all positions of `x_btd` at once, each seeing those up to itself. `seen` as in [`Self::encode`].
@@ -161,18 +176,42 @@ impl T5Stack {
         train: bool,
         seen: &mut dyn FnMut(&Tensor),
     ) -> Tensor {
+        self.through(&self.decoding(&x_btd, encoder_bsd, mask_bs, train), x_btd, seen)
+    }
+
+    fn through(&self, pass: &Pass, x: Tensor, seen: &mut dyn FnMut(&Tensor)) -> Tensor {
+        let mut x = self.begin(x, pass.train);
+        for block in 0..self.block.len() {
+            seen(&x);
+            x = pass.block(block, &x);
+        }
+        self.finish(&x, pass.train)
+    }
+
+    /// What the blocks of an encoder need besides the input `x_bsd`.
+    pub(super) fn encoding(&self, x_bsd: &Tensor, mask_bs: &Tensor, train: bool) -> Pass<'_> {
+        let (kind, s) = (x_bsd.kind(), x_bsd.size()[1]);
+        let bias = self.position_bias(0, s, s, kind) + key_mask(mask_bs, kind);
+        Pass { stack: self, bias, encoder: None, train }
+    }
+
+    /// What the blocks of a decoder need besides the input `x_btd`.
+    pub(super) fn decoding(
+        &self,
+        x_btd: &Tensor,
+        encoder_bsd: &Tensor,
+        mask_bs: &Tensor,
+        train: bool,
+    ) -> Pass<'_> {
         let (kind, t) = (x_btd.kind(), x_btd.size()[1]);
         let future_tt = Tensor::ones([t, t], (kind, x_btd.device())).triu(1) * MASKED;
-        let bias_1htt = self.position_bias(0, t, t, kind) + future_tt;
-        let mask_b11s = key_mask(mask_bs, kind);
-        let mut x_btd = dropout(x_btd, self.dropout, train);
-        for block in &self.block {
-            seen(&x_btd);
-            let encoder = block.cross_key_value(encoder_bsd, train);
-            let encoder = encoder.as_ref().map(|key_value| (key_value, &mask_b11s));
-            x_btd = block.forward(&x_btd, &bias_1htt, encoder, train);
-        }
-        self.finish(&x_btd, train)
+        let bias = self.position_bias(0, t, t, kind) + future_tt;
+        let encoder = Some((encoder_bsd.shallow_clone(), key_mask(mask_bs, kind)));
+        Pass { stack: self, bias, encoder, train }
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.block.len()
     }
 
     /// The cache before the first step, for the clips of `encoder_bsd`.
@@ -201,7 +240,13 @@ impl T5Stack {
         self.block.iter_mut().for_each(T5Block::merge);
     }
 
-    fn finish(&self, x: &Tensor, train: bool) -> Tensor {
+    /// Before the first block.
+    pub(super) fn begin(&self, x: Tensor, train: bool) -> Tensor {
+        dropout(x, self.dropout, train)
+    }
+
+    /// After the last block.
+    pub(super) fn finish(&self, x: &Tensor, train: bool) -> Tensor {
         dropout(self.final_layer_norm.forward(x), self.dropout, train)
     }
 }
