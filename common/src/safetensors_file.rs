@@ -97,15 +97,17 @@ impl SafetensorsFile {
 }
 
 /// Write a safetensors file into `out`, one tensor in memory at a time: `table` has each tensor's name, type and
-/// shape, `tensor(i)` gives entry `i`.
+/// shape, `tensor(i)` gives entry `i`. `metadata` is the text of the header besides its format.
 pub fn write(
     out: &mut impl Write,
+    metadata: &[(&str, &str)],
     table: &[(String, Kind, Vec<i64>)],
     mut tensor: impl FnMut(usize) -> Result<Tensor>,
 ) -> std::io::Result<()> {
     let refuse = |what: String| std::io::Error::other(what);
     let mut header = serde_json::Map::new();
-    header.insert("__metadata__".to_owned(), serde_json::json!({ "format": "pt" }));
+    let metadata: BTreeMap<&str, &str> = metadata.iter().copied().chain([("format", "pt")]).collect();
+    header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
     let mut begin = 0;
     for (name, kind, shape) in table {
         let dtype = dtype_of(*kind).ok_or_else(|| refuse(format!("{name}: {kind:?} cannot be stored")))?;
@@ -195,6 +197,7 @@ fn dtype_of(kind: Kind) -> Option<&'static str> {
         Kind::BFloat16 => "BF16",
         Kind::Double => "F64",
         Kind::Int64 => "I64",
+        Kind::Bool => "BOOL",
         _ => return None,
     })
 }

@@ -349,7 +349,7 @@ fn written_files_are_read_back() {
     ];
     let table: Vec<_> = tensors.iter().map(|(name, t)| ((*name).to_owned(), t.kind(), t.size())).collect();
     let mut bytes = Vec::new();
-    write(&mut bytes, &table, |i| Ok(tensors[i].1.shallow_clone())).unwrap();
+    write(&mut bytes, &[], &table, |i| Ok(tensors[i].1.shallow_clone())).unwrap();
     fs::write(&path, bytes).unwrap();
     let file = SafetensorsFile::open(&path).unwrap();
     for _ in 0..2 {
@@ -358,6 +358,6 @@ fn written_files_are_read_back() {
             assert_eq!((read.kind(), &read), (tensor.kind(), tensor), "{name}");
         }
     }
-    let wrong = write(&mut Vec::new(), &table, |_| Ok(tensors[2].1.shallow_clone()));
+    let wrong = write(&mut Vec::new(), &[], &table, |_| Ok(tensors[2].1.shallow_clone()));
     assert!(wrong.unwrap_err().to_string().contains("f32"));
 }

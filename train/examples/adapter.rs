@@ -113,7 +113,7 @@ fn load(base: &Path, lora: &LoraConfig, adapter: &Weights) -> Result<T5> {
 
 fn write(file: &Path, logits: &Tensor) -> Result<()> {
     let table = [("logits".to_owned(), logits.kind(), logits.size())];
-    atomic::write_with(file, |out| safetensors_file::write(out, &table, |_| Ok(logits.shallow_clone())))
+    atomic::write_with(file, |out| safetensors_file::write(out, &[], &table, |_| Ok(logits.shallow_clone())))
 }
 
 struct Batch {

@@ -24,7 +24,7 @@ pub fn save(folder: &Path, config: &LoraConfig, base: Option<&Path>, parameters:
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let table: Vec<_> = parameters.iter().map(|(name, t)| (name.clone(), t.kind(), t.size())).collect();
     atomic::write_with(&folder.join(MODEL), |file| {
-        safetensors_file::write(file, &table, |i| Ok(parameters[i].1.shallow_clone()))
+        safetensors_file::write(file, &[], &table, |i| Ok(parameters[i].1.shallow_clone()))
     })?;
     let mut json = json!({
         "peft_type": "LORA",
@@ -168,7 +168,9 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
             Ok((weight.to_kind(Kind::Float) + pair.delta()).to_kind(weight.kind()))
         };
         let path = out.join(file.path.file_name().unwrap_or_default());
-        atomic::write_with(&path, |file| safetensors_file::write(&mut BufWriter::new(file), &table, merged))?;
+        atomic::write_with(&path, |file| {
+            safetensors_file::write(&mut BufWriter::new(file), &[], &table, merged)
+        })?;
     }
     if let Some(name) = left.first() {
         let what = format!("the base model has no layer for {name}");

@@ -6,14 +6,12 @@
 use crate::config::TrainConfig;
 use crate::model::Named;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use signclip_common::safetensors_file::SafetensorsFile;
+use signclip_common::safetensors_file::{self, SafetensorsFile};
 use signclip_common::{Error, Result, atomic, difference};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 /// Weights with the best dev BLEU-4.
 pub const BEST: &str = "best.safetensors";
@@ -36,39 +34,14 @@ pub struct Progress {
 /// Write `tensors` and `progress` as `file`, and the settings of the run they belong to. Nothing is held in memory
 /// twice but one tensor.
 pub fn save(file: &Path, tensors: &Named, progress: &Progress, settings: &TrainConfig) -> Result<()> {
-    let mut sorted: Vec<(&str, Tensor)> = Vec::new();
-    for (name, tensor) in tensors {
-        sorted.push((name, tensor.detach().to_device(Device::Cpu).contiguous()));
-    }
-    sorted.sort_by_key(|(name, _)| *name);
-    let mut header = serde_json::Map::new();
-    let state = serde_json::to_string(progress).unwrap_or_default();
+    let mut sorted: Vec<&(String, Tensor)> = tensors.iter().collect();
+    sorted.sort_by_key(|(name, _)| name);
+    let table: Vec<_> = sorted.iter().map(|(name, t)| (name.clone(), t.kind(), t.size())).collect();
+    let progress = serde_json::to_string(progress).unwrap_or_default();
     let settings = serde_json::to_string(settings).unwrap_or_default();
-    let metadata = json!({ "format": "pt", "progress": state, "settings": settings });
-    header.insert("__metadata__".to_owned(), metadata);
-    let mut end = 0;
-    for (name, tensor) in &sorted {
-        let begin = end;
-        end += bytes(tensor);
-        let entry = json!({
-            "dtype": dtype(file, name, tensor.kind())?,
-            "shape": tensor.size(),
-            "data_offsets": [begin, end],
-        });
-        header.insert((*name).to_owned(), entry);
-    }
-    let mut header = serde_json::Value::Object(header).to_string();
-    header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
+    let metadata = [("progress", progress.as_str()), ("settings", settings.as_str())];
     atomic::write_with(file, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
-        let mut buffer = Vec::new();
-        for (_, tensor) in &sorted {
-            buffer.resize(bytes(tensor), 0);
-            tensor.copy_data_u8(&mut buffer, tensor.numel());
-            out.write_all(&buffer)?;
-        }
-        Ok(())
+        safetensors_file::write(out, &metadata, &table, |i| Ok(sorted[i].1.shallow_clone()))
     })
 }
 
@@ -172,27 +145,4 @@ pub fn keep_newest(folder: &Path, keep: usize) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn bytes(tensor: &Tensor) -> usize {
-    tensor.numel() * tensor.kind().elt_size_in_bytes()
-}
-
-fn dtype(file: &Path, name: &str, kind: Kind) -> Result<&'static str> {
-    Ok(match kind {
-        Kind::Float => "F32",
-        Kind::Double => "F64",
-        Kind::Half => "F16",
-        Kind::BFloat16 => "BF16",
-        Kind::Int64 => "I64",
-        Kind::Bool => "BOOL",
-        _ => {
-            return Err(Error::input(
-                file,
-                name,
-                format!("{kind:?} is not kept"),
-                "this is a bug; please report it",
-            ));
-        }
-    })
 }

@@ -122,7 +122,7 @@ pub struct OptimiserSettings {
     /// the whole batch.
     pub accumulation: usize,
     /// Compute the inside of the language model's blocks again in the backward pass instead of keeping it: much less
-    /// memory, a third more time, the same gradients.
+    /// memory, about a quarter more time, the same gradients.
     pub recompute: bool,
     /// Batches that are sorted by length together, to save padding; 1: none.
     pub length_pool: usize,

@@ -6,9 +6,8 @@
 //! the last to the first. At each one the gradients of the sums are added up over the ranks, because every rank's
 //! objective depends on every rank's part of them; then Σ x · ∂L/∂x over what was cut, differentiated, continues the
 //! backward pass in the graph before it. On one rank that gives the gradients of an uncut graph to the last bit.
-//!
-//! libtorch's autograd would do this with a function of one's own, which its C interface does not offer.
 
+use crate::cut::{continue_backward, leaf};
 use signclip_common::Result;
 use signclip_common::collective::Collective;
 use std::cell::RefCell;
@@ -57,9 +56,8 @@ impl<'c> Exchange<'c> {
     /// Cut the graph: gives `through` unchanged and the sums of `parts` over all ranks. Behind the cut nothing else
     /// of the graph before it may be used.
     pub fn cut(&self, through: &[&Tensor], parts: &[&Tensor]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
-        let leaf = |x: Tensor| x.detach().set_requires_grad(true);
-        let totals: Vec<Tensor> = self.totals(parts)?.into_iter().map(leaf).collect();
-        let leaves: Vec<Tensor> = through.iter().map(|x| leaf(x.shallow_clone())).collect();
+        let totals: Vec<Tensor> = self.totals(parts)?.iter().map(leaf).collect();
+        let leaves: Vec<Tensor> = through.iter().map(|x| leaf(x)).collect();
         let pairs = |before: &[&Tensor], after: &[Tensor]| -> Vec<(Tensor, Tensor)> {
             before.iter().zip(after).map(|(b, a)| (b.shallow_clone(), a.shallow_clone())).collect()
         };
@@ -79,14 +77,7 @@ impl<'c> Exchange<'c> {
             let sums = Exchange::new(self.collective).totals(&sums.iter().collect::<Vec<_>>())?;
             let through = cut.through.iter().map(|(before, leaf)| (before, gradient(leaf)));
             let before = cut.sums.iter().map(|(before, _)| before).zip(sums);
-            let terms: Vec<Tensor> = through
-                .chain(before)
-                .filter(|(before, _)| before.requires_grad())
-                .map(|(before, grad)| (before * grad).sum(before.kind()))
-                .collect();
-            if !terms.is_empty() {
-                Tensor::stack(&terms, 0).sum(terms[0].kind()).backward();
-            }
+            continue_backward(through.chain(before));
         }
         Ok(())
     }

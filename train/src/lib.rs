@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod contrastive;
 pub mod corpus;
+pub mod cut;
 pub mod dropout;
 pub mod exchange;
 pub mod failure;

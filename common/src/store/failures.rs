@@ -1,10 +1,11 @@
 //! The lists of clips that could not be made: a report, one file a rank.
 
-use super::{npy, rank_files, read_index};
+use super::lock::idle_rank;
+use super::{indexes, npy, rank_files};
 use crate::{Error, Result, atomic, disk};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -66,14 +67,12 @@ fn line(failure: &Failure) -> Vec<u8> {
 /// Every clip of the split folder `folder` that failed and is in no index, with the rank that said so. Of several
 /// ranks that tried a clip the lowest speaks.
 pub fn failures(folder: &Path) -> Result<Vec<(u32, Failure)>> {
-    let mut done: HashSet<String> = HashSet::new();
-    for (_, index) in rank_files(folder, "clips-", ".jsonl")? {
-        done.extend(read_index(&index)?.0.into_iter().map(|record| record.id));
-    }
+    let indexes = indexes(folder)?;
+    let done: HashSet<&str> = indexes.values().flatten().map(|record| record.id.as_str()).collect();
     let mut failed = BTreeMap::new();
     for (rank, path) in rank_files(folder, "failures-", ".jsonl")? {
         for failure in read(&path)? {
-            if !done.contains(&failure.id) {
+            if !done.contains(failure.id.as_str()) {
                 failed.entry(failure.id.clone()).or_insert((rank, failure));
             }
         }
@@ -84,15 +83,15 @@ pub fn failures(folder: &Path) -> Result<Vec<(u32, Failure)>> {
 /// Take out of the lists of ranks that are not running what `settled` says is no longer theirs to tell.
 pub(super) fn settle(folder: &Path, own: u32, settled: impl Fn(&str) -> bool) -> Result<()> {
     for (rank, path) in rank_files(folder, "failures-", ".jsonl")? {
-        let lock = folder.join(format!(".lock-{rank:05}"));
-        let Some(lock) = File::open(&lock).ok().filter(|_| rank != own) else { continue };
-        if lock.try_lock().is_ok() {
-            let mut failures = read(&path)?;
-            let before = failures.len();
-            failures.retain(|failure| !settled(&failure.id));
-            if failures.len() < before {
-                write(&path, &failures)?;
-            }
+        if rank == own {
+            continue;
+        }
+        let Some(_lock) = idle_rank(folder, rank) else { continue };
+        let mut failures = read(&path)?;
+        let before = failures.len();
+        failures.retain(|failure| !settled(&failure.id));
+        if failures.len() < before {
+            write(&path, &failures)?;
         }
     }
     Ok(())

@@ -62,7 +62,7 @@ pub(crate) fn write(out: &Path, config: &T5Config, kind: Kind) -> Result<()> {
     for (i, shard) in shards.iter().enumerate() {
         let file = format!("model-{:05}-of-{:05}.safetensors", i + 1, shards.len());
         atomic::write_with(&out.join(&file), |out| {
-            safetensors_file::write(&mut BufWriter::new(out), shard, |i| {
+            safetensors_file::write(&mut BufWriter::new(out), &[], shard, |i| {
                 let (name, kind, shape) = &shard[i];
                 Ok(Tensor::from_slice(&synthetic::tensor(name, shape, 0)).reshape(shape).to_kind(*kind))
             })

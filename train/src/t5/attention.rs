@@ -9,8 +9,8 @@ use tch::{Device, Tensor};
 /// Keys and values of one layer, per head: `[b, h, s, k]`.
 #[derive(Debug)]
 pub struct KeyValue {
-    pub k_bhsk: Tensor,
-    pub v_bhsk: Tensor,
+    pub(super) k_bhsk: Tensor,
+    pub(super) v_bhsk: Tensor,
 }
 
 impl KeyValue {
@@ -30,22 +30,21 @@ pub struct T5Attention {
     k: Linear,
     v: Linear,
     o: Linear,
-    /// q, k and v of self-attention, which have one input.
-    qkv: Option<Joined>,
+    /// q, k and v, which have one input in self-attention.
+    qkv: Joined,
     heads: i64,
     d_kv: i64,
     dropout: f64,
 }
 
 impl T5Attention {
-    /// `own`: self-attention, whose queries, keys and values have one input.
-    pub fn new(at: &Adapted, config: &T5Config, own: bool) -> Self {
+    pub fn new(at: &Adapted, config: &T5Config) -> Self {
         let (d, inner) = (config.d_model, config.inner_dim());
         let std = |n: i64| (n as f64).powf(-0.5);
-        let mut qkv = own.then(|| Joined::new(3 * inner));
+        let mut qkv = Joined::new(3 * inner);
         let mut projection = |name: &str, std: f64| {
             let mut layer = Linear::new(at, name, d, inner, std);
-            qkv.iter_mut().for_each(|joined| joined.take(&mut layer));
+            qkv.take(&mut layer);
             layer
         };
         Self {
@@ -77,11 +76,7 @@ impl T5Attention {
 
     /// The next position of every row, in columns: its queries `[i, r]`, keys and values `[r, h, k]`.
     fn query_key_value_columns(&self, x_dr: &Tensor) -> [Tensor; 3] {
-        let layers = [&self.q, &self.k, &self.v];
-        let [q_ir, k_ir, v_ir] = match &self.qkv {
-            Some(joined) => joined.columns(layers, x_dr),
-            None => layers.map(|layer| layer.columns(x_dr)),
-        };
+        let [q_ir, k_ir, v_ir] = self.qkv.columns([&self.q, &self.k, &self.v], x_dr);
         let split = |x_ir: Tensor| x_ir.unflatten(0, [self.heads, self.d_kv]).permute([2, 0, 1]);
         [q_ir, split(k_ir), split(v_ir)]
     }
@@ -101,9 +96,7 @@ impl T5Attention {
 
     fn merge(&mut self) {
         [&mut self.q, &mut self.k, &mut self.v, &mut self.o].into_iter().for_each(Linear::merge);
-        if let Some(qkv) = &mut self.qkv {
-            *qkv = Joined::of([&mut self.q, &mut self.k, &mut self.v]);
-        }
+        self.qkv = Joined::of([&mut self.q, &mut self.k, &mut self.v]);
     }
 }
 
@@ -141,8 +134,11 @@ pub struct T5LayerSelfAttention {
 
 impl T5LayerSelfAttention {
     pub fn new(at: &Adapted, config: &T5Config) -> Self {
-        let attention = T5Attention::new(&at.sub("SelfAttention"), config, true);
-        Self { attention, layer_norm: layer_norm(at, config), dropout: config.dropout_rate }
+        Self {
+            attention: T5Attention::new(&at.sub("SelfAttention"), config),
+            layer_norm: layer_norm(at, config),
+            dropout: config.dropout_rate,
+        }
     }
 
     pub fn forward(&self, x_btd: &Tensor, bias: &Tensor, train: bool) -> Tensor {
@@ -184,7 +180,7 @@ impl T5LayerCrossAttention {
             at.base.skip("EncDecAttention.relative_attention_bias.weight");
         }
         Self {
-            attention: T5Attention::new(&at.sub("EncDecAttention"), config, false),
+            attention: T5Attention::new(&at.sub("EncDecAttention"), config),
             layer_norm: layer_norm(at, config),
             dropout: config.dropout_rate,
         }

@@ -7,8 +7,9 @@
 
 use super::T5;
 use super::stack::Pass;
+use crate::cut::{continue_backward, leaf};
 use crate::dropout::{self, Mark};
-use tch::{Kind, Tensor, no_grad_guard};
+use tch::{Tensor, no_grad_guard};
 
 /// A pass that has gone through its blocks without a graph.
 struct Passed<'a> {
@@ -43,13 +44,10 @@ impl<'a> Passed<'a> {
         for (block, (x, mark)) in self.inputs.into_iter().enumerate().rev() {
             dropout::rewind(mark);
             let x = leaf(&x);
-            continue_backward(&self.pass.block(block, &x), &grad);
+            continue_backward([(&self.pass.block(block, &x), grad)]);
             grad = x.grad();
         }
-        continue_backward(&self.input, &grad);
-        if self.bias.requires_grad() {
-            continue_backward(&self.bias, &self.pass.bias.grad());
-        }
+        continue_backward([(&self.input, grad), (&self.bias, self.pass.bias.grad())]);
     }
 }
 
@@ -78,21 +76,10 @@ impl T5 {
 
         loss.backward();
         decoder.backward();
-        continue_backward(&encoded_bsd, &encoded_leaf_bsd.grad());
+        continue_backward([(&encoded_bsd, encoded_leaf_bsd.grad())]);
         drop((encoded_bsd, encoded_leaf_bsd));
         encoder.backward();
         loss.detach()
-    }
-}
-
-fn leaf(x: &Tensor) -> Tensor {
-    x.detach().set_requires_grad(true)
-}
-
-/// The backward pass of the graph that ends in `x`, with `grad` for the gradient of `x`.
-fn continue_backward(x: &Tensor, grad: &Tensor) {
-    if x.requires_grad() {
-        (x * grad).sum(Kind::Float).backward();
     }
 }
 
@@ -103,7 +90,7 @@ mod tests {
     use crate::lora::LoraConfig;
     use signclip_common::Result;
     use signclip_common::weights::Weights;
-    use tch::Device;
+    use tch::{Device, Kind};
 
     /// The same loss and the same gradients of everything trainable and of the inputs, with dropout, for an adapter and
     /// for the whole model, in both types.
