@@ -182,6 +182,20 @@ _bench what:
     cargo build --release --workspace --example bench
     .tools/python/bin/python scripts/bench.py {{ what }} target/release/examples/bench "$peers"
 
+# extraction beside a Python peer in one run, and the encoder against this machine's matrix products (an hour)
+bench-extract:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    peers=${SIGNCLIP_PEERS:-../shared/peers} data=${SIGNCLIP_TEST_DATA:-../shared/data}
+    if [[ ! -f $peers/peer_extract.py || ! -d $data/sign ]]; then
+        echo "skipped: no peer_extract.py in $peers or no clips in $data (set SIGNCLIP_PEERS, SIGNCLIP_TEST_DATA)"
+        exit 0
+    fi
+    {{ just_executable() }} _python
+    cargo build --release --workspace --bins --example bench_extract
+    .tools/python/bin/python scripts/bench_extract.py target/release/extract target/release/examples/bench_extract \
+        "$peers" "$data"
+
 # the Python environment of the checks and comparisons
 _python:
     #!/usr/bin/env bash

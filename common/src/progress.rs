@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// Seconds between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
+/// Target of log events that are for the JSON file alone: figures that the console shows in words.
+pub const LOG_ONLY: &str = "figures";
+
 /// Progress of one piece of work in countable units.
 pub struct Progress {
     bar: ProgressBar,
@@ -83,12 +86,16 @@ pub fn start_log(file: Option<&std::path::Path>) -> crate::Result<()> {
         tracing_subscriber::EnvFilter::try_from_env("SIGNCLIP_LOG")
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"))
     };
+    let words = |filter: tracing_subscriber::EnvFilter| match format!("{LOG_ONLY}=off").parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let console = tracing_subscriber::fmt::layer()
         .without_time()
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
-        .with_filter(filter());
+        .with_filter(words(filter()));
     let json = match file {
         None => None,
         Some(path) => {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   extract --dataset phoenix --root /data/PHOENIX-2014-T --dry-run     what would be done, and what is missing
+  extract --dataset phoenix --dry-run --calibrate                     how long it will take here
   extract --dataset how2sign --gpus 0,1                               encode How2Sign on two GPUs
   extract --dataset own/clips.jsonl --out cache/own                   own data, one JSON object a line
   extract --videos a.mp4 b.mp4 --out cache/mine                       a few videos
@@ -248,6 +249,10 @@ pub struct RunArgs {
     /// Print the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// With --dry-run: encode the first clips on the devices at hand, keep nothing, and say how long the whole data set
+    /// will take and which stage limits
+    #[arg(long, requires = "dry_run")]
+    pub calibrate: bool,
     /// Print the plan, summary or report as JSON
     #[arg(long)]
     pub json: bool,

@@ -10,6 +10,7 @@ use crate::plan::TARGET_FPS;
 use crate::preview::Sheet;
 use crate::settings::{MouthingConfig, Settings};
 use crate::spatial_encoder::SpatialConfig;
+use crate::stages::Stage;
 use signclip_common::manifest::Clip;
 use signclip_common::panics::guarded;
 use signclip_common::progress::Progress;
@@ -100,7 +101,8 @@ impl Clips<'_> {
         };
         let sheet = self.preview.then(Sheet::default);
         let reopen = || FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS);
-        let encoded = self.read(clip, Some(MouthReader::new(layout, points, sheet, reopen)))?;
+        let mouths = MouthReader::new(layout, points, sheet, reopen, &self.desk.stages);
+        let encoded = self.read(clip, Some(mouths))?;
         Ok(encoded.map(|encoded| Encoded { landmarks, ..encoded }))
     }
 
@@ -109,15 +111,17 @@ impl Clips<'_> {
         clip: &Clip,
         mut mouths: Option<MouthReader<'_, N>>,
     ) -> Staged<Option<Encoded>> {
-        let mut stream = guarded(|| FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS))
-            .map_err(|e| ("open", e))?;
+        let stages = &self.desk.stages;
+        let open = || guarded(|| FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS));
+        let mut stream = stages.time(Stage::Decode, open).map_err(|e| ("open", e))?;
         let mut gesture = self.settings.spatial.as_ref().map(|config| Gesture::new(self.desk, config));
         let mut number = 0;
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let shown = guarded(|| stream.next_window(WINDOW)).map_err(|e| ("decode", e))?;
+            let decode = || guarded(|| stream.next_window(WINDOW));
+            let shown = stages.time(Stage::Decode, decode).map_err(|e| ("decode", e))?;
             if shown.is_empty() {
                 break;
             }
@@ -138,7 +142,7 @@ impl Clips<'_> {
             if let Some(mouths) = &mut mouths {
                 guarded(|| mouths.push(frames)).map_err(|e| ("face", e))?;
             }
-            self.progress.advance(count as u64, String::new);
+            self.progress.advance(count as u64, || stages.shares().to_string());
         }
         let timing = stream.timing();
         let mut rows = Vec::new();
@@ -198,7 +202,8 @@ impl<'a> Gesture<'a> {
     }
 
     fn push<'f>(&mut self, frames: impl Iterator<Item = &'f Frame>) -> Result<()> {
-        let prepared = guarded(|| frames.map(|frame| self.config.prepare(frame)).collect())?;
+        let prepare = || guarded(|| frames.map(|frame| self.config.prepare(frame)).collect());
+        let prepared = self.desk.stages.time(Stage::Crop, prepare)?;
         self.waiting.push_back(self.desk.gesture(prepared));
         self.collect(WINDOWS_AHEAD)
     }

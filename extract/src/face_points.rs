@@ -10,6 +10,7 @@ use crate::media::Probe;
 use crate::mouth_region::{POINTS, Points, read_landmarks};
 use crate::networks::Desk;
 use crate::plan::TARGET_FPS;
+use crate::stages::Stage;
 use clap::ValueEnum;
 use serde::Serialize;
 use signclip_common::{Error, Result, checksum};
@@ -109,11 +110,9 @@ impl Detected {
 
     /// The detector's own points, of a second look at each face alone.
     fn five_points(&self, frames: &[Numbered], faces: &[Option<Option<Face>>]) -> Result<Vec<Found>> {
-        let enlarged: Result<Vec<Enlarged>> = frames
-            .iter()
-            .zip(faces)
-            .filter_map(|(frame, face)| Some(Enlarged::new(&frame.frame, &face.flatten()?)))
-            .collect();
+        let with_face = frames.iter().zip(faces).filter_map(|(frame, face)| Some((frame, face.flatten()?)));
+        let enlarge = || with_face.map(|(frame, face)| Enlarged::new(&frame.frame, &face)).collect();
+        let enlarged: Result<Vec<Enlarged>> = self.desk.stages.time(Stage::Crop, enlarge);
         let enlarged = enlarged?;
         let pictures: Vec<Arc<Frame>> = enlarged.iter().map(|e| e.picture.clone()).collect();
         let seen = if pictures.is_empty() { Vec::new() } else { self.desk.faces(pictures).wait()? };
@@ -134,7 +133,8 @@ impl Detected {
     ) -> Result<Vec<Found>> {
         let bounds: Vec<Option<[f32; 4]>> = faces.iter().map(|f| f.flatten().map(|f| f.bounds)).collect();
         let with_face = frames.iter().zip(&bounds).filter_map(|(f, bounds)| Some((f, (*bounds)?)));
-        let crops: Result<Vec<_>> = with_face.map(|(f, bounds)| fan.cut(&f.frame, bounds)).collect();
+        let cut = || with_face.map(|(f, bounds)| fan.cut(&f.frame, bounds)).collect();
+        let crops: Result<Vec<_>> = self.desk.stages.time(Stage::Crop, cut);
         let crops = crops?;
         let landmarks = if crops.is_empty() { Vec::new() } else { self.desk.landmarks(crops).wait()? };
         let mut landmarks = landmarks.into_iter();
@@ -156,7 +156,7 @@ impl Detected {
             self.followed = None;
             return Ok(Found { looked: true, ..Found::default() });
         };
-        let crop = fan.cut(&frame.frame, bounds)?;
+        let crop = self.desk.stages.time(Stage::Crop, || fan.cut(&frame.frame, bounds))?;
         let Some(landmarks) = self.desk.landmarks(vec![crop]).wait()?.pop() else {
             return Ok(Found { looked: true, ..Found::default() });
         };

@@ -2,16 +2,19 @@
 
 use crate::interrupt;
 use crate::rank::Rank;
+use crate::stages::{Shares, Stages};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::{Deserialize, Serialize};
 use signclip_common::atomic;
-use signclip_common::progress::Progress;
+use signclip_common::progress::{LOG_ONLY, Progress};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often the file is written.
 pub const BEAT: Duration = Duration::from_secs(5);
+/// How many beats apart lines with the same figures go into the JSON log.
+const BEATS_A_LINE: u32 = 3;
 /// How often a request to end is looked for.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -39,6 +42,21 @@ pub struct RankProgress {
     pub frames_total: u64,
     /// Seconds spent on this split.
     pub seconds: f64,
+    /// How busy each stage was up to now; 0 in files of versions that did not say.
+    #[serde(default)]
+    pub stages: Shares,
+}
+
+impl RankProgress {
+    /// Frames per second of this run so far.
+    pub fn rate(&self) -> f64 {
+        if self.seconds > 0.0 { self.frames as f64 / self.seconds } else { 0.0 }
+    }
+
+    /// Seconds to the end at this rate, as far as lengths are known.
+    pub fn left(&self) -> f64 {
+        self.frames_total.saturating_sub(self.frames) as f64 / self.rate().max(1e-9)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +115,7 @@ impl Heartbeat {
             frames: 0,
             frames_total: 0,
             seconds: 0.0,
+            stages: Shares::default(),
         };
         let begun = Mutex::new(Instant::now());
         let heartbeat = Self { path: path(folder, rank.number), begun, now: Mutex::new(progress) };
@@ -121,9 +140,9 @@ impl Heartbeat {
         }
     }
 
-    /// Write the file until `ended` is closed.
-    pub fn run(&self, watched: &Progress, ended: &Receiver<()>) {
-        let (mut last, mut told) = (Instant::now(), false);
+    /// Write the file, and now and then a line for the JSON log, until `ended` is closed.
+    pub fn run(&self, watched: &Progress, stages: &Stages, ended: &Receiver<()>) {
+        let (mut last, mut told, mut beats) = (Instant::now(), false, 0);
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
             if interrupt::asked() && !told {
                 told = true;
@@ -131,17 +150,37 @@ impl Heartbeat {
             }
             if last.elapsed() >= BEAT {
                 last = Instant::now();
-                self.beat(watched.done());
+                self.beat(watched.done(), stages.shares());
+                beats += 1;
+                if beats % BEATS_A_LINE == 0 {
+                    self.log();
+                }
             }
         }
+        // A run shorter than a beat has had shares as well.
+        self.beat(watched.done(), stages.shares());
+        self.log();
     }
 
-    fn beat(&self, frames: u64) {
+    fn beat(&self, frames: u64, stages: Shares) {
         self.write(|progress| {
+            progress.stages = stages;
             if progress.frames != frames {
                 (progress.frames, progress.advanced) = (frames, now());
             }
         });
+    }
+
+    /// What people see on the console, as fields.
+    fn log(&self) {
+        let progress = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shares { decode, crop, faces, gesture, lips, write, waiting } = progress.stages;
+        let RankProgress { clips, done, failed, frames, frames_total, .. } = *progress;
+        let (per_second, seconds_left) = (progress.rate(), progress.left());
+        tracing::info!(
+            target: LOG_ONLY, clips, done, failed, frames, frames_total, per_second, seconds_left, decode, crop, faces,
+            gesture, lips, write, waiting, "progress"
+        );
     }
 
     /// The last word.

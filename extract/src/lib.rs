@@ -2,6 +2,7 @@
 
 pub mod args;
 mod attention;
+pub mod calibrate;
 pub mod checkpoint;
 pub mod clip;
 pub mod convert;
@@ -31,5 +32,6 @@ pub mod resize;
 mod rows;
 pub mod settings;
 pub mod spatial_encoder;
+pub mod stages;
 pub mod status;
 pub mod weight_files;

@@ -9,6 +9,7 @@ use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, STORE_FILE, StoreWriter};
 use signclip_common::{Error, Result, devices};
 use signclip_extract::args::{Cli, Command, RunArgs};
+use signclip_extract::calibrate::calibrate;
 use signclip_extract::heartbeat::{Heartbeat, State};
 use signclip_extract::interrupt;
 use signclip_extract::networks::Networks;
@@ -43,9 +44,18 @@ type Problems = Vec<Error>;
 fn dry_run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let plan = Plan::new(args).map_err(|e| vec![e])?;
     let mut summary = plan.summary(row_bytes(args));
-    // Whatever device it will be: what is asked here is whether everything is there.
-    let settings = Settings::new(args, plan.dataset.spatial_squash, Device::Cpu);
-    summary.not_ready = settings.err().unwrap_or_default().iter().map(Error::to_string).collect();
+    if args.calibrate {
+        start_log(None).map_err(|e| vec![e])?;
+        let rank = Rank::find(args.shard.as_deref()).map_err(|e| vec![e])?;
+        let devices = open_devices(args, Some(&rank)).map_err(|e| vec![e])?;
+        let settings = Settings::new(args, plan.dataset.spatial_squash, devices[0])?;
+        let calibration = calibrate(&plan, &rank, &settings, &devices, row_bytes(args));
+        summary.calibration = Some(calibration.map_err(|e| vec![e])?);
+    } else {
+        // Whatever device it will be: what is asked here is whether everything is there.
+        let settings = Settings::new(args, plan.dataset.spatial_squash, Device::Cpu);
+        summary.not_ready = settings.err().unwrap_or_default().iter().map(Error::to_string).collect();
+    }
     if args.json {
         print_json(&summary);
     } else {
@@ -62,13 +72,7 @@ fn run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let plan = Plan::new(args).and_then(|plan| plan.check().map(|()| plan));
     let plan = plan.map_err(|e| problems.push(e)).ok();
     let rank = Rank::find(args.shard.as_deref()).map_err(|e| problems.push(e)).ok();
-    // Opens CUDA where asked to: no tensor may exist before.
-    let visible = || {
-        let all = devices::default_list();
-        rank.as_ref().map_or(all.clone(), |rank| rank.devices(&all))
-    };
-    let list = args.gpus.clone().unwrap_or_else(visible);
-    let devices = devices::open(&list);
+    let devices = open_devices(args, rank.as_ref());
     let first = devices.as_ref().map_or(Device::Cpu, |devices| devices[0]);
     let squash = plan.as_ref().and_then(|plan| plan.dataset.spatial_squash);
     let settings = Settings::new(args, squash, first).map_err(|e| problems.extend(e)).ok();
@@ -77,6 +81,19 @@ fn run(args: &RunArgs) -> Result<ExitCode, Problems> {
         return Err(problems);
     };
     extract(args, &plan, &rank, &devices, &settings).map_err(|e| vec![e])
+}
+
+/// The devices of this process, the processor's cores shared out among them. Opens CUDA where asked to: no tensor may
+/// exist before.
+fn open_devices(args: &RunArgs, rank: Option<&Rank>) -> Result<Vec<Device>> {
+    let visible = || {
+        let all = devices::default_list();
+        rank.map_or(all.clone(), |rank| rank.devices(&all))
+    };
+    let devices = devices::open(&args.gpus.clone().unwrap_or_else(visible))?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    tch::set_num_threads((cores / devices.len()).max(1) as i32);
+    Ok(devices)
 }
 
 /// A split, this rank's clips of it, and where they go.
@@ -122,8 +139,6 @@ fn extract(
     for remark in plan.splits.iter().flat_map(|s| &s.remarks) {
         tracing::warn!("{remark}");
     }
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    tch::set_num_threads((cores / devices.len()).max(1) as i32);
     // Before the stores: weights that do not load must not become part of a store's description.
     let networks: Result<Vec<Networks>> = devices.iter().map(|&d| settings.networks(d)).collect();
     let mut networks = networks?;
@@ -234,6 +249,9 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
                 o.frames,
                 100.0 * o.busy
             );
+        }
+        for (name, o) in outcomes.iter().filter(|(_, o)| o.stored > 0) {
+            println!("{name}: {}; limited by: {}", o.stages, o.stages.limiting());
         }
         for failure in outcomes.values().flat_map(|o| &o.failures) {
             println!("failed: {}: {}", failure.id, failure.reason);

@@ -54,6 +54,9 @@ pub fn probe(media: &Media, folder_fps: f64) -> Result<Probe> {
     }
 }
 
+/// Bytes of pictures after which a window ends: sixteen of 1920×1080 pixels fit, of a film in 4K only six.
+const WINDOW_BYTES: usize = 128 << 20;
+
 /// A clip as a stream of windows of upright RGB frames at a fixed rate; never a whole video in memory.
 ///
 /// It must be opened, read and dropped on one thread (it is not `Send`), and uses one thread. After an error it
@@ -104,12 +107,21 @@ impl FrameStream {
         Ok(Self { frames: Resampler::new(source, target_fps, range), source_fps })
     }
 
-    /// The next frames in order, at most `max_frames`; empty at the end of the clip.
+    /// The next frames in order, at most `max_frames`, and no more once they take [`WINDOW_BYTES`]; empty at the end of
+    /// the clip. How a clip is cut depends on nothing but the clip.
     ///
     /// Fails with the file and the time on damage, truncation, and a range that the video does not cover. All frames
     /// of a clip are valid only if no window failed.
     pub fn next_window(&mut self, max_frames: usize) -> Result<Vec<Shown<Frame>>> {
-        self.frames.by_ref().take(max_frames).collect()
+        let (mut window, mut bytes) = (Vec::new(), 0);
+        while window.len() < max_frames
+            && bytes < WINDOW_BYTES
+            && let Some(shown) = self.frames.next().transpose()?
+        {
+            bytes += shown.frame.rgb.len();
+            window.push(shown);
+        }
+        Ok(window)
     }
 
     /// Counts up to here; complete when a window has come back empty.

@@ -9,6 +9,7 @@ use crate::frame::Frame;
 use crate::media::FrameStream;
 use crate::mouth_region::{Aligner, Alignment, Layout, lip_levels, mouth_crop};
 use crate::preview::Sheet;
+use crate::stages::{Stage, Stages};
 use signclip_common::{Error, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub struct MouthReader<'m, const N: usize> {
     looked: usize,
     found: usize,
     sheet: Option<Sheet>,
+    stages: &'m Stages,
 }
 
 impl<'m, const N: usize> MouthReader<'m, N> {
@@ -49,6 +51,7 @@ impl<'m, const N: usize> MouthReader<'m, N> {
         points: FacePoints,
         sheet: Option<Sheet>,
         reopen: impl Fn() -> Result<FrameStream> + 'm,
+        stages: &'m Stages,
     ) -> Self {
         Self {
             points,
@@ -62,6 +65,7 @@ impl<'m, const N: usize> MouthReader<'m, N> {
             looked: 0,
             found: 0,
             sheet,
+            stages,
         }
     }
 
@@ -111,9 +115,9 @@ impl<'m, const N: usize> MouthReader<'m, N> {
                     self.held_bytes -= frame.rgb.len();
                     frame
                 }
-                None => Arc::new(self.decode_again()?),
+                None => Arc::new(self.stages.time(Stage::Decode, || self.decode_again())?),
             };
-            let crop = mouth_crop(&frame, alignment);
+            let crop = self.stages.time(Stage::Crop, || mouth_crop(&frame, alignment));
             if let Some(sheet) = &mut self.sheet {
                 sheet.mouth(self.next, &frame, &alignment.points, &crop)?;
             }

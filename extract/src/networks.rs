@@ -10,12 +10,11 @@ use crate::frame::Frame;
 use crate::landmarks::fan::{FaceCrop, Fan, Landmarks};
 use crate::lip_encoder::LipEncoder;
 use crate::spatial_encoder::{Prepared, SpatialEncoder};
+use crate::stages::{Stage, Stages};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use signclip_common::panics::guarded;
 use signclip_common::{Error, Result};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// What the settings ask for, on one device; the rest is absent.
@@ -37,6 +36,16 @@ enum Request {
     Mouthing(Vec<u8>, Reply<Vec<f32>>),
 }
 
+impl Request {
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Gesture(..) => Stage::Gesture,
+            Self::Faces(..) | Self::Landmarks(..) => Stage::Faces,
+            Self::Mouthing(..) => Stage::Lips,
+        }
+    }
+}
+
 type Reply<T> = Sender<Reached<T>>;
 
 /// How far a request got.
@@ -48,19 +57,26 @@ enum Reached<T> {
 
 /// Where clips ask; every device that serves takes the next request.
 #[derive(Clone)]
-pub struct Desk(Sender<Request>);
+pub struct Desk {
+    requests: Sender<Request>,
+    /// Where those who ask note how they spend their time.
+    pub stages: Arc<Stages>,
+}
 
 /// The other side of the desk.
 #[derive(Clone)]
-pub struct Counter(Receiver<Request>);
+pub struct Counter {
+    requests: Receiver<Request>,
+    stages: Arc<Stages>,
+}
 
 /// What a device will answer.
 pub struct Answer<T>(Receiver<Reached<T>>, Desk);
 
-/// A desk at which `waiting` requests may wait.
-pub fn desk(waiting: usize) -> (Desk, Counter) {
+/// A desk at which `waiting` requests may wait, none of them larger than a window of one clip.
+pub fn desk(waiting: usize, stages: &Arc<Stages>) -> (Desk, Counter) {
     let (requests, served) = bounded(waiting);
-    (Desk(requests), Counter(served))
+    (Desk { requests, stages: stages.clone() }, Counter { requests: served, stages: stages.clone() })
 }
 
 impl Desk {
@@ -87,7 +103,7 @@ impl Desk {
     fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Answer<T> {
         let (reply, answer) = bounded(1);
         // Where nobody serves any more the request is dropped, and the answer says so.
-        let _ = self.0.send(request(reply));
+        let _ = self.requests.send(request(reply));
         Answer(answer, self.clone())
     }
 }
@@ -95,7 +111,7 @@ impl Desk {
 impl Counter {
     /// Turn everybody away until nobody asks any more: a request that stayed at the desk would be waited for for ever.
     pub fn turn_away(&self) {
-        self.0.iter().for_each(drop);
+        self.requests.iter().for_each(drop);
     }
 }
 
@@ -106,7 +122,7 @@ impl<T> Answer<T> {
             match self.0.recv() {
                 Ok(Reached::Done(result)) => return result,
                 // Dropped where nobody serves any more, which the next turn notices.
-                Ok(Reached::Again(request)) => drop(self.1.0.send(request)),
+                Ok(Reached::Again(request)) => drop(self.1.requests.send(request)),
                 Err(_) => {
                     let what = "no device serves any more";
                     return Err(Error::usage(what, "see the log for why, and run again"));
@@ -125,16 +141,14 @@ struct Limits {
 }
 
 impl Networks {
-    /// Serve requests until nobody can ask any more. Adds the time spent to `busy`, in nanoseconds. Errors: the device
-    /// works no longer; what it was about to do has been handed back.
-    pub fn serve(&self, counter: &Counter, busy: &AtomicU64) -> Result<()> {
+    /// Serve requests until nobody can ask any more. Errors: the device works no longer; what it was about to do has
+    /// been handed back.
+    pub fn serve(&self, counter: &Counter) -> Result<()> {
         let mut limits = Limits::default();
         let works = || guarded(|| works(self.device.unwrap_or(Device::Cpu))).unwrap_or(false);
-        for request in &counter.0 {
-            let begun = Instant::now();
-            let served = self.answer(request, &mut limits, &works);
-            busy.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
-            served?;
+        for request in &counter.requests {
+            counter.stages.take(counter.requests.len());
+            counter.stages.time(request.stage(), || self.answer(request, &mut limits, &works))?;
         }
         Ok(())
     }
@@ -212,6 +226,10 @@ fn present<'n, T>(network: &'n Option<T>, name: &str) -> Result<&'n T> {
 mod tests {
     use super::*;
 
+    fn desk(waiting: usize) -> (Desk, Counter) {
+        super::desk(waiting, &Arc::new(Stages::new(1, 1)))
+    }
+
     /// A desk with one asker's requests served by two devices, the first of which breaks.
     #[test]
     fn what_a_broken_device_was_doing_is_done_by_another() {
@@ -219,13 +237,13 @@ mod tests {
         let first = desk.mouthing(vec![1]);
         let second = desk.mouthing(vec![2]);
         let refusal = || Err(Error::Torch("CUDA error: an illegal memory access was encountered".into()));
-        let Ok(Request::Mouthing(levels, reply)) = counter.0.recv() else { panic!("a request") };
+        let Ok(Request::Mouthing(levels, reply)) = counter.requests.recv() else { panic!("a request") };
         let lost = settle::<Vec<f32>>(refusal(), reply, &|| false, |reply| Request::Mouthing(levels, reply));
         assert!(lost.unwrap_err().to_string().contains("illegal memory access"));
         std::thread::scope(|scope| {
             let counter = counter;
             scope.spawn(move || {
-                for request in &counter.0 {
+                for request in &counter.requests {
                     let Request::Mouthing(levels, reply) = request else { panic!("mouthing") };
                     let rows = Ok(vec![f32::from(levels[0])]);
                     settle(rows, reply, &|| true, |reply| Request::Mouthing(levels, reply)).unwrap();
@@ -243,7 +261,7 @@ mod tests {
         let (desk, counter) = desk(1);
         let answer = desk.mouthing(vec![1]);
         std::thread::scope(|scope| {
-            scope.spawn(|| Networks::default().serve(&counter, &AtomicU64::default()).unwrap());
+            scope.spawn(|| Networks::default().serve(&counter).unwrap());
             assert!(answer.wait().unwrap_err().to_string().contains("AV-HuBERT"));
             drop(desk);
         });
@@ -253,7 +271,7 @@ mod tests {
     fn without_any_device_an_answer_is_an_error() {
         let (desk, counter) = desk(2);
         let (taken, waiting) = (desk.mouthing(vec![1]), desk.mouthing(vec![2]));
-        let Ok(Request::Mouthing(levels, reply)) = counter.0.recv() else { panic!("a request") };
+        let Ok(Request::Mouthing(levels, reply)) = counter.requests.recv() else { panic!("a request") };
         let broken = Err(Error::Torch("gone".into()));
         settle::<Vec<f32>>(broken, reply, &|| false, |reply| Request::Mouthing(levels, reply)).unwrap_err();
         std::thread::scope(|scope| {

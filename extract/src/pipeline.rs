@@ -10,6 +10,7 @@ use crate::heartbeat::Heartbeat;
 use crate::interrupt;
 use crate::networks::{Networks, desk};
 use crate::settings::Settings;
+use crate::stages::{Shares, Stage, Stages};
 use crossbeam_channel::bounded;
 use signclip_common::manifest::{Clip, Media};
 use signclip_common::progress::Progress;
@@ -17,7 +18,8 @@ use signclip_common::store::{ClipFacts, Failure, StoreWriter};
 use signclip_common::{Error, Result, atomic};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
 
 /// What one split's run did.
@@ -29,6 +31,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Share of the device threads' time spent in the networks.
     pub busy: f64,
+    /// How busy each stage was.
+    pub stages: Shares,
     /// Share of frames with a face in each clip of this run, where faces were looked for.
     pub face_coverage: BTreeMap<String, f64>,
     /// Clips of the store, earlier runs included, without any face: their mouthing stream is zeros.
@@ -85,17 +89,18 @@ impl Work<'_> {
 
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
-        let busy_nanos = AtomicU64::new(0);
         let stop = AtomicBool::new(false);
         let devices = networks.len();
         let readers = (devices + 1).max(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
-        let (desk, counter) = desk(readers);
+        let stages = Arc::new(Stages::new(readers, devices));
+        let (desk, counter) = desk(readers, &stages);
         let (done_sender, done) = bounded(2);
         let (working, watch, tried) = (Working::new(devices), store.watch(), AtomicUsize::new(0));
 
         let written = std::thread::scope(|scope| {
             let (ended, end) = bounded(0);
-            scope.spawn(move || heartbeat.run(progress, &end));
+            let watched = &stages;
+            scope.spawn(move || heartbeat.run(progress, watched, &end));
             for _ in 0..readers {
                 let (desk, done, watch) = (desk.clone(), done_sender.clone(), watch.clone());
                 let (next, todo, stop, tried) = (&next, &todo, &stop, &tried);
@@ -125,9 +130,9 @@ impl Work<'_> {
                 });
             }
             for (number, networks) in networks.iter_mut().enumerate() {
-                let (counter, busy, working) = (counter.clone(), &busy_nanos, &working);
+                let (counter, working) = (counter.clone(), &working);
                 scope.spawn(move || {
-                    if let Err(reason) = networks.serve(&counter, busy) {
+                    if let Err(reason) = networks.serve(&counter) {
                         working.lose(number, reason);
                         if working.none() {
                             counter.turn_away();
@@ -141,7 +146,9 @@ impl Work<'_> {
                 for (clip, encoded) in done {
                     let clip = &self.clips[clip];
                     match encoded {
-                        Ok(Some(encoded)) => self.take(clip, encoded, store, &mut outcome)?,
+                        Ok(Some(encoded)) => {
+                            stages.time(Stage::Write, || self.take(clip, encoded, store, &mut outcome))?;
+                        }
                         Ok(None) if store.is_done(&clip.id) => outcome.already_done += 1,
                         Ok(None) => {}
                         // No fault of the clip.
@@ -149,12 +156,8 @@ impl Work<'_> {
                         Err(failure) => outcome.record(failure, store)?,
                     }
                     heartbeat.count(outcome.already_done + outcome.stored, outcome.failures.len());
-                    let busy = busy_nanos.load(Ordering::Relaxed) as f64 / 1e9;
-                    outcome.busy = busy / (begun.elapsed().as_secs_f64() * devices as f64);
                     let (stored, failed) = (outcome.stored, outcome.failures.len());
-                    progress.advance(0, || {
-                        format!("{stored} clips, {failed} failed, device {:.0} % busy", 100.0 * outcome.busy)
-                    });
+                    progress.advance(0, || format!("{stored} clips, {failed} failed, {}", stages.shares()));
                 }
                 Ok(())
             };
@@ -164,6 +167,8 @@ impl Work<'_> {
             written
         });
         written?;
+        outcome.stages = stages.shares();
+        outcome.busy = outcome.stages.device();
         let lost = working.finish()?;
         let mut number = 0..;
         networks.retain(|_| number.next().is_some_and(|number| !lost.contains(&number)));

@@ -1,6 +1,7 @@
 //! What a run would do: clips by split, what is missing, how many frames and bytes.
 
 use crate::args::RunArgs;
+use crate::calibrate::Calibration;
 use crate::places;
 use serde::Serialize;
 use signclip_common::manifest::{Clip, Dataset, Layout, Media, Split, read_json_lines};
@@ -53,6 +54,8 @@ pub struct Summary {
     pub missing_media: usize,
     pub frames_to_encode: usize,
     pub bytes_to_write: u64,
+    /// How long it takes here, where that was asked for.
+    pub calibration: Option<Calibration>,
 }
 
 impl Plan {
@@ -215,6 +218,7 @@ impl Plan {
             absent_splits: self.absent.clone(),
             remarks: self.splits.iter().flat_map(|s| s.remarks.clone()).collect(),
             not_ready: Vec::new(),
+            calibration: None,
             clips: sum(|s| s.clips),
             missing_media: sum(|s| s.missing_media),
             frames_to_encode: sum(|s| s.frames_to_encode),
@@ -307,6 +311,9 @@ impl Summary {
         }
         for remark in &self.remarks {
             out += &format!("\n{remark}\n");
+        }
+        if let Some(calibration) = &self.calibration {
+            out += &format!("\n{}", calibration.text());
         }
         if self.splits.values().any(|s| s.clips_of_unknown_length > 0) {
             out += "\n+: more, in clips whose length is not known before decoding\n";

@@ -227,6 +227,7 @@ impl Settings {
 }
 
 /// Identity of the weights by stream, as the store records it.
+#[derive(Default)]
 pub struct WeightSums {
     spatial: BTreeMap<String, String>,
     mouthing: BTreeMap<String, String>,

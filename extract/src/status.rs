@@ -162,7 +162,7 @@ impl SplitStatus {
                     &format!("  {rank:>5} {stored:>7}           -       -         -          -  {state}\n");
                 continue;
             };
-            let rate = if p.seconds > 0.0 { p.frames as f64 / p.seconds } else { 0.0 };
+            let rate = p.rate();
             let share = format!("{}/{}", p.done, p.clips);
             let age = format!("{} s", age.unwrap_or(0));
             out += &format!(
@@ -232,6 +232,7 @@ fn judge(p: &RankProgress, held: Option<bool>, age: u64) -> (&'static str, Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stages::Shares;
 
     #[test]
     fn ranks_are_judged() {
@@ -251,6 +252,7 @@ mod tests {
             frames: 9,
             frames_total: 20,
             seconds: 3.0,
+            stages: Shares::default(),
         };
         let here = heartbeat::host();
         for (state, host, advanced, held, age, wanted) in [

@@ -14,9 +14,9 @@ use signclip_extract::frame::Frame;
 use signclip_extract::media::FrameStream;
 use signclip_extract::mouth_region::{Layout, Points, align, read_landmarks};
 use signclip_extract::networks::{Desk, Networks, desk};
+use signclip_extract::stages::Stages;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use tch::{Device, Kind};
 
 fn data() -> Option<PathBuf> {
@@ -108,8 +108,8 @@ fn videos(folder: &Path) -> Vec<PathBuf> {
 fn faces_are_found_and_followed() {
     let Some(data) = data() else { return };
     let networks = Networks { detector: Some(detector(&data)), ..Networks::default() };
-    let (desk, counter) = desk(1);
-    std::thread::spawn(move || networks.serve(&counter, &AtomicU64::default()));
+    let (desk, counter) = desk(1, &Arc::new(Stages::new(1, 1)));
+    std::thread::spawn(move || networks.serve(&counter));
     let all = std::env::var_os("SIGNCLIP_FACES").is_some_and(|value| value == "all");
     let mut clips = Vec::new();
     for (folder, few) in [("sign/slovak_sentences", 2), ("faces/grid", 1), ("faces/talking", 0)] {

@@ -1,0 +1,183 @@
+//! `extract --dry-run --calibrate`: how long the whole data set will take on the devices at hand.
+//!
+//! A run on the first clips, with the settings of the real one, into a folder that is thrown away. What is timed is the
+//! pipeline itself, not a model of it, so that stages that take each other's cores are seen to.
+
+use crate::heartbeat::Heartbeat;
+use crate::networks::Networks;
+use crate::pipeline::{Outcome, Work};
+use crate::plan::{Plan, TARGET_FPS, bytes};
+use crate::rank::Rank;
+use crate::settings::{Settings, WeightSums};
+use crate::stages::Shares;
+use serde::Serialize;
+use signclip_common::manifest::{Clip, Media, Split};
+use signclip_common::progress::Progress;
+use signclip_common::store::StoreWriter;
+use signclip_common::{Error, Result};
+use std::time::Instant;
+use tch::Device;
+
+/// A sample that took so many seconds is long enough.
+const SECONDS: f64 = 10.0;
+/// Frames of the first sample, which warms the networks up and is not counted, and how much longer the next one is than
+/// the one before.
+const FRAMES: usize = 16;
+const LONGER: usize = 4;
+
+/// What was timed, and what follows from it for the whole data set.
+#[derive(Debug, Clone, Serialize)]
+pub struct Calibration {
+    pub devices: Vec<String>,
+    pub sample_clips: usize,
+    pub sample_frames: usize,
+    pub sample_seconds: f64,
+    /// Seconds until the networks were on the devices and warm, which a run spends once.
+    pub loading_seconds: f64,
+    pub frames_per_second: f64,
+    /// How busy the stages were, and the one that limits.
+    pub stages: Shares,
+    pub limiting_stage: &'static str,
+    /// Frames of the whole data set at 25 a second; clips whose length is not known are taken to be as long as the others.
+    pub frames: u64,
+    pub hours: f64,
+    pub bytes: u64,
+}
+
+/// Time the clips of `plan` on `devices`. `row_bytes` is what a frame takes in the store.
+///
+/// # Errors
+/// Weights that do not load; no clip of the sample can be encoded; no room for it in the temporary folder.
+pub fn calibrate(
+    plan: &Plan,
+    rank: &Rank,
+    settings: &Settings,
+    devices: &[Device],
+    row_bytes: usize,
+) -> Result<Calibration> {
+    let begun = Instant::now();
+    let networks: Result<Vec<Networks>> = devices.iter().map(|&d| settings.networks(d)).collect();
+    let mut networks = networks?;
+    let there = |split: &Split| -> Vec<Clip> {
+        split.clips.iter().filter(|clip| clip.media.path().exists()).cloned().collect()
+    };
+    let Some(split) = plan.splits.iter().find(|split| !there(split).is_empty()) else {
+        let remedy = "give the data set's folder with --root DIR";
+        return Err(Error::usage("nothing to calibrate with: the media of all clips are missing", remedy));
+    };
+    let clips = there(split);
+    let mut time = |frames: usize| {
+        let sample = sample(plan, settings, &clips, frames);
+        run(plan, split, &sample, rank, settings, &mut networks)
+    };
+    time(FRAMES)?;
+    let loading_seconds = begun.elapsed().as_secs_f64();
+    let mut frames = FRAMES * devices.len();
+    let mut outcome = time(frames)?;
+    while outcome.seconds < SECONDS && outcome.stored < clips.len() {
+        frames *= LONGER;
+        outcome = time(frames)?;
+    }
+    let all = plan.splits.iter().flat_map(there).map(|clip| plan.frames(std::iter::once(&clip)));
+    let (unknown, known): (Vec<u64>, Vec<u64>) = all.partition(|&frames| frames == 0);
+    let sum = known.iter().sum::<u64>() as f64;
+    let mean = match known.len() {
+        0 => outcome.frames as f64 / outcome.stored as f64,
+        n => sum / n as f64,
+    };
+    let all = sum + mean * unknown.len() as f64;
+    let frames_per_second = outcome.frames as f64 / outcome.seconds;
+    Ok(Calibration {
+        devices: devices.iter().map(|device| format!("{device:?}")).collect(),
+        sample_clips: outcome.stored,
+        sample_frames: outcome.frames,
+        sample_seconds: outcome.seconds,
+        loading_seconds,
+        frames_per_second,
+        stages: outcome.stages,
+        limiting_stage: outcome.stages.limiting(),
+        frames: all as u64,
+        hours: (all / frames_per_second + loading_seconds) / 3600.0,
+        bytes: (all * row_bytes as f64) as u64,
+    })
+}
+
+/// The first clips up to this number of frames, the last of them cut where it can be.
+fn sample(plan: &Plan, settings: &Settings, clips: &[Clip], frames: usize) -> Vec<Clip> {
+    let (mut sample, mut left) = (Vec::new(), frames as u64);
+    for clip in clips {
+        let mut clip = clip.clone();
+        let length = plan.frames(std::iter::once(&clip));
+        // Files of landmarks have a row for each frame of the whole clip.
+        if length > left
+            && settings.landmarks.is_none()
+            && let Media::Video { start, end, .. } = &mut clip.media
+        {
+            *end = Some(start.unwrap_or(0.0) + left as f64 / TARGET_FPS);
+        }
+        sample.push(clip);
+        left = left.saturating_sub(length);
+        if left == 0 {
+            break;
+        }
+    }
+    sample
+}
+
+fn run(
+    plan: &Plan,
+    split: &Split,
+    clips: &[Clip],
+    rank: &Rank,
+    settings: &Settings,
+    networks: &mut Vec<Networks>,
+) -> Result<Outcome> {
+    let folder = std::env::temp_dir();
+    let folder = tempfile::tempdir().map_err(Error::io(&folder))?;
+    let info = settings.store_info(&plan.dataset, &split.name, &WeightSums::default());
+    let mut store = StoreWriter::open(folder.path(), info, 0)?;
+    let heartbeat = Heartbeat::new(folder.path(), rank, clips.len(), clips.len());
+    let progress = Progress::new("calibrate", plan.frames(clips.iter()), "frames");
+    let work = Work {
+        clips,
+        settings,
+        folder_fps: plan.dataset.fps,
+        root: &plan.root,
+        splits: &plan.names(split),
+        preview: None,
+    };
+    let outcome = work.run(networks, &mut store, &progress, &heartbeat);
+    progress.finish();
+    let outcome = outcome?;
+    match outcome.failures.first() {
+        Some(failure) if outcome.stored == 0 => Err(Error::usage(
+            format!("no clip of the sample could be encoded, e.g. {}: {}", failure.id, failure.reason),
+            "begin with others: --split or --only",
+        )),
+        _ => Ok(outcome),
+    }
+}
+
+impl Calibration {
+    /// For people.
+    pub fn text(&self) -> String {
+        let hours = match self.hours {
+            hours if hours < 1.0 => format!("{:.1} minutes", 60.0 * hours),
+            hours => format!("{hours:.1} hours"),
+        };
+        format!(
+            "about {hours} for {} frames, {}, on {} of this machine, {:.1} s of them for loading\n  timed: {} frames of {} \
+             clips in {:.1} s, {:.1} frames/s; limited by: {}\n  {}\n",
+            self.frames,
+            bytes(self.bytes),
+            self.devices.join(", "),
+            self.loading_seconds,
+            self.sample_frames,
+            self.sample_clips,
+            self.sample_seconds,
+            self.frames_per_second,
+            self.limiting_stage,
+            self.stages
+        )
+    }
+}

@@ -1,0 +1,114 @@
+"""extract and a Python peer by turns in one run, and the encoder against this machine's matrix products.
+
+    bench_extract.py EXTRACT BENCH PEERS DATA
+
+EXTRACT and BENCH are the programs `extract` and `bench_extract`, PEERS the folder of peer_extract.py, DATA that of the real
+clips. Each turn runs, in bf16 and in fp32: the gesture stage alone, the whole of `extract`, and the peer, which reports
+its gesture stage and its whole. Loading and process start are in neither side's time. All figures of a turn stand in
+benches/extract-<date>.json; the last line is one JSON object of medians:
+
+    share_*           arithmetic of the published algorithm in the gesture stage, per second, over that of the products
+    ratio_*           the peer's seconds a frame over ours, gesture stage
+    pipeline_ratio_*  the same, both streams from the file on
+    *_default         ours with its default compute type on this processor, the peer with its own (fp32)
+    busy              share of the time that our device thread spent in networks, default compute type
+"""
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+
+extract, bench, peers, data = sys.argv[1:5]
+TURNS = int(os.environ.get("SIGNCLIP_BENCH_TURNS", "5"))
+FRAMES = int(os.environ.get("SIGNCLIP_BENCH_FRAMES", "8"))
+CLIPS = int(os.environ.get("SIGNCLIP_BENCH_CLIPS", "3"))
+LONG = {"bf16": "bfloat16", "f32": "float32"}
+NAME = {"bf16": "bf16", "f32": "fp32"}
+
+videos = sorted(pathlib.Path(data, "sign/slovak_sentences").resolve().glob("*.mp4"))[:CLIPS]
+place = pathlib.Path(tempfile.mkdtemp(dir="target"))
+
+
+def run(command):
+    """The JSON that a program prints, on one line or many."""
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout[done.stdout.index("{"):])
+
+
+def whole(dtype):
+    """Both streams of the clips at 25 fps, cut to FRAMES frames, with the trained detector."""
+    with tempfile.TemporaryDirectory(dir=place) as out:
+        done = run([extract, "--dataset", place / "clips.jsonl", "--preset", "synthetic", "--weights", place / "weights",
+                    "--detector", "mobilenet0.25", "--gpus", "cpu", "--dtype", dtype, "--out", out, "--json"])["all"]
+    assert done["frames"] == FRAMES * len(videos), done
+    assert all(done["face_coverage"].values()), f"a clip without a face: the lip encoder had nothing to do: {done}"
+    return done
+
+
+def turn(dtype):
+    stage = run([bench, "spatial", "--dtype", dtype, "--frames", FRAMES, "--video", videos[0]])
+    ours = whole(dtype)
+    peer = run([sys.executable, f"{peers}/peer_extract.py", "--video", videos[0], "--frames", FRAMES, "--dtype", LONG[dtype]])
+    return {"stage": stage, "whole": ours, "peer": peer, "share": stage["share"], "busy": ours["busy"],
+            "ours_stage": stage["seconds_per_frame"], "peer_stage": peer["stages"]["clip_s2"] / peer["frames"],
+            "ours_whole": ours["seconds"] / ours["frames"], "peer_whole": peer["seconds"] / peer["frames"]}
+
+
+def machine():
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain", "-uno"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    return {"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(), "commit": commit + ("+changes" if changed else ""),
+            "libtorch": json.loads(pathlib.Path(".libtorch/installed.json").read_text()),
+            **{name: metadata.version(name) for name in ("torch", "transformers", "face-alignment", "av")}}
+
+
+(place / "weights/retinaface").mkdir(parents=True)
+(place / "weights/retinaface/mobilenet0.25_Final.pth").symlink_to(pathlib.Path(data, "weights/mobilenet0.25_Final.pth").resolve())
+clips = [{"id": video.stem, "video": str(video), "start": 0, "end": FRAMES / 25} for video in videos]
+(place / "clips.jsonl").write_text("".join(json.dumps(clip) + "\n" for clip in clips))
+
+turns = {dtype: [] for dtype in LONG}
+for number in range(TURNS):
+    for dtype in LONG:
+        t = turn(dtype)
+        turns[dtype].append(t)
+        print(f"turn {number + 1} {NAME[dtype]}: gesture stage {t['ours_stage']:.3f} s a frame, peer {t['peer_stage']:.3f}, "
+              f"{t['stage']['gflops']:.0f} of {t['stage']['peak_gflops']:.0f} GFLOP/s; "
+              f"whole {t['ours_whole']:.3f} s a frame, peer {t['peer_whole']:.3f}, device {100 * t['busy']:.1f} % busy", flush=True)
+
+median = {dtype: {field: statistics.median(t[field] for t in turns[dtype])
+                  for field in ("share", "busy", "ours_stage", "peer_stage", "ours_whole", "peer_whole")} for dtype in LONG}
+default = "bf16" if turns["bf16"][0]["stage"]["bf16_in_hardware"] else "f32"
+result = {}
+for dtype, name in NAME.items():
+    result[f"share_{name}"] = median[dtype]["share"]
+    result[f"ratio_{name}"] = median[dtype]["peer_stage"] / median[dtype]["ours_stage"]
+    result[f"pipeline_ratio_{name}"] = median[dtype]["peer_whole"] / median[dtype]["ours_whole"]
+result["ratio_default"] = median["f32"]["peer_stage"] / median[default]["ours_stage"]
+result["pipeline_ratio_default"] = median["f32"]["peer_whole"] / median[default]["ours_whole"]
+result["busy"] = median[default]["busy"]
+result = {name: round(value, 3) for name, value in result.items()}
+if default == "f32":
+    print("this processor has no bf16 arithmetic: the default is fp32 here, and bf16 is emulated on both sides")
+
+today = datetime.date.today().isoformat()
+path = pathlib.Path(f"benches/extract-{today}.json")
+path.parent.mkdir(exist_ok=True)
+report = {"date": today, "machine": machine(), "frames": FRAMES, "clips": [video.name for video in videos], "turns": turns,
+          "medians": median, "result": result}
+path.with_suffix(".tmp").write_text(json.dumps(report, indent=1) + "\n")
+path.with_suffix(".tmp").replace(path)
+subprocess.run(["rm", "-rf", place], check=True)
+print(f"all turns: {path}")
+print(json.dumps(result))
