@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 use signclip_common::manifest::Media;
 use signclip_common::weights::Weights;
-use signclip_common::{Error, Result, devices};
+use signclip_common::{Error, Result, devices, memory};
 use signclip_extract::frame::Frame;
 use signclip_extract::media::FrameStream;
 use signclip_extract::networks::Networks;
@@ -71,7 +71,9 @@ struct Machine {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse().command) {
+    let cli = Cli::parse();
+    memory::start();
+    match run(&cli.command) {
         Ok(json) => {
             println!("{json}");
             ExitCode::SUCCESS
@@ -123,6 +125,7 @@ fn spatial(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result
     let flops = frames.len() as f64 * s2_flops(&tower);
     let config = SpatialConfig { tower, s2_source: S2Source::Upsampled, squash: None };
     let encoder = SpatialEncoder::load(&Weights::synthetic(0, Device::Cpu, kind), &config, Device::Cpu)?;
+    memory::keep();
     let networks = Networks { spatial: Some(encoder), ..Networks::default() };
     let encode = |networks: &Networks, frames: &[Frame]| -> Result<()> {
         let prepared = frames.iter().map(|frame| config.prepare(frame)).collect::<Result<Vec<Prepared>>>()?;

@@ -2,6 +2,7 @@
 //!
 //! Shapes: n sequences, t tokens, d width, h heads, e size of a head.
 
+use crate::passes::{bias_quick_gelu, softmax};
 use signclip_common::weights::Part;
 use tch::{Device, Kind, Tensor};
 
@@ -51,7 +52,13 @@ impl Attention {
     }
 }
 
+/// `softmax(q k^T / sqrt(e)) v`. In bfloat16 on the processor in three passes: there the fused kernel spends more time
+/// outside of its products than inside.
 fn attend(q_nhse: &Tensor, k_nhte: &Tensor, v_nhte: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
+    if attended_n11t.is_none() && q_nhse.device() == Device::Cpu && q_nhse.kind() == Kind::BFloat16 {
+        let scale = (q_nhse.size()[3] as f64).powf(-0.5);
+        return softmax(q_nhse.matmul(&k_nhte.transpose(-1, -2)), scale).matmul(v_nhte);
+    }
     Tensor::scaled_dot_product_attention(q_nhse, k_nhte, v_nhte, attended_n11t, 0.0, false, None, false)
 }
 
@@ -63,15 +70,8 @@ pub(crate) struct Linear {
 
 impl Linear {
     pub(crate) fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
-        Self::scaled(part, inputs, outputs, 1.0, 1.0)
-    }
-
-    /// The map with its weight and its bias multiplied, before they are rounded to the compute type.
-    pub(crate) fn scaled(part: &Part, inputs: i64, outputs: i64, weight: f64, bias: f64) -> Self {
-        let exact = part.in_kind(if weight == 1.0 && bias == 1.0 { part.kind() } else { Kind::Float });
-        let weight_io = (exact.get("weight", &[outputs, inputs]) * weight).to_kind(part.kind()).tr();
-        let bias = (exact.get("bias", &[outputs]) * bias).to_kind(part.kind());
-        Self { weight_io: weight_io.contiguous(), bias }
+        let weight_io = part.get("weight", &[outputs, inputs]).tr().contiguous();
+        Self { weight_io, bias: part.get("bias", &[outputs]) }
     }
 
     /// The map to these outputs alone.
@@ -87,6 +87,11 @@ impl Linear {
         let mut size = x.size();
         size.splice(size.len() - 1.., [self.bias.size()[0]]);
         Tensor::addmm(&self.bias, &x.flatten(0, -2), &self.weight_io).view(size.as_slice())
+    }
+
+    /// CLIP's activation of the map's result.
+    pub(crate) fn quick_gelu(&self, x: &Tensor) -> Tensor {
+        bias_quick_gelu(x.matmul(&self.weight_io), &self.bias)
     }
 
     /// `residual + map(x)`, added in place; `residual` is contiguous.

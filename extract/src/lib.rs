@@ -22,6 +22,7 @@ pub mod media;
 pub mod mouth_region;
 pub mod mouths;
 pub mod networks;
+mod passes;
 pub mod pipeline;
 pub mod places;
 pub mod plan;

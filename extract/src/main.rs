@@ -7,7 +7,7 @@ use signclip_common::manifest::{Clip, Split};
 use signclip_common::panics::program;
 use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, STORE_FILE, StoreWriter};
-use signclip_common::{Error, Result, devices};
+use signclip_common::{Error, Result, devices, memory};
 use signclip_extract::args::{Cli, Command, RunArgs};
 use signclip_extract::calibrate::calibrate;
 use signclip_extract::heartbeat::{Heartbeat, State};
@@ -27,6 +27,7 @@ use tch::Device;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    memory::start();
     program(|| match cli.command {
         Some(Command::Doctor { weights, json }) => doctor::report(weights.as_deref(), json),
         Some(Command::Convert { input, output, json }) => {

@@ -13,7 +13,7 @@ use crate::weight_files::{WeightFiles, WeightSource};
 use serde::Serialize;
 use signclip_common::manifest::Dataset;
 use signclip_common::store::{FORMAT, MOUTHING, SPATIAL, StoreDtype, StoreInfo, StreamInfo};
-use signclip_common::{Error, Result, devices};
+use signclip_common::{Error, Result, devices, memory};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,6 +125,7 @@ impl Settings {
             };
             all.push(networks);
         }
+        memory::keep();
         Ok(all)
     }
 

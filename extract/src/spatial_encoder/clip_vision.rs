@@ -48,9 +48,6 @@ impl ClipVisionConfig {
     }
 }
 
-/// The factor in CLIP's activation.
-const QUICK_GELU: f64 = 1.702;
-
 /// Keys of a complete CLIP checkpoint that belong to its text side or to projections that are not used.
 pub const OTHER_KEYS: [&str; 5] = [
     "text_model.",
@@ -134,8 +131,7 @@ impl ClipVision {
     }
 }
 
-/// Pre-norm transformer layer. Between the two maps of its MLP is x · σ(1.702 x), computed as silu(1.702 x) / 1.702 with
-/// both factors in the weights: one pass over the widest array instead of three.
+/// Pre-norm transformer layer.
 struct EncoderLayer {
     layer_norm1: LayerNorm,
     self_attn: Attention,
@@ -151,8 +147,8 @@ impl EncoderLayer {
             layer_norm1: LayerNorm::new(&part.sub("layer_norm1"), d, eps),
             self_attn: Attention::new(&part.sub("self_attn"), d, config.num_attention_heads),
             layer_norm2: LayerNorm::new(&part.sub("layer_norm2"), d, eps),
-            fc1: Linear::scaled(&part.sub("mlp.fc1"), d, wide, QUICK_GELU, QUICK_GELU),
-            fc2: Linear::scaled(&part.sub("mlp.fc2"), wide, d, 1.0 / QUICK_GELU, 1.0),
+            fc1: Linear::new(&part.sub("mlp.fc1"), d, wide),
+            fc2: Linear::new(&part.sub("mlp.fc2"), wide, d),
         }
     }
 
@@ -169,7 +165,7 @@ impl EncoderLayer {
     }
 
     fn mlp(&self, x_ntd: Tensor) -> Tensor {
-        let inner = self.fc1.forward(&self.layer_norm2.forward(&x_ntd)).silu_();
+        let inner = self.fc1.quick_gelu(&self.layer_norm2.forward(&x_ntd));
         self.fc2.add_to(x_ntd, &inner)
     }
 }
