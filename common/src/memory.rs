@@ -1,11 +1,16 @@
 //! How the C library's allocator, which libtorch uses on the CPU, deals with the operating system.
 
-/// For programs that load a model of many gigabytes; to be called first thing, before there is another thread. Large
-/// blocks are given back when they are freed, so that what was needed while loading does not stay behind in gaps: with
-/// [`keep`] alone Flan-T5-XL holds 1.2 GiB more than its weights. And libtorch may put tensors of 2 MiB and more on huge
-/// pages, which makes decoding, most of which is reading weights, a few percent faster where they are that large
-/// (Flan-T5 base).
+/// For programs that load a model of many gigabytes; to be called first thing. Large blocks are given back when they are
+/// freed, so that what was needed while loading does not stay behind in gaps: with [`keep`] alone Flan-T5-XL holds 1.2 GiB
+/// more than its weights.
 pub fn start() {
+    map_from(1 << 20);
+}
+
+/// Let libtorch put tensors of 2 MiB and more on huge pages, unless the user has said what he wants; to be called before
+/// there is another thread. Decoding, most of which is reading weights, is a few percent faster where they are that large
+/// (Flan-T5 base). Not for training: what is lost to alignment comes to 0.3 GiB in a step of Flan-T5-XL.
+pub fn huge_pages() {
     if std::env::var_os("THP_MEM_ALLOC_ENABLE").is_none() {
         // SAFETY: no other thread reads or writes the environment yet.
         #[allow(unsafe_code)]
@@ -13,7 +18,6 @@ pub fn start() {
             std::env::set_var("THP_MEM_ALLOC_ENABLE", "1");
         }
     }
-    map_from(1 << 20);
 }
 
 /// From now on keep freed memory for the next allocation instead of giving it back; to be called once everything is

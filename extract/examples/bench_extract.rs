@@ -72,6 +72,7 @@ struct Machine {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    memory::huge_pages();
     memory::start();
     match run(&cli.command) {
         Ok(json) => {

@@ -27,6 +27,7 @@ use tch::Device;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    memory::huge_pages();
     memory::start();
     program(|| match cli.command {
         Some(Command::Doctor { weights, json }) => doctor::report(weights.as_deref(), json),

@@ -102,8 +102,13 @@ impl Size {
 }
 
 fn main() -> ExitCode {
+    let args = Args::parse();
+    // As in the programs: evaluate has them, train has not.
+    if matches!(args.command, Command::Generate { .. }) {
+        memory::huge_pages();
+    }
     memory::start();
-    match run(&Args::parse()) {
+    match run(&args) {
         Ok(Some(json)) => println!("{json}"),
         Ok(None) => {}
         Err(error) => {

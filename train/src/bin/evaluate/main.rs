@@ -46,6 +46,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    memory::huge_pages();
     memory::start();
     program(|| {
         let done = match (&args.command, &args.run) {
