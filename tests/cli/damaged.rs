@@ -5,9 +5,9 @@ use crate::program::{finish, path};
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// KiB of memory that the run may ask for: about twice what twenty good clips take, and nothing to what the absurd headers
-/// speak of.
-const MEMORY: usize = 2 << 20;
+/// KiB of memory of its own that the run may ask for. Good clips alone do with less than half; the absurd headers speak of
+/// tables of gigabytes.
+const MEMORY: usize = 1 << 20;
 
 /// A video cut off after `part` of 16.
 fn truncated(video: &[u8], part: usize) -> Vec<u8> {

@@ -47,7 +47,7 @@ fn an_estimate_from_cut_videos() {
         let root = how2sign().display();
         extract(place.path(), &format!("--dataset how2sign --root {root} --split train --out out {more}"))
     };
-    let plan = line("--dry-run --calibrate");
+    let plan = line("--dry-run --calibrate --limit 1");
     plan.exits(0).says(&["minutes for", "limited by: ", "Nothing was done"]);
     let estimate = line("--dry-run --calibrate --json").json()["calibration"].clone();
     let done = line("--json").exits(0).json()["train"].clone();
