@@ -42,6 +42,14 @@ fn parse(list: &str) -> Result<Vec<Device>> {
     list.split(',').map(entry).collect()
 }
 
+/// For people: each device once, the processor with the number of threads it has in the list.
+pub fn names(devices: &[Device]) -> Vec<String> {
+    let cuda = devices.iter().filter(|device| device.is_cuda()).map(|device| format!("{device:?}"));
+    let threads = devices.iter().filter(|&&device| device == Device::Cpu).count();
+    let cpu = (threads > 0).then(|| format!("the processor ({threads} threads)"));
+    cuda.chain(cpu).collect()
+}
+
 /// All CUDA devices where there is a driver, else the processor.
 pub fn default_list() -> String {
     if driver().is_err() {

@@ -19,6 +19,7 @@ use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, devices};
 use signclip_extract::frame::Frame;
 use signclip_extract::media::FrameStream;
+use signclip_extract::networks::Networks;
 use signclip_extract::plan::TARGET_FPS;
 use signclip_extract::spatial_encoder::clip_vision::ClipVisionConfig;
 use signclip_extract::spatial_encoder::s2::S2Source;
@@ -85,7 +86,8 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<Value> {
     let (Command::Peak { machine } | Command::Spatial { machine, .. }) = command;
     let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    tch::set_num_threads(machine.threads.unwrap_or(cores).get() as i32);
+    let threads = machine.threads.unwrap_or(cores).get();
+    tch::set_num_threads(threads as i32);
     let kind = devices::compute_kind(&machine.dtype, Device::Cpu)?;
     let mut result = match command {
         Command::Peak { .. } => json!({ "peak_gflops": median(Products::new(kind).rates(20)) / 1e9 }),
@@ -94,11 +96,11 @@ fn run(command: &Command) -> Result<Value> {
                 Some(video) => decode(video, *frames)?,
                 None => (0..*frames).map(|i| Frame::filled(256, 256, [(8 * i) as u8, 90, 160])).collect(),
             };
-            spatial(&frames, *turns, kind)?
+            spatial(&frames, *turns, kind, threads)?
         }
     };
     result["dtype"] = devices::kind_name(kind).into();
-    result["threads"] = tch::get_num_threads().into();
+    result["threads"] = threads.into();
     result["bf16_in_hardware"] = devices::cpu_has_bf16().into();
     Ok(result)
 }
@@ -114,21 +116,34 @@ fn decode(video: &Path, frames: usize) -> Result<Vec<Frame>> {
     Ok(shown.into_iter().map(|shown| shown.frame).collect())
 }
 
-/// The whole stage on `frames`, once to warm up on one of them and then `turns` times on all.
-fn spatial(frames: &[Frame], turns: usize, kind: Kind) -> Result<Value> {
+/// The whole stage on `frames`, once to warm up on one for each thread and then `turns` times on all. As in `extract` every
+/// thread has frames of its own, and libtorch one thread in each; the products it is held against have all threads.
+fn spatial(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result<Value> {
     let tower = ClipVisionConfig::vit_large_patch14();
     let flops = frames.len() as f64 * s2_flops(&tower);
     let config = SpatialConfig { tower, s2_source: S2Source::Upsampled, squash: None };
     let encoder = SpatialEncoder::load(&Weights::synthetic(0, Device::Cpu, kind), &config, Device::Cpu)?;
-    let stage = |frames: &[Frame]| -> Result<f64> {
-        let begun = Instant::now();
+    let networks = Networks { spatial: Some(encoder), ..Networks::default() };
+    let encode = |networks: &Networks, frames: &[Frame]| -> Result<()> {
         let prepared = frames.iter().map(|frame| config.prepare(frame)).collect::<Result<Vec<Prepared>>>()?;
-        encoder.encode(&prepared)?;
-        Ok(begun.elapsed().as_secs_f64())
+        networks.spatial.iter().try_for_each(|encoder| encoder.encode(&prepared).map(drop))
+    };
+    let stage = |frames: &[Frame]| -> Result<f64> {
+        tch::set_num_threads(1);
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let (networks, encode) = (&networks, &encode);
+            let shares = frames.chunks(frames.len().div_ceil(threads));
+            let running: Vec<_> = shares.map(|share| scope.spawn(move || encode(networks, share))).collect();
+            running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| panic!("a thread")))
+        })?;
+        let seconds = begun.elapsed().as_secs_f64();
+        tch::set_num_threads(threads as i32);
+        Ok(seconds)
     };
     let products = Products::new(kind);
     products.rates(2);
-    stage(&frames[..1])?;
+    stage(&frames[..threads.min(frames.len())])?;
     let (mut seconds, mut peaks) = (Vec::new(), products.rates(5));
     for _ in 0..turns {
         seconds.push(stage(frames)?);

@@ -3,7 +3,7 @@
 //! Shapes: n sequences, t tokens, d width, h heads, e size of a head.
 
 use signclip_common::weights::Part;
-use tch::{IndexOp, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Multi-head self-attention in both directions, with the three input projections as one matrix product.
 pub(crate) struct Attention {
@@ -16,45 +16,84 @@ impl Attention {
     pub(crate) fn new(part: &Part, d: i64, heads: i64) -> Self {
         let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|name| Linear::new(&part.sub(name), d, d));
         let qkv = Linear {
-            weight: Tensor::cat(&[q.weight, k.weight, v.weight], 0),
+            weight_io: Tensor::cat(&[q.weight_io, k.weight_io, v.weight_io], 1),
             bias: Tensor::cat(&[q.bias, k.bias, v.bias], 0),
         };
         Self { qkv, out_proj: Linear::new(&part.sub("out_proj"), d, d), heads }
     }
 
-    /// `attended_n11t` is false at padding. The fused kernel keeps scores and softmax in float32, whatever the type of `x_ntd`.
-    pub(crate) fn forward(&self, x_ntd: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
-        let (n, t, d) = x_ntd.size3().unwrap_or_default();
-        let qkv =
-            self.qkv.forward(x_ntd).view([n, t, 3, self.heads, d / self.heads]).permute([2, 0, 3, 1, 4]);
-        let [q_nhte, k_nhte, v_nhte] = [0, 1, 2].map(|i| qkv.i(i));
-        let mixed_nhte = Tensor::scaled_dot_product_attention(
-            &q_nhte,
-            &k_nhte,
-            &v_nhte,
-            attended_n11t,
-            0.0,
-            false,
-            None,
-            false,
-        );
-        self.out_proj.forward(&mixed_nhte.transpose(1, 2).reshape([n, t, d]))
+    /// `residual + attention(x)` for every token, added in place. `attended_n11t` is false at padding. The fused kernel
+    /// keeps scores and softmax in float32, whatever the type of `x_ntd`.
+    pub(crate) fn add_to(
+        &self,
+        residual_ntd: Tensor,
+        x_ntd: &Tensor,
+        attended_n11t: Option<&Tensor>,
+    ) -> Tensor {
+        let [q_nhte, k_nhte, v_nhte] = self.split(&self.qkv.forward(x_ntd));
+        let mixed_nhte = attend(&q_nhte, &k_nhte, &v_nhte, attended_n11t);
+        self.out_proj.add_to(residual_ntd, &mixed_nhte.transpose(1, 2).flatten(2, 3))
+    }
+
+    /// [`Self::add_to`] for the first token alone, which sees all the others: `residual [n, 1, d]`.
+    pub(crate) fn add_first_to(&self, residual_n1d: Tensor, x_ntd: &Tensor) -> Tensor {
+        let d = residual_n1d.size()[2];
+        let [q_nh1e] = self.split(&self.qkv.columns(0, d).forward(&x_ntd.narrow(1, 0, 1)));
+        let [k_nhte, v_nhte] = self.split(&self.qkv.columns(d, 2 * d).forward(x_ntd));
+        let mixed_nh1e = attend(&q_nh1e, &k_nhte, &v_nhte, None);
+        self.out_proj.add_to(residual_n1d, &mixed_nh1e.transpose(1, 2).flatten(2, 3))
+    }
+
+    /// What several projections gave, side by side, one by one and per head: `[n, t, N·d]` to N of `[n, h, t, e]`.
+    fn split<const N: usize>(&self, projected: &Tensor) -> [Tensor; N] {
+        let apart = projected.unflatten(2, [N as i64, self.heads, -1]).permute([2, 0, 3, 1, 4]);
+        std::array::from_fn(|i| apart.select(0, i as i64))
     }
 }
 
-/// Affine map of the last dimension.
+fn attend(q_nhse: &Tensor, k_nhte: &Tensor, v_nhte: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
+    Tensor::scaled_dot_product_attention(q_nhse, k_nhte, v_nhte, attended_n11t, 0.0, false, None, false)
+}
+
+/// Affine map of the last dimension. The weight is kept as the product reads it, a column for each output.
 pub(crate) struct Linear {
-    weight: Tensor,
+    weight_io: Tensor,
     bias: Tensor,
 }
 
 impl Linear {
     pub(crate) fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
-        Self { weight: part.get("weight", &[outputs, inputs]), bias: part.get("bias", &[outputs]) }
+        Self::scaled(part, inputs, outputs, 1.0, 1.0)
     }
 
+    /// The map with its weight and its bias multiplied, before they are rounded to the compute type.
+    pub(crate) fn scaled(part: &Part, inputs: i64, outputs: i64, weight: f64, bias: f64) -> Self {
+        let exact = part.in_kind(if weight == 1.0 && bias == 1.0 { part.kind() } else { Kind::Float });
+        let weight_io = (exact.get("weight", &[outputs, inputs]) * weight).to_kind(part.kind()).tr();
+        let bias = (exact.get("bias", &[outputs]) * bias).to_kind(part.kind());
+        Self { weight_io: weight_io.contiguous(), bias }
+    }
+
+    /// The map to these outputs alone.
+    fn columns(&self, first: i64, outputs: i64) -> Self {
+        Self {
+            weight_io: self.weight_io.narrow(1, first, outputs),
+            bias: self.bias.narrow(0, first, outputs),
+        }
+    }
+
+    /// `[..., in]` to `[..., out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        let mut size = x.size();
+        size.splice(size.len() - 1.., [self.bias.size()[0]]);
+        Tensor::addmm(&self.bias, &x.flatten(0, -2), &self.weight_io).view(size.as_slice())
+    }
+
+    /// `residual + map(x)`, added in place; `residual` is contiguous.
+    pub(crate) fn add_to(&self, mut residual: Tensor, x: &Tensor) -> Tensor {
+        let _ = residual.view([-1, self.bias.size()[0]]).addmm_(&x.flatten(0, -2), &self.weight_io);
+        residual += &self.bias;
+        residual
     }
 }
 
@@ -73,8 +112,13 @@ impl LayerNorm {
 
     /// Statistics and affine map in float32, whatever the type of `x`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.to_kind(Kind::Float)
-            .layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
-            .to_kind(x.kind())
+        let norm = |x: &Tensor| {
+            x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+        };
+        match x.device() {
+            // Reads and writes the type of `x` itself.
+            Device::Cpu => norm(x),
+            _ => norm(&x.to_kind(Kind::Float)).to_kind(x.kind()),
+        }
     }
 }

@@ -14,7 +14,8 @@ use serde::Serialize;
 use signclip_common::manifest::{Clip, Media, Split};
 use signclip_common::progress::Progress;
 use signclip_common::store::StoreWriter;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, devices};
+use std::sync::Arc;
 use std::time::Instant;
 use tch::Device;
 
@@ -56,8 +57,7 @@ pub fn calibrate(
     row_bytes: usize,
 ) -> Result<Calibration> {
     let begun = Instant::now();
-    let networks: Result<Vec<Networks>> = devices.iter().map(|&d| settings.networks(d)).collect();
-    let mut networks = networks?;
+    let mut networks = settings.all_networks(devices)?;
     let there = |split: &Split| -> Vec<Clip> {
         split.clips.iter().filter(|clip| clip.media.path().exists()).cloned().collect()
     };
@@ -88,7 +88,7 @@ pub fn calibrate(
     let all = sum + mean * unknown.len() as f64;
     let frames_per_second = outcome.frames as f64 / outcome.seconds;
     Ok(Calibration {
-        devices: devices.iter().map(|device| format!("{device:?}")).collect(),
+        devices: devices::names(devices),
         sample_clips: outcome.stored,
         sample_frames: outcome.frames,
         sample_seconds: outcome.seconds,
@@ -130,7 +130,7 @@ fn run(
     clips: &[Clip],
     rank: &Rank,
     settings: &Settings,
-    networks: &mut Vec<Networks>,
+    networks: &mut Vec<Arc<Networks>>,
 ) -> Result<Outcome> {
     let folder = std::env::temp_dir();
     let folder = tempfile::tempdir().map_err(Error::io(&folder))?;

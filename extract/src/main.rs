@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tch::Device;
 
 fn main() -> ExitCode {
@@ -83,16 +84,21 @@ fn run(args: &RunArgs) -> Result<ExitCode, Problems> {
     extract(args, &plan, &rank, &devices, &settings).map_err(|e| vec![e])
 }
 
-/// The devices of this process, the processor's cores shared out among them. Opens CUDA where asked to: no tensor may
-/// exist before.
+/// The devices of this process, one for each thread that will serve: the processor has as many as it has cores, each with
+/// clips of its own, which keeps them busier than splitting every operation among them, and leaves each feature the same
+/// on any number of cores. Opens CUDA where asked to: no tensor may exist before.
 fn open_devices(args: &RunArgs, rank: Option<&Rank>) -> Result<Vec<Device>> {
     let visible = || {
         let all = devices::default_list();
         rank.map_or(all.clone(), |rank| rank.devices(&all))
     };
-    let devices = devices::open(&args.gpus.clone().unwrap_or_else(visible))?;
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    tch::set_num_threads((cores / devices.len()).max(1) as i32);
+    let mut devices = devices::open(&args.gpus.clone().unwrap_or_else(visible))?;
+    tch::set_num_threads(1);
+    let of_processor = devices.iter().filter(|&&device| device == Device::Cpu).count();
+    if of_processor > 0 {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        devices.extend((of_processor..cores).map(|_| Device::Cpu));
+    }
     Ok(devices)
 }
 
@@ -132,7 +138,7 @@ fn extract(
     let from = if root.is_empty() { root } else { format!(" from {root}") };
     tracing::info!("{}{from} into {}", plan.dataset.title, out.display());
     settings.describe().iter().for_each(|line| tracing::info!("{line}"));
-    tracing::info!("on {devices:?}");
+    tracing::info!("on {}", devices::names(devices).join(", "));
     if rank.world > 1 {
         tracing::info!("{rank}");
     }
@@ -140,8 +146,7 @@ fn extract(
         tracing::warn!("{remark}");
     }
     // Before the stores: weights that do not load must not become part of a store's description.
-    let networks: Result<Vec<Networks>> = devices.iter().map(|&d| settings.networks(d)).collect();
-    let mut networks = networks?;
+    let mut networks = settings.all_networks(devices)?;
     let sums = settings.weight_sums()?;
     for folder in plan.splits.iter().filter_map(|split| preview(args, split)) {
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
@@ -199,7 +204,7 @@ fn work(
     plan: &Plan,
     settings: &Settings,
     share: &mut Share,
-    networks: &mut Vec<Networks>,
+    networks: &mut Vec<Arc<Networks>>,
 ) -> Result<Outcome> {
     let Share { split, clips, store, heartbeat } = share;
     let expected = plan.frames(clips.iter().filter(|c| !store.is_done(&c.id)));

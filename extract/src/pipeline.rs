@@ -71,7 +71,7 @@ impl Work<'_> {
     /// it. Errors: the store cannot be written, no device works any more.
     pub fn run(
         &self,
-        networks: &mut Vec<Networks>,
+        networks: &mut Vec<Arc<Networks>>,
         store: &mut StoreWriter,
         progress: &Progress,
         heartbeat: &Heartbeat,
@@ -129,7 +129,7 @@ impl Work<'_> {
                     }
                 });
             }
-            for (number, networks) in networks.iter_mut().enumerate() {
+            for (number, networks) in networks.iter().enumerate() {
                 let (counter, working) = (counter.clone(), &working);
                 scope.spawn(move || {
                     if let Err(reason) = networks.serve(&counter) {

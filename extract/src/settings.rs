@@ -16,6 +16,7 @@ use signclip_common::store::{FORMAT, MOUTHING, SPATIAL, StoreDtype, StoreInfo, S
 use signclip_common::{Error, Result, devices};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tch::{Device, Kind};
 
 /// Everything that decides the features, settled before any clip is touched.
@@ -114,9 +115,22 @@ impl Settings {
         })
     }
 
+    /// The networks of every entry of `devices`; entries of the same device share them.
+    pub fn all_networks(&self, devices: &[Device]) -> Result<Vec<Arc<Networks>>> {
+        let mut all: Vec<Arc<Networks>> = Vec::with_capacity(devices.len());
+        for (i, &device) in devices.iter().enumerate() {
+            let networks = match devices[..i].iter().position(|&other| other == device) {
+                Some(same) => all[same].clone(),
+                None => Arc::new(self.networks(device)?),
+            };
+            all.push(networks);
+        }
+        Ok(all)
+    }
+
     /// Load the networks onto a device. Faces are found in float32 whatever the compute type of the encoders, as their
     /// places are pixels.
-    pub fn networks(&self, device: Device) -> Result<Networks> {
+    fn networks(&self, device: Device) -> Result<Networks> {
         let mut networks = Networks { device: Some(device), ..Networks::default() };
         if let (Some(config), Some(source)) = (&self.spatial, &self.sources.clip) {
             networks.spatial = Some(SpatialEncoder::load(&source.open(device, self.kind)?, config, device)?);

@@ -4,13 +4,13 @@ use crate::corpus::{empty, features, store};
 use crate::program::{Done, run, words};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weights::Weights;
-use signclip_train::checkpoint;
 use signclip_train::config::TrainConfig;
 use signclip_train::model::Named;
 use signclip_train::t5::{T5, T5Config, Tuning};
 use signclip_train::text::word_tokenizer;
+use signclip_train::{adapter, checkpoint};
 use std::path::Path;
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// A folder with `config.json`, `tokenizer.json` and `model.safetensors` of a small T5.
 fn write_model(folder: &Path) -> Named {
@@ -65,6 +65,11 @@ fn adapters_on_a_frozen_model() {
         let tensor = stored.tensor(name).expect("present").expect("readable");
         assert_eq!(tensor, tensors[&format!("language.{name}")], "{name}");
     }
+    run(place.path(), "evaluate", words("export run --out merged")).exits(0).says(&["merged"]);
+    merged_is_base_with_adapter(place.path());
+    let export = |line: &str| run(place.path(), "evaluate", words(line));
+    export("export run --out merged").refuses(&[&["merged", "not empty"]]);
+    export("export nowhere --out other").refuses(&[&["nowhere", "no run here"]]);
     let from = "--set language_model.adapter=run/adapter --set optimiser.lr_language=0";
     train(place.path(), "again", from).exits(0);
     let (again, _) = checkpoint::load(&place.path().join("again/best.safetensors")).expect("a checkpoint");
@@ -73,6 +78,25 @@ fn adapters_on_a_frozen_model() {
         .refuses(&[&["nowhere", "adapter_config.json"]]);
     // In bf16 as well, into a run of its own.
     train(place.path(), "bf16", "--set language_model.dtype=bf16").exits(0);
+}
+
+/// The merged model computes without the adapter what base and adapter compute together.
+fn merged_is_base_with_adapter(place: &Path) {
+    let open = |folder: &str| Weights::open(&place.join(folder), Device::Cpu, Kind::Float).expect("weights");
+    let config = T5Config::read(&place.join("merged/config.json")).expect("a configuration");
+    let (lora, adapter) = adapter::open(&place.join("run/adapter"), Device::Cpu).expect("an adapter");
+    let tuning = Tuning::Lora(&lora, &adapter);
+    let adapted = T5::load(&open("weights/flan-t5-xl"), &config, tuning).expect("base and adapter");
+    let base = T5::load(&open("weights/flan-t5-xl"), &config, Tuning::Frozen).expect("the base");
+    let merged = T5::load(&open("merged"), &config, Tuning::Frozen).expect("the merged model");
+    let [adapted, base, merged] = [adapted, base, merged].map(|t5| {
+        let ids = Tensor::arange(12, (Kind::Int64, Device::Cpu)).view([2, 6]) + 3;
+        let mask = ids.ones_like();
+        no_grad(|| t5.decode(&ids, &t5.encode(&t5.embed(&ids), &mask, false), &mask, false))
+    });
+    let gap = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+    assert!(gap(&adapted, &merged) < 1e-4, "{}", gap(&adapted, &merged));
+    assert!(gap(&base, &merged) > 1e-2, "the adapter changes nothing: {}", gap(&base, &merged));
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Size {
 }
 
 fn main() -> ExitCode {
-    memory::keep();
+    memory::start();
     match run(&Args::parse()) {
         Ok(Some(json)) => println!("{json}"),
         Ok(None) => {}

@@ -14,7 +14,7 @@ use crate::tensorboard::EventFile;
 use crate::text::Text;
 use crate::translation;
 use signclip_common::collective::Collective;
-use signclip_common::{Error, Result, progress};
+use signclip_common::{Error, Result, memory, progress};
 use std::path::Path;
 use std::time::Instant;
 use tch::Tensor;
@@ -62,6 +62,7 @@ impl Trainer<'_> {
         };
         let mut adamw = self.optimiser();
         let mut state = self.resume(&mut adamw)?;
+        memory::keep();
         let mut record = match self.collective.leads() {
             true => Some(Record {
                 log: StepLog::open(self.folder, state.step)?,

@@ -36,9 +36,9 @@ impl Transformer {
         let zeroed = padded_nt.map(|padded_nt| x_ntd.masked_fill(&padded_nt.unsqueeze(-1), 0.0));
         let x_ntd = zeroed.as_ref().unwrap_or(x_ntd);
         let attended_n11t = padded_nt.map(|padded_nt| padded_nt.logical_not().unsqueeze(1).unsqueeze(1));
-        let mut x_ntd = x_ntd + self.pos_conv.forward(x_ntd);
+        let mut x_ntd = (x_ntd + self.pos_conv.forward(x_ntd)).contiguous();
         for layer in &self.layers[..layer.unwrap_or(self.layers.len())] {
-            x_ntd = layer.forward(&x_ntd, attended_n11t.as_ref());
+            x_ntd = layer.forward(x_ntd, attended_n11t.as_ref());
         }
         if layer.is_some() { x_ntd } else { self.layer_norm.forward(&x_ntd) }
     }
@@ -96,9 +96,10 @@ impl Layer {
         }
     }
 
-    fn forward(&self, x_ntd: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
-        let x_ntd = x_ntd + self.self_attn.forward(&self.self_attn_layer_norm.forward(x_ntd), attended_n11t);
-        let inner = self.fc1.forward(&self.final_layer_norm.forward(&x_ntd)).gelu("none");
-        self.fc2.forward(&inner) + x_ntd
+    fn forward(&self, x_ntd: Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
+        let normed_ntd = self.self_attn_layer_norm.forward(&x_ntd);
+        let x_ntd = self.self_attn.add_to(x_ntd, &normed_ntd, attended_n11t);
+        let inner = self.fc1.forward(&self.final_layer_norm.forward(&x_ntd)).gelu_("none");
+        self.fc2.add_to(x_ntd, &inner)
     }
 }

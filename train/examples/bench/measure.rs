@@ -1,9 +1,9 @@
 //! The timed parts.
 
 use serde_json::{Value, json};
-use signclip_common::Result;
 use signclip_common::collective::Collective;
 use signclip_common::weights::Weights;
+use signclip_common::{Result, memory};
 use signclip_train::adamw::{AdamW, ParameterGroup};
 use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::config::TrainConfig;
@@ -37,6 +37,7 @@ pub(crate) fn train(
         LanguageBase { config: T5Config::read(&model.join("config.json"))?, folder: Some(model), kind };
     let signclip = SignClip::build(&config, &base, WIDTHS, &[], Device::Cpu)?;
     let load = begun.elapsed().as_secs_f64();
+    memory::keep();
     let loaded = resident_gib("VmRSS:");
     let options = &config.optimiser;
     let group = |parameters: &[(String, Tensor)], lr| ParameterGroup {
@@ -81,6 +82,7 @@ pub(crate) fn generate(
     let _no_grad = tch::no_grad_guard();
     let config = T5Config::read(&model.join("config.json"))?;
     let t5 = T5::load(&Weights::open(model, Device::Cpu, kind)?, &config, Tuning::Frozen)?;
+    memory::keep();
     tch::manual_seed(0);
     let inputs_bsd = Tensor::randn([batch, visual_tokens, config.d_model], (Kind::Float, Device::Cpu));
     let mask_bs = Tensor::ones([batch, visual_tokens], (Kind::Int64, Device::Cpu));

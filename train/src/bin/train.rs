@@ -84,7 +84,7 @@ enum Preset {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    memory::keep();
+    memory::start();
     program(|| run(&args).map(|()| ExitCode::SUCCESS))
 }
 

@@ -1,8 +1,9 @@
-//! `evaluate`: translate a split with a trained run and score it; compare two runs; score any two text files.
+//! `evaluate`: translate a split with a trained run and score it; compare two runs; score any two text files; merge an adapter.
 
 #![allow(clippy::print_stdout)]
 
 mod compare;
+mod export;
 mod run;
 mod score;
 
@@ -16,6 +17,7 @@ Examples:
   evaluate --run runs/phoenix --split test
   evaluate --run runs/phoenix --split dev --features cache/phoenix
   evaluate compare runs/a runs/b
+  evaluate export runs/phoenix --out flan-t5-phoenix
   evaluate score hypotheses.txt references.txt --json
 
 With --run: writes <run>/<split>/predictions.jsonl, with the scores of each sentence, and
@@ -38,15 +40,17 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(compare::Args),
+    Export(export::Args),
     Score(score::Args),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    memory::keep();
+    memory::start();
     program(|| {
         let done = match (&args.command, &args.run) {
             (Some(Command::Compare(args)), _) => compare::run(args),
+            (Some(Command::Export(args)), _) => export::run(args),
             (Some(Command::Score(args)), _) => score::run(args),
             (None, Some(args)) => run::run(args),
             // Without a subcommand --run is required.
