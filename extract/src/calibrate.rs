@@ -108,13 +108,8 @@ fn sample(plan: &Plan, settings: &Settings, clips: &[Clip], frames: usize, each:
     let (mut sample, mut left) = (Vec::new(), frames as u64);
     for clip in clips {
         let mut clip = clip.clone();
-        let mut length = match plan.frames(std::iter::once(&clip)) {
-            // Not known before it is decoded.
-            0 => left,
-            known => known,
-        };
-        let wanted = left.min(each as u64);
-        // Files of landmarks have a row for each frame of the whole clip.
+        let (mut length, wanted) = (plan.frames(std::iter::once(&clip)), left.min(each as u64));
+        // One of unknown length cannot be cut, nor one whose file of landmarks has a row for each of its frames.
         if length > wanted
             && settings.landmarks.is_none()
             && let Media::Video { start, end, .. } = &mut clip.media
@@ -123,7 +118,7 @@ fn sample(plan: &Plan, settings: &Settings, clips: &[Clip], frames: usize, each:
             length = wanted;
         }
         sample.push(clip);
-        left = left.saturating_sub(length);
+        left = left.saturating_sub(if length > 0 { length } else { wanted });
         if left == 0 {
             break;
         }
