@@ -83,7 +83,7 @@ impl SpatialEncoder {
     /// Frames that pass the tower together. On the CPU as many as keep a layer's activations in the cache, which for
     /// ViT-L is one frame, five images; always counted from the clip's beginning, so that a clip's features do not
     /// depend on what ran before it.
-    fn frames_at_once(&self) -> usize {
+    pub fn frames_at_once(&self) -> usize {
         if self.device.is_cuda() {
             // The last batch of a window or clip is smaller: filling it up with another clip's frames would let these
             // decide how the sums in its kernels are split up.
