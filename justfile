@@ -196,6 +196,56 @@ bench-extract:
     .tools/python/bin/python scripts/bench_extract.py target/release/extract target/release/examples/bench_extract \
         "$peers" "$data"
 
+# one core and one device against two of each: frames per second by turns, and the same bytes
+bench-scaling:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    video=${SIGNCLIP_TEST_DATA:-../shared/data}/sign/slovak_sentences/000.mp4
+    if [[ ! -f $video ]]; then
+        echo "skipped: no $video (set SIGNCLIP_TEST_DATA)"
+        exit 0
+    fi
+    {{ just_executable() }} build
+    python3 scripts/bench_scaling.py target/release/extract "$video"
+
+# clips read in random order and an index of 35,000 opened, beside .npy files and HDF5 (Python, in .tools/arrays)
+bench-store:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! .tools/arrays/bin/python -c 'import h5py, numpy' 2>/dev/null; then
+        python3 -m venv .tools/arrays
+        .tools/arrays/bin/pip install --quiet --disable-pip-version-check h5py numpy
+    fi
+    cargo build --release --workspace --example bench_store
+    .tools/arrays/bin/python scripts/bench_store.py target/release/examples/bench_store
+
+# peak memory of extract: ten minutes of video against ten seconds, 2000 clips against 100, no face, 4K (ffmpeg; minutes)
+check-memory: build
+    python3 scripts/check_memory.py target/release/extract "${SIGNCLIP_TEST_DATA:-../shared/data}"
+
+# the estimate of --dry-run --calibrate against the run, within a factor of two
+check-estimate: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place=$(mktemp -d target/estimate.XXXXXX)
+    trap 'rm -rf "$place"' EXIT
+    target/release/render-corpus --out "$place/corpus" --layout phoenix --clips 200
+    extract() {
+        target/release/extract --dataset phoenix --root "$place/corpus" --landmarks "$place/corpus/landmarks" \
+            --preset tiny --gpus cpu --split train --out "$place/cache" --json "$@"
+    }
+    extract --dry-run --calibrate >"$place/plan.json"
+    extract >"$place/run.json"
+    python3 - "$place" <<'END'
+    import json, sys
+    plan, run = (json.load(open(f"{sys.argv[1]}/{name}.json")) for name in ("plan", "run"))
+    estimate, seconds = plan["calibration"], run["train"]["seconds"]
+    promised = 3600 * estimate["hours"] - estimate["loading_seconds"]
+    print(f"promised {promised:.1f} s from {estimate['sample_seconds']:.1f} s of trying, {seconds:.1f} s in truth")
+    if not seconds / 2 < promised < seconds * 2:
+        sys.exit("the estimate is not within a factor of two")
+    END
+
 # the Python environment of the checks and comparisons
 _python:
     #!/usr/bin/env bash

@@ -12,6 +12,8 @@ benches/extract-<date>.json; the last line is one JSON object of medians:
     pipeline_ratio_*  the same, both streams from the file on
     *_default         ours with its default compute type on this processor, the peer with its own (fp32)
     busy              share of the time that our device thread spent in networks, default compute type
+
+For a quick look: SIGNCLIP_BENCH_TURNS, _FRAMES, _CLIPS, and _DTYPES=f32, which leaves the figures of the other type null.
 """
 import datetime
 import json
@@ -28,6 +30,7 @@ extract, bench, peers, data = sys.argv[1:5]
 TURNS = int(os.environ.get("SIGNCLIP_BENCH_TURNS", "5"))
 FRAMES = int(os.environ.get("SIGNCLIP_BENCH_FRAMES", "8"))
 CLIPS = int(os.environ.get("SIGNCLIP_BENCH_CLIPS", "3"))
+DTYPES = os.environ.get("SIGNCLIP_BENCH_DTYPES", "bf16,f32").split(",")
 LONG = {"bf16": "bfloat16", "f32": "float32"}
 NAME = {"bf16": "bf16", "f32": "fp32"}
 
@@ -78,9 +81,9 @@ def machine():
 clips = [{"id": video.stem, "video": str(video), "start": 0, "end": FRAMES / 25} for video in videos]
 (place / "clips.jsonl").write_text("".join(json.dumps(clip) + "\n" for clip in clips))
 
-turns = {dtype: [] for dtype in LONG}
+turns = {dtype: [] for dtype in DTYPES}
 for number in range(TURNS):
-    for dtype in LONG:
+    for dtype in DTYPES:
         t = turn(dtype)
         turns[dtype].append(t)
         print(f"turn {number + 1} {NAME[dtype]}: gesture stage {t['ours_stage']:.3f} s a frame, peer {t['peer_stage']:.3f}, "
@@ -88,17 +91,26 @@ for number in range(TURNS):
               f"whole {t['ours_whole']:.3f} s a frame, peer {t['peer_whole']:.3f}, device {100 * t['busy']:.1f} % busy", flush=True)
 
 median = {dtype: {field: statistics.median(t[field] for t in turns[dtype])
-                  for field in ("share", "busy", "ours_stage", "peer_stage", "ours_whole", "peer_whole")} for dtype in LONG}
-default = "bf16" if turns["bf16"][0]["stage"]["bf16_in_hardware"] else "f32"
+                  for field in ("share", "busy", "ours_stage", "peer_stage", "ours_whole", "peer_whole")} for dtype in DTYPES}
+default = "bf16" if turns[DTYPES[0]][0]["stage"]["bf16_in_hardware"] else "f32"
+
+
+def figure(ours, theirs=None, of="stage"):
+    """The peer's seconds over ours, or a figure of our own; none where one side was not measured."""
+    if theirs is None:
+        return median[ours][of] if ours in median else None
+    return median[theirs][f"peer_{of}"] / median[ours][f"ours_{of}"] if ours in median and theirs in median else None
+
+
 result = {}
 for dtype, name in NAME.items():
-    result[f"share_{name}"] = median[dtype]["share"]
-    result[f"ratio_{name}"] = median[dtype]["peer_stage"] / median[dtype]["ours_stage"]
-    result[f"pipeline_ratio_{name}"] = median[dtype]["peer_whole"] / median[dtype]["ours_whole"]
-result["ratio_default"] = median["f32"]["peer_stage"] / median[default]["ours_stage"]
-result["pipeline_ratio_default"] = median["f32"]["peer_whole"] / median[default]["ours_whole"]
-result["busy"] = median[default]["busy"]
-result = {name: round(value, 3) for name, value in result.items()}
+    result[f"share_{name}"] = figure(dtype, of="share")
+    result[f"ratio_{name}"] = figure(dtype, dtype)
+    result[f"pipeline_ratio_{name}"] = figure(dtype, dtype, "whole")
+result["ratio_default"] = figure(default, "f32")
+result["pipeline_ratio_default"] = figure(default, "f32", "whole")
+result["busy"] = figure(default, of="busy")
+result = {name: value and round(value, 3) for name, value in result.items()}
 if default == "f32":
     print("this processor has no bf16 arithmetic: the default is fp32 here, and bf16 is emulated on both sides")
 

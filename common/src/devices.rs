@@ -6,7 +6,7 @@
 use crate::{Error, Result};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 /// What `--gpus` says: a comma-separated list of CUDA indices and `cpu`.
 ///
@@ -110,6 +110,15 @@ pub fn cuda_half() -> PathBuf {
     });
     let libtorch = cpu_half.and_then(|p| p.parent()?.parent()).unwrap_or(Path::new(".libtorch"));
     libtorch.join("cuda/libtorch_cuda.so")
+}
+
+/// A tensor of the processor on `device`. To a GPU it goes from pinned memory and without waiting, so that the copy
+/// overlaps with what the GPU is doing (not checked: no GPU was at hand).
+pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
+    match device {
+        Device::Cuda(_) => tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false),
+        _ => tensor.to_device(device),
+    }
 }
 
 /// Compute type by name: `f32`, `bf16`, or `auto` (bf16 where the device multiplies it natively).

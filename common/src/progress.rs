@@ -26,7 +26,7 @@ impl Progress {
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
         let template = format!(
-            "{{prefix:>10}} {{bar:28}} {{pos}}/{{len}} {unit} {{per_sec:.0}} · {{msg}} · {{elapsed}} gone, {{eta}} left"
+            "{{prefix:>10}} {{bar:28}} {{pos}}/{{len}} {unit} {{per_sec:.0}} · {{elapsed}} gone, {{eta}} left · {{wide_msg}}"
         );
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);

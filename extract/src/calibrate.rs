@@ -66,17 +66,17 @@ pub fn calibrate(
         return Err(Error::usage("nothing to calibrate with: the media of all clips are missing", remedy));
     };
     let clips = there(split);
-    let mut time = |frames: usize| {
-        let sample = sample(plan, settings, &clips, frames);
-        run(plan, split, &sample, rank, settings, &mut networks)
+    let mut time = |frames: usize| -> Result<(Outcome, usize)> {
+        let sample = sample(plan, settings, &clips, frames, frames.div_ceil(devices.len()));
+        Ok((run(plan, split, &sample, rank, settings, &mut networks)?, sample.len()))
     };
     time(FRAMES)?;
     let loading_seconds = begun.elapsed().as_secs_f64();
     let mut frames = FRAMES * devices.len();
-    let mut outcome = time(frames)?;
-    while outcome.seconds < SECONDS && outcome.stored < clips.len() {
+    let (mut outcome, mut sampled) = time(frames)?;
+    while outcome.seconds < SECONDS && sampled < clips.len() {
         frames *= LONGER;
-        outcome = time(frames)?;
+        (outcome, sampled) = time(frames)?;
     }
     let all = plan.splits.iter().flat_map(there).map(|clip| plan.frames(std::iter::once(&clip)));
     let (unknown, known): (Vec<u64>, Vec<u64>) = all.partition(|&frames| frames == 0);
@@ -102,21 +102,23 @@ pub fn calibrate(
     })
 }
 
-/// The first clips up to this number of frames, the last of them cut where it can be.
-fn sample(plan: &Plan, settings: &Settings, clips: &[Clip], frames: usize) -> Vec<Clip> {
+/// The first clips up to this number of frames, cut where they are longer than `each`: a short sample has a clip for
+/// every device, as a long run has at any moment.
+fn sample(plan: &Plan, settings: &Settings, clips: &[Clip], frames: usize, each: usize) -> Vec<Clip> {
     let (mut sample, mut left) = (Vec::new(), frames as u64);
     for clip in clips {
         let mut clip = clip.clone();
-        let length = plan.frames(std::iter::once(&clip));
-        // Files of landmarks have a row for each frame of the whole clip.
-        if length > left
+        let (mut length, wanted) = (plan.frames(std::iter::once(&clip)), left.min(each as u64));
+        // One of unknown length cannot be cut, nor one whose file of landmarks has a row for each of its frames.
+        if length > wanted
             && settings.landmarks.is_none()
             && let Media::Video { start, end, .. } = &mut clip.media
         {
-            *end = Some(start.unwrap_or(0.0) + left as f64 / TARGET_FPS);
+            *end = Some(start.unwrap_or(0.0) + wanted as f64 / TARGET_FPS);
+            length = wanted;
         }
         sample.push(clip);
-        left = left.saturating_sub(length);
+        left = left.saturating_sub(if length > 0 { length } else { wanted });
         if left == 0 {
             break;
         }

@@ -9,7 +9,7 @@ use crate::networks::{Answer, Desk};
 use crate::plan::TARGET_FPS;
 use crate::preview::Sheet;
 use crate::settings::{MouthingConfig, Settings};
-use crate::spatial_encoder::SpatialConfig;
+use crate::spatial_encoder::{Prepared, SpatialConfig};
 use crate::stages::Stage;
 use signclip_common::manifest::Clip;
 use signclip_common::panics::guarded;
@@ -48,6 +48,9 @@ pub struct Clips<'a> {
     /// Names of the split, the data set's own included.
     pub splits: &'a [&'a str],
     pub preview: bool,
+    /// The most frames that a device takes at once for the gesture stream; a window goes to the desk in such parts, so
+    /// that the devices share even the last one.
+    pub at_once: usize,
     pub progress: &'a Progress,
     /// Set when the run ends early.
     pub stop: &'a AtomicBool,
@@ -114,7 +117,8 @@ impl Clips<'_> {
         let stages = &self.desk.stages;
         let open = || guarded(|| FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS));
         let mut stream = stages.time(Stage::Decode, open).map_err(|e| ("open", e))?;
-        let mut gesture = self.settings.spatial.as_ref().map(|config| Gesture::new(self.desk, config));
+        let mut gesture =
+            self.settings.spatial.as_ref().map(|config| Gesture::new(self.desk, config, self.at_once));
         let mut number = 0;
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -192,20 +196,25 @@ impl Clips<'_> {
 struct Gesture<'a> {
     desk: &'a Desk,
     config: &'a SpatialConfig,
+    at_once: usize,
     waiting: VecDeque<Answer<Vec<f32>>>,
     rows: Vec<f32>,
 }
 
 impl<'a> Gesture<'a> {
-    fn new(desk: &'a Desk, config: &'a SpatialConfig) -> Self {
-        Self { desk, config, waiting: VecDeque::new(), rows: Vec::new() }
+    fn new(desk: &'a Desk, config: &'a SpatialConfig, at_once: usize) -> Self {
+        Self { desk, config, at_once, waiting: VecDeque::new(), rows: Vec::new() }
     }
 
     fn push<'f>(&mut self, frames: impl Iterator<Item = &'f Frame>) -> Result<()> {
         let prepare = || guarded(|| frames.map(|frame| self.config.prepare(frame)).collect());
-        let prepared = self.desk.stages.time(Stage::Crop, prepare)?;
-        self.waiting.push_back(self.desk.gesture(prepared));
-        self.collect(WINDOWS_AHEAD)
+        let mut prepared: Vec<Prepared> = self.desk.stages.time(Stage::Crop, prepare)?;
+        while !prepared.is_empty() {
+            let rest = prepared.split_off(self.at_once.min(prepared.len()));
+            self.waiting.push_back(self.desk.gesture(prepared));
+            prepared = rest;
+        }
+        self.collect(WINDOWS_AHEAD * WINDOW.div_ceil(self.at_once))
     }
 
     /// Take answers until no more than `ahead` are open.

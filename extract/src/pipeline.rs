@@ -92,6 +92,8 @@ impl Work<'_> {
         let stop = AtomicBool::new(false);
         let devices = networks.len();
         let readers = (devices + 1).max(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
+        let at_once =
+            networks.iter().filter_map(|n| Some(n.spatial.as_ref()?.frames_at_once())).max().unwrap_or(1);
         let stages = Arc::new(Stages::new(readers, devices));
         let (desk, counter) = desk(readers, &stages);
         let (done_sender, done) = bounded(2);
@@ -111,6 +113,7 @@ impl Work<'_> {
                         folder_fps: self.folder_fps,
                         splits: self.splits,
                         preview: self.preview.is_some(),
+                        at_once,
                         progress,
                         stop,
                     };

@@ -8,6 +8,7 @@ mod corpus;
 mod damaged;
 mod disk;
 mod doctor;
+mod estimates;
 mod extract;
 mod hugging_face;
 mod kill;

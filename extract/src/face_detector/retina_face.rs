@@ -4,8 +4,8 @@
 //! Shapes: n pictures, c channels, h and w of a picture or map, p prior boxes.
 
 use serde::{Deserialize, Serialize};
-use signclip_common::Result;
 use signclip_common::weights::Part;
+use signclip_common::{Result, devices};
 use tch::{Device, IndexOp, Kind, Tensor};
 
 pub use super::bodies::BodyKind;
@@ -157,7 +157,7 @@ impl RetinaFace {
             Tensor::from_slice(&frame.rgb).view([frame.height as i64, frame.width as i64, 3])
         };
         let rgb_nhw3 = Tensor::stack(&frames.iter().map(image).collect::<Vec<_>>(), 0);
-        let bgr_nhw3 = rgb_nhw3.to_device(self.device).flip([3]).to_kind(Kind::Float);
+        let bgr_nhw3 = devices::upload(&rgb_nhw3, self.device).flip([3]).to_kind(Kind::Float);
         let mean = Tensor::from_slice(&MEAN_BGR).to_device(self.device);
         (bgr_nhw3 - mean).permute([0, 3, 1, 2]).contiguous().to_kind(self.kind)
     }

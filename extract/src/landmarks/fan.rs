@@ -4,8 +4,8 @@
 //! Shapes: n faces, k landmarks, c channels, h and w of a feature map.
 
 use serde::{Deserialize, Serialize};
-use signclip_common::Result;
 use signclip_common::weights::Part;
+use signclip_common::{Result, devices};
 use tch::{Device, Kind, Tensor};
 
 use super::crop::CropBox;
@@ -163,7 +163,8 @@ impl Fan {
             Tensor::from_slice(&crop.rgb).view([crop.height as i64, crop.width as i64, 3]).permute([2, 0, 1])
         };
         let images: Vec<Tensor> = crops.iter().map(image).collect();
-        (Tensor::stack(&images, 0).to_device(self.device).to_kind(Kind::Float) / 255.0).to_kind(self.kind)
+        (devices::upload(&Tensor::stack(&images, 0), self.device).to_kind(Kind::Float) / 255.0)
+            .to_kind(self.kind)
     }
 
     /// What the first hourglass gets: `[n, 3, 256, 256]` to `[n, c, 64, 64]`.

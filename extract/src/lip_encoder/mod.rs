@@ -13,7 +13,7 @@ use crate::mouth_region::{INPUT, lip_input};
 use crate::rows::finite_rows;
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::{Part, Weights};
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, devices};
 use tch::{Device, Kind, Tensor};
 use transformer::Transformer;
 use visual_frontend::VisualFrontend;
@@ -134,9 +134,16 @@ impl LipEncoder {
     /// Z_m of one clip of gray mouth crops `[t, 88, 88]`, at least one: row-major `[t, d]`.
     pub fn encode(&self, levels: &[u8]) -> Result<Vec<f32>> {
         let _frozen = tch::no_grad_guard();
-        let video = Tensor::from_slice(&lip_input(levels)).view([1, 1, -1, INPUT as i64, INPUT as i64]);
-        let video = video.to_device(self.device).to_kind(self.kind);
-        finite_rows(&self.features(&video, None, self.layer)?.squeeze_dim(0), "lip encoder")
+        let (size, picture) = (INPUT as i64, INPUT * INPUT);
+        // As numbers, the crops take four times the memory: never more than a window of them.
+        let part = |first: i64, frames: i64| {
+            let levels = &levels[first as usize * picture..][..frames as usize * picture];
+            let video = Tensor::from_slice(&lip_input(levels)).view([1, 1, frames, size, size]);
+            devices::upload(&video, self.device).to_kind(self.kind)
+        };
+        let resnet_ntc = self.frontend.in_windows((levels.len() / picture) as i64, part);
+        let features = self.transformer.forward(&self.joined(&resnet_ntc), None, self.layer);
+        finite_rows(&features.squeeze_dim(0), "lip encoder")
     }
 
     /// Features of normalised mouth crops `[n, 1, t, height, width]`: `[n, t, d]`.
@@ -176,7 +183,12 @@ impl LipEncoder {
 
     /// What the transformer gets, before its positional convolution: `[n, t, d]`.
     pub fn transformer_input(&self, video_n1thw: &Tensor) -> Tensor {
-        let video_ntd = self.video_proj.forward(&self.resnet(video_n1thw));
+        self.joined(&self.resnet(video_n1thw))
+    }
+
+    /// The ResNet's output `[n, t, 512]` beside the absent audio: `[n, t, d]`.
+    fn joined(&self, resnet_ntc: &Tensor) -> Tensor {
+        let video_ntd = self.video_proj.forward(resnet_ntc);
         // Absent audio is zeros in the place of the projected audio: the bias of that projection does not take part,
         // but the zeros do take part in the statistics of the norm.
         let audio_ntd = video_ntd.zeros_like();

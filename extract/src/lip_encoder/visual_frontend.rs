@@ -57,13 +57,19 @@ impl VisualFrontend {
 
     /// Video `[n, 1, t, h, w]` to `[n, t, 512]`. Beyond both ends of a clip there are zeros.
     pub fn forward(&self, video_n1thw: &Tensor) -> Tensor {
-        let t = video_n1thw.size()[2];
-        let padded = video_n1thw.to_kind(self.stem.weight.kind()).constant_pad_nd([0, 0, 0, 0, REACH, REACH]);
-        let windows: Vec<Tensor> = (0..t)
-            .step_by(WINDOW)
-            .map(|begin| self.window(&padded.narrow(2, begin, (t - begin).min(WINDOW as i64) + 2 * REACH)))
-            .collect();
-        Tensor::cat(&windows, 1)
+        self.in_windows(video_n1thw.size()[2], |first, frames| video_n1thw.narrow(2, first, frames))
+    }
+
+    /// The same for a clip of `t` frames of which `part(first, frames)` gives a part `[n, 1, frames, h, w]`, so that the
+    /// whole of a long one need not be there at once.
+    pub fn in_windows(&self, t: i64, part: impl Fn(i64, i64) -> Tensor) -> Tensor {
+        let window = |begin: i64| {
+            let (wanted, beyond) = (begin - REACH, (begin + WINDOW as i64).min(t) + REACH);
+            let (first, end) = (wanted.max(0), beyond.min(t));
+            let video = part(first, end - first).to_kind(self.stem.weight.kind());
+            self.window(&video.constant_pad_nd([0, 0, 0, 0, first - wanted, beyond - end]))
+        };
+        Tensor::cat(&(0..t).step_by(WINDOW).map(window).collect::<Vec<_>>(), 1)
     }
 
     /// Frames with their neighbours on both sides, which get no vectors of their own.

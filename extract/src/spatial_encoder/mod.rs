@@ -9,8 +9,8 @@ use crate::rows::finite_rows;
 use clip_vision::{ClipVision, ClipVisionConfig, OTHER_KEYS};
 use s2::S2Source;
 use serde::{Deserialize, Serialize};
-use signclip_common::Result;
 use signclip_common::weights::Weights;
+use signclip_common::{Result, devices};
 use std::borrow::Cow;
 use tch::{Device, Kind, Tensor};
 
@@ -83,8 +83,10 @@ impl SpatialEncoder {
     /// Frames that pass the tower together. On the CPU as many as keep a layer's activations in the cache, which for
     /// ViT-L is one frame, five images; always counted from the clip's beginning, so that a clip's features do not
     /// depend on what ran before it.
-    fn frames_at_once(&self) -> usize {
+    pub fn frames_at_once(&self) -> usize {
         if self.device.is_cuda() {
+            // The last batch of a window or clip is smaller: filling it up with another clip's frames would let these
+            // decide how the sums in its kernels are split up.
             return 32;
         }
         let tower = &self.config.tower;
@@ -105,7 +107,7 @@ impl SpatialEncoder {
     /// 8-bit RGB images to normalised pixels `[n, 3, size, size]` on the device.
     fn normalise<'a>(&self, images: impl Iterator<Item = &'a [u8]>, size: i64) -> Tensor {
         let images: Vec<Tensor> = images.map(|rgb| Tensor::from_slice(rgb).view([size, size, 3])).collect();
-        normalise(&Tensor::stack(&images, 0).to_device(self.device))
+        normalise(&devices::upload(&Tensor::stack(&images, 0), self.device))
     }
 }
 
