@@ -207,8 +207,8 @@ mod tests {
     /// Every bfloat16 is read exactly, and halves go to the even neighbour, as in libtorch.
     #[test]
     fn rounding_is_that_of_libtorch() {
-        let x: Vec<f32> =
-            (0..1 << 16).map(|i: u32| f32::from_bits(i << 16 | (i * 40_503) & 0xffff)).collect();
+        let bits = (0..1 << 16).map(|i: u32| i << 16 | i.wrapping_mul(40_503) & 0xffff);
+        let x: Vec<f32> = bits.map(f32::from_bits).filter(|x| !x.is_nan()).collect();
         let of_libtorch = Tensor::from_slice(&x).to_kind(Kind::BFloat16).to_kind(Kind::Float);
         let of_libtorch = Vec::<f32>::try_from(&of_libtorch).expect("values");
         for (&x, of_libtorch) in x.iter().zip(of_libtorch) {
