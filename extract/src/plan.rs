@@ -1,6 +1,7 @@
 //! What a run would do: clips by split, what is missing, how many frames and bytes.
 
 use crate::args::RunArgs;
+use crate::like::Like;
 use crate::places;
 use serde::Serialize;
 use signclip_common::manifest::{Clip, Dataset, Layout, Media, Split, read_json_lines};
@@ -69,6 +70,9 @@ impl Plan {
                 ));
             }
         };
+        if let Some(store) = &args.like {
+            Like::read(store)?.lay_over_dataset(&mut plan.dataset)?;
+        }
         plan.narrow(args)?;
         Ok(plan)
     }
