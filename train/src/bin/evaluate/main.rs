@@ -1,8 +1,10 @@
-//! `evaluate`: translate a split with a trained run and score it; compare two runs; score any two text files.
+//! `evaluate`: translate a split with a trained run and score it; report on a run; compare two runs; score any two text
+//! files.
 
 #![allow(clippy::print_stdout)]
 
 mod compare;
+mod report;
 mod run;
 mod score;
 
@@ -15,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   evaluate --run runs/phoenix --split test
   evaluate --run runs/phoenix --split dev --features cache/phoenix
+  evaluate report runs/phoenix --sheets sheets
   evaluate compare runs/a runs/b
   evaluate score hypotheses.txt references.txt --json
 
@@ -38,6 +41,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(compare::Args),
+    Report(report::Args),
     Score(score::Args),
 }
 
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
     program(|| {
         let done = match (&args.command, &args.run) {
             (Some(Command::Compare(args)), _) => compare::run(args),
+            (Some(Command::Report(args)), _) => report::run(args),
             (Some(Command::Score(args)), _) => score::run(args),
             (None, Some(args)) => run::run(args),
             // Without a subcommand --run is required.
