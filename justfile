@@ -100,16 +100,27 @@ demo: build
     $bin/train --features demo/cache --run demo/runs/demo --preset tiny
     step 'evaluate: the test split, half of it by a signer not seen in training'
     $bin/evaluate --run demo/runs/demo --split test
+    step 'report: one page to look at'
+    $bin/evaluate report demo/runs/demo --sheets demo/sheets
     step 'where things are'
     echo 'clips        demo/corpus/features/fullFrame-210x260px/test/'
     echo 'features     demo/cache/test/ (numpy.load opens each .npy)'
     echo 'mouths       demo/sheets/test/ (a contact sheet for each clip: frames, landmarks, mouth crops)'
     echo 'run          demo/runs/demo/ (config.json, log.jsonl, best.safetensors)'
     echo 'translations demo/runs/demo/test/predictions.jsonl, scores metrics.json'
+    echo 'report       demo/runs/demo/report.html (open it in a browser)'
     echo
     echo 'next, on the licensed data:'
     echo '  target/release/extract --dataset phoenix --root /path/to/PHOENIX-2014-T --dry-run'
     echo '  ./justw doctor          # which weight files are missing, and where they come from'
+
+# a video to text: `just translate clip.mp4 --run runs/x` (translate --help)
+translate +args: build
+    @target/release/translate {{ args }}
+
+# the report opened in Chromium (Debian: chromium): no script error, no request, every picture there
+check-report: build
+    SIGNCLIP_BROWSER=required cargo test --release --workspace --test cli -- --nocapture report::
 
 # the demo's training again on features shuffled between clips: what is scored without looking
 demo-control: demo

@@ -15,6 +15,7 @@ Examples:
   extract --dataset how2sign --gpus 0,1                               encode How2Sign on two GPUs
   extract --dataset own/clips.jsonl --out cache/own                   own data, one JSON object a line
   extract --videos a.mp4 b.mp4 --out cache/mine                       a few videos
+  extract --videos a.mp4 --like cache/phoenix --out cache/mine        with the networks and settings of a store
   extract --dataset phoenix --preview sheets/ --limit 20              look at faces and mouth crops first
   extract --verify --out cache/phoenix                                check every byte of a store
   extract --dataset phoenix --shard 2/8                               the second of eight shares, on any machine
@@ -160,6 +161,21 @@ pub enum StoreType {
     F32,
 }
 
+/// What `--like` takes from the store.
+const LIKE: [&str; 11] = [
+    "preset",
+    "salt",
+    "streams",
+    "s2_source",
+    "landmark_source",
+    "detector",
+    "fan",
+    "detect_every",
+    "lip_layer",
+    "dtype",
+    "store_dtype",
+];
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// A data set of manifests/ by name (phoenix, how2sign), or a .jsonl file with own clips
@@ -199,6 +215,10 @@ pub struct RunArgs {
     /// machine; else cpu]
     #[arg(long, value_name = "LIST")]
     pub gpus: Option<String>,
+    /// Make the features as those of this store were made (cache/NAME or one split of it): its networks, weights and
+    /// settings; refused where a weight file is another one by now
+    #[arg(long, value_name = "STORE", conflicts_with_all = LIKE)]
+    pub like: Option<PathBuf>,
     /// Which networks, with which weights
     #[arg(long, value_enum, default_value = "paper")]
     pub preset: Preset,

@@ -12,13 +12,13 @@ use crate::networks::Desk;
 use crate::plan::TARGET_FPS;
 use crate::stages::Stage;
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use signclip_common::{Error, Result, checksum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the points come from that the mouth is aligned by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LandmarkSource {
     /// 68 points by FAN in the detector's box.

@@ -17,6 +17,7 @@ pub mod heartbeat;
 pub mod interrupt;
 pub mod landmarks;
 mod layers;
+pub mod like;
 pub mod lip_encoder;
 pub mod media;
 pub mod mouth_region;

@@ -12,6 +12,7 @@ use signclip_extract::args::{Cli, Command, RunArgs};
 use signclip_extract::calibrate::calibrate;
 use signclip_extract::heartbeat::{Heartbeat, State};
 use signclip_extract::interrupt;
+use signclip_extract::like::Like;
 use signclip_extract::networks::Networks;
 use signclip_extract::pipeline::{Outcome, Work};
 use signclip_extract::plan::{Plan, bytes};
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use tch::Device;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
     memory::huge_pages();
     memory::start();
     program(|| match cli.command {
@@ -36,8 +37,12 @@ fn main() -> ExitCode {
         }
         Some(Command::Status(args)) => status::report(&args),
         None if cli.run.verify => run_verify(&cli.run),
-        None if cli.run.dry_run => dry_run(&cli.run),
-        None => run(&cli.run),
+        None => {
+            if let Some(store) = cli.run.like.clone() {
+                Like::read(&store).and_then(|like| like.lay_over(&mut cli.run)).map_err(|e| vec![e])?;
+            }
+            if cli.run.dry_run { dry_run(&cli.run) } else { run(&cli.run) }
+        }
     })
 }
 
@@ -156,6 +161,9 @@ fn extract(
     let mut opened = Vec::new();
     for (split, clips) in shares {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
+        if let Some(store) = &args.like {
+            Like::read(store)?.check(&info)?;
+        }
         let folder = out.join(&split.name);
         let mut store = StoreWriter::open(&folder, info, rank.number)?;
         for id in &args.only {

@@ -2,6 +2,7 @@
 
 use crate::args::RunArgs;
 use crate::calibrate::Calibration;
+use crate::like::Like;
 use crate::places;
 use serde::Serialize;
 use signclip_common::manifest::{Clip, Dataset, Layout, Media, Split, read_json_lines};
@@ -72,6 +73,9 @@ impl Plan {
                 ));
             }
         };
+        if let Some(store) = &args.like {
+            Like::read(store)?.lay_over_dataset(&mut plan.dataset)?;
+        }
         plan.narrow(args)?;
         Ok(plan)
     }

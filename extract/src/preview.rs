@@ -1,4 +1,8 @@
 //! A contact sheet of one clip, to look at: frames with the face's box and points, and the mouth crops below them.
+//!
+//! The PNG file says where on it its pictures are, in a text chunk of the keyword [`KEYWORD`]: a JSON list of columns in
+//! the order of time, `{"frame": 8, "picture": [left, top, width, height], "mouth": [left, top, width, height]}` in
+//! pixels, `mouth` null where none was cut.
 
 use crate::face_points::Found;
 use crate::frame::Frame;
@@ -9,6 +13,9 @@ use opencv::core::{Mat, Point, Rect, Scalar};
 use opencv::imgproc;
 use opencv::prelude::*;
 use signclip_common::{Error, Result};
+
+/// Keyword of the text chunk that says where the pictures are.
+const KEYWORD: &str = "SignClip columns";
 
 /// Frames on a sheet at the most; they are spread evenly over the clip.
 const COLUMNS: usize = 12;
@@ -112,21 +119,44 @@ impl Sheet {
         Ok(())
     }
 
-    /// The finished sheet under a line of text.
-    pub fn draw(&self, title: &str) -> Result<Frame> {
-        let rows = self.columns.len().div_ceil(IN_A_ROW).max(1);
+    /// Height of the tallest frame on the sheet; width and height that a column takes.
+    fn cell(&self) -> (usize, [usize; 2]) {
         let tallest = self.columns.iter().map(|c| c.picture.height).max().unwrap_or(HEIGHT);
         let widest =
             self.columns.iter().map(|c| c.picture.width).max().unwrap_or(WIDTH).max(2 * CROP + MARGIN);
-        let cell = [widest + MARGIN, tallest + LINE + CROP + 2 * MARGIN];
+        (tallest, [widest + MARGIN, tallest + LINE + CROP + 2 * MARGIN])
+    }
+
+    /// Left upper corner of a column's frame, and of its mouth crop.
+    fn corners(&self, index: usize) -> [[usize; 2]; 2] {
+        let (tallest, cell) = self.cell();
+        let left = MARGIN + index % IN_A_ROW * cell[0];
+        let top = LINE + 2 * MARGIN + index / IN_A_ROW * cell[1];
+        [[left, top], [left, top + tallest + LINE]]
+    }
+
+    /// Where the pictures are, as [`KEYWORD`] has it.
+    fn places(&self) -> serde_json::Value {
+        let place = |[left, top]: [usize; 2], frame: &Frame| [left, top, frame.width, frame.height];
+        let columns = self.columns.iter().enumerate().map(|(index, column)| {
+            let [picture, mouth] = self.corners(index);
+            let mouth = column.mouth.as_ref().map(|cut| place(mouth, &cut.crop));
+            serde_json::json!({ "frame": column.number, "picture": place(picture, &column.picture), "mouth": mouth })
+        });
+        columns.collect()
+    }
+
+    /// The finished sheet under a line of text.
+    pub fn draw(&self, title: &str) -> Result<Frame> {
+        let rows = self.columns.len().div_ceil(IN_A_ROW).max(1);
+        let (tallest, cell) = self.cell();
         let across = self.columns.len().clamp(1, IN_A_ROW);
         let size = [(across * cell[0] + MARGIN).max(480), rows * cell[1] + LINE + 2 * MARGIN];
         let mut sheet = Frame::filled(size[0], size[1], BACKGROUND);
         let mut marks = Vec::new();
         marks.push(Mark::Text(MARGIN, MARGIN + LINE - 5, title.to_owned(), INK));
         for (index, column) in self.columns.iter().enumerate() {
-            let left = MARGIN + index % IN_A_ROW * cell[0];
-            let top = LINE + 2 * MARGIN + index / IN_A_ROW * cell[1];
+            let [[left, top], _] = self.corners(index);
             paste(&mut sheet, &column.picture, left, top);
             let on_sheet = |[x, y]: [f32; 2]| {
                 [left as f32 + x * column.scale, top as f32 + y * column.scale].map(|v| v.round() as i32)
@@ -166,6 +196,7 @@ impl Sheet {
         let mut encoder = png::Encoder::new(&mut bytes, sheet.width as u32, sheet.height as u32);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
+        encoder.add_text_chunk(KEYWORD.to_owned(), self.places().to_string()).map_err(failed)?;
         let mut writer = encoder.write_header().map_err(failed)?;
         writer.write_image_data(&sheet.rgb).map_err(failed)?;
         writer.finish().map_err(failed)?;

@@ -10,7 +10,7 @@ use crate::plan::TARGET_FPS;
 use crate::spatial_encoder::clip_vision::ClipVisionConfig;
 use crate::spatial_encoder::{SpatialConfig, SpatialEncoder};
 use crate::weight_files::{WeightFiles, WeightSource};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use signclip_common::manifest::Dataset;
 use signclip_common::store::{FORMAT, MOUTHING, SPATIAL, StoreDtype, StoreInfo, StreamInfo};
 use signclip_common::{Error, Result, devices, memory};
@@ -34,7 +34,8 @@ pub struct Settings {
 }
 
 /// How the mouthing stream is made; part of the store's description.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MouthingConfig {
     pub landmarks: LandmarkSource,
     /// Absent with landmarks from files, as are the next two.

@@ -124,6 +124,8 @@ fn missing_faces() {
     for id in [first, second] {
         let sheet = std::fs::read(place.path().join(format!("sheets/test/{id}.png"))).expect("a sheet");
         assert!(sheet.starts_with(b"\x89PNG"), "{id}");
+        // It says where its pictures are.
+        assert!(sheet.windows(25).any(|bytes| bytes == b"SignClip columns\0[{\"frame"), "{id}");
     }
     let json = with_marks(place.path(), "--json --out again").json();
     assert_eq!(json["test"]["face_coverage"][first], 0.0);

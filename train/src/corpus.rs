@@ -72,6 +72,20 @@ pub enum Window {
 impl Corpus {
     /// Open `folder/<split>`. Errors: no store, a stream that is wanted and absent, a clip without text.
     pub fn open(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {
+        let mut corpus = Self::without_texts(folder, split, settings)?;
+        let rules = corpus.store.info.text;
+        for (clip, place) in corpus.store.clips.iter().zip(&mut corpus.texts) {
+            let text = clip.facts.text.as_deref().filter(|t| !t.trim().is_empty());
+            *place = text.map(|text| prepare(text, rules)).ok_or_else(|| {
+                let what = format!("the clip {:?} has no sentence", clip.id);
+                Error::input(&corpus.store.folder, "", what, "add its text to the data set and extract again")
+            })?;
+        }
+        Ok(corpus)
+    }
+
+    /// [`Self::open`] for clips whose sentences are not known: every text is empty.
+    pub fn without_texts(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {
         let streams = settings.head.streams;
         let store = Store::open(&folder.join(split))?;
         for (wanted, stream) in [(streams.spatial(), SPATIAL), (streams.mouthing(), MOUTHING)] {
@@ -88,15 +102,6 @@ impl Corpus {
         if store.clips.is_empty() {
             return Err(Error::input(&store.folder, "", "the store has no clips", "run extract again"));
         }
-        let rules = store.info.text;
-        let mut texts = Vec::new();
-        for clip in &store.clips {
-            let text = clip.facts.text.as_deref().filter(|t| !t.trim().is_empty()).map(|t| prepare(t, rules));
-            texts.push(text.ok_or_else(|| {
-                let what = format!("the clip {:?} has no sentence", clip.id);
-                Error::input(&store.folder, "", what, "add its text to the data set and extract again")
-            })?);
-        }
         let sources = if settings.shuffle_features {
             others(store.clips.len(), settings.seed)
         } else {
@@ -104,9 +109,9 @@ impl Corpus {
         };
         Ok(Self {
             verified: store.clips.iter().map(|_| AtomicBool::new(false)).collect(),
+            texts: vec![String::new(); store.clips.len()],
             sources,
             store,
-            texts,
             targets: Vec::new(),
             streams,
             max_frames: settings.max_frames,
@@ -138,6 +143,13 @@ impl Corpus {
         self.sources.iter().map(|&source| self.store.clips[source].frames.min(self.max_frames)).collect()
     }
 
+    /// First frame and number of frames of a clip's [`Window::Middle`].
+    pub fn middle(&self, clip: usize) -> (usize, usize) {
+        let frames = self.store.clips[self.sources[clip]].frames;
+        let taken = frames.min(self.max_frames);
+        ((frames - taken) / 2, taken)
+    }
+
     /// `[n, n]` bool: which of `clips` have the same sentence.
     pub fn same(&self, clips: &[usize]) -> Tensor {
         let same: Vec<bool> =
@@ -163,9 +175,9 @@ impl Corpus {
         let cut = |&clip: &usize| {
             let source = self.sources[clip];
             let frames = self.store.clips[source].frames;
-            let taken = frames.min(self.max_frames);
+            let (middle, taken) = self.middle(clip);
             let first = match window {
-                Window::Middle => (frames - taken) / 2,
+                Window::Middle => middle,
                 Window::Random { seed, epoch } => {
                     let unit = Stream::new(&format!("window of {epoch}"), seed).unit(clip as u64);
                     (unit * (frames - taken + 1) as f64) as usize

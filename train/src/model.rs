@@ -10,7 +10,7 @@ use crate::dropout;
 use crate::exchange::Exchange;
 use crate::loader::Step;
 use crate::lora::LoraConfig;
-use crate::sign_head::{HeadConfig, SignHead};
+use crate::sign_head::{HeadConfig, HeadOutput, SignHead};
 use crate::t5::{IGNORE, T5, T5Config, Tuning};
 use crate::text::Text;
 use signclip_common::collective::Collective;
@@ -256,11 +256,36 @@ impl SignClip {
     /// Best translations of each clip of a batch, best first.
     pub fn translate(&self, batch: &Batch, search: &BeamSearchConfig) -> Result<Vec<Vec<Hypothesis>>> {
         let _frozen = tch::no_grad_guard();
-        let head =
-            self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, None)?;
+        let head = self.see(batch)?;
         let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
         let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
         self.t5.generate(&encoded_bsd, &mask_bs, search)
+    }
+
+    /// What the head makes of a batch: gate, fused features, visual tokens.
+    pub fn see(&self, batch: &Batch) -> Result<HeadOutput> {
+        self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, None)
+    }
+
+    /// The fused features of the moments that some target tokens rest on, `[b, d]` float32: for each clip the mean of
+    /// Z_fused over time, weighted by |gradient · Z_fused| of the summed log probability of the tokens that
+    /// `chosen_bl` (bool) marks among the labels.
+    pub fn features_behind(&self, batch: &Batch, chosen_bl: &Tensor) -> Result<Tensor> {
+        let head = self.see(batch)?;
+        let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
+        let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
+        let ids_bl = self.t5.shift_right(&batch.labels);
+        let logits_blv = self.t5.decode(&ids_bl, &encoded_bsd, &mask_bs, false);
+        let labels_bl1 = batch.labels.clamp_min(0).unsqueeze(-1);
+        let log_p_bl = logits_blv.log_softmax(-1, Kind::Float).gather(-1, &labels_bl1, false).squeeze_dim(-1);
+        let sum = log_p_bl.masked_select(chosen_bl).sum(Kind::Float);
+        let gradient = Tensor::run_backward(&[&sum], &[&head.fused], false, false);
+        let fused_btd = head.fused.detach().to_kind(Kind::Float);
+        let weight_bt1 =
+            (gradient[0].to_kind(Kind::Float) * &fused_btd).sum_dim_intlist(-1, true, Kind::Float).abs();
+        let total_b1 =
+            weight_bt1.sum_dim_intlist(1, false, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
+        Ok((weight_bt1 * fused_btd).sum_dim_intlist(1, false, Kind::Float) / total_b1)
     }
 
     /// Encoder inputs: each clip's valid visual tokens, then the prompt's embeddings, then padding.

@@ -1,10 +1,12 @@
 //! A run's folder, and a model ready to train or evaluate in it.
 
+use crate::checkpoint::{self, BEST};
 use crate::config::{TrainConfig, TuningKind, language_model_folder};
 use crate::corpus::Corpus;
 use crate::model::{LanguageBase, SignClip};
 use crate::t5::T5Config;
 use crate::text::{Text, word_tokenizer};
+use crate::trainer::model_tensors;
 use serde::{Deserialize, Serialize};
 use signclip_common::{Error, Result, atomic, devices};
 use std::path::{Path, PathBuf};
@@ -107,6 +109,21 @@ impl RunInfo {
             return Text::load(&file);
         };
         Text::load(&model.join(TOKENIZER))
+    }
+
+    /// The model on `device` with the run's best weights, and where the run stood when they were written.
+    pub fn trained(
+        &self,
+        folder: &Path,
+        corpus: &Corpus,
+        text: &Text,
+        device: Device,
+    ) -> Result<(SignClip, checkpoint::Progress)> {
+        let best = folder.join(BEST);
+        let (tensors, state) = checkpoint::load(&best)?;
+        let model = self.model(corpus, text, device)?;
+        checkpoint::restore(&best, &model_tensors(&model), &tensors, &self.settings)?;
+        Ok((model, state))
     }
 
     /// Build the model on `device`.

@@ -3,8 +3,9 @@
 use signclip_common::manifest::TextRules;
 use signclip_common::{Error, Result};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use tokenizers::Tokenizer;
+use tokenizers::{Encoding, Tokenizer};
 
 /// A sentence as the field trains and scores it: trimmed, with a final dot and in lower case where the data set's
 /// rules say so.
@@ -56,11 +57,20 @@ impl Text {
 
     /// Ids of a text, the end token last.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
-        let encoding = self
-            .tokenizer
-            .encode(text, true)
-            .map_err(|e| Error::input(&self.file, "", e.to_string(), "download tokenizer.json again"))?;
-        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+        Ok(self.encoding(text)?.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
+    /// Bytes of `text` that each id of [`Self::encode`] stands for; none for the end token.
+    pub fn spans(&self, text: &str) -> Result<Vec<Range<usize>>> {
+        let encoding = self.encoding(text)?;
+        Ok(encoding.get_offsets().iter().map(|&(begin, end)| begin..end).collect())
+    }
+
+    fn encoding(&self, text: &str) -> Result<Encoding> {
+        let wrong = |e: tokenizers::Error| {
+            Error::input(&self.file, "", e.to_string(), "download tokenizer.json again")
+        };
+        self.tokenizer.encode(text, true).map_err(wrong)
     }
 
     /// Text of ids without special tokens, spaces before punctuation removed as transformers does.

@@ -1,6 +1,6 @@
 //! Translating a split and scoring it.
 
-use crate::beam_search::BeamSearchConfig;
+use crate::beam_search::{BeamSearchConfig, Hypothesis};
 use crate::corpus::{Corpus, Window};
 use crate::metrics::Scores;
 use crate::metrics::final_dot::{FinalDot, without_final_dot};
@@ -51,8 +51,7 @@ pub fn translate(
         for (&clip, hypotheses) in clips.iter().zip(&found) {
             let record = &corpus.store.clips[clip];
             let best = hypotheses.first();
-            let hypothesis = best.map_or(Ok(String::new()), |h| text.decode(&h.ids))?;
-            let hypothesis = cased(hypothesis, rules);
+            let hypothesis = best.map_or(Ok(String::new()), |best| written(best, text, rules))?;
             let reference = corpus.texts[clip].clone();
             let prediction = Prediction {
                 id: record.id.clone(),
@@ -106,8 +105,10 @@ fn scores_of(predictions: &[Prediction], dot: FinalDot, ending: fn(&str) -> &str
     Scores::of(&hypotheses, &references, dot)
 }
 
-fn cased(text: String, rules: TextRules) -> String {
-    if rules.lowercase { text.to_lowercase() } else { text }
+/// The text of a hypothesis, as the references of the data set are written.
+pub fn written(hypothesis: &Hypothesis, text: &Text, rules: TextRules) -> Result<String> {
+    let text = text.decode(&hypothesis.ids)?;
+    Ok(if rules.lowercase { text.to_lowercase() } else { text })
 }
 
 #[cfg(test)]

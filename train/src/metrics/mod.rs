@@ -3,6 +3,7 @@
 //! Papers on sign-language translation print numbers under these names that were computed in different ways and are
 //! not comparable. All the usual ones are computed, and each carries a signature of how.
 
+pub mod ambiguous;
 pub mod bleu;
 pub mod bootstrap;
 pub mod chrf;
@@ -101,40 +102,58 @@ impl Scores {
         }
     }
 
-    /// The scores as papers print them (0 to 100), each with its signature.
+    /// The scores as papers print them, each with its interval where it has one, and its signature.
+    pub fn rows(&self) -> Vec<Row<'_>> {
+        let intervals = &self.bootstrap.intervals;
+        let row = |name: String, value, interval, signature| Row { name, value, interval, signature };
+        let mut rows = Vec::new();
+        for (score, interval) in
+            [(&self.bleu, Some(&intervals.bleu4)), (&self.bleu_lowercase, None), (&self.bleu_slt, None)]
+        {
+            for (n, value) in (1..).zip(&score.bleu) {
+                let interval = interval.filter(|_| n == score.bleu.len());
+                rows.push(row(format!("BLEU-{n}"), *value, interval, score.signature.as_str()));
+            }
+        }
+        let (chrf, plus) = (&self.chrf, &self.chrf_plus_plus);
+        rows.push(row("chrF".to_owned(), chrf.score, Some(&intervals.chrf), &chrf.signature));
+        rows.push(row("chrF++".to_owned(), plus.score, None, &plus.signature));
+        for (score, interval) in [(&self.rouge_l, Some(&intervals.rouge_l)), (&self.rouge_l_unstemmed, None)]
+        {
+            rows.push(row("ROUGE-L".to_owned(), 100.0 * score.mean.f1, interval, &score.signature));
+        }
+        let slt = &self.rouge_l_slt;
+        rows.push(row("ROUGE-L".to_owned(), slt.f, Some(&intervals.rouge_l_slt), &slt.signature));
+        rows
+    }
+
+    /// [`Self::rows`] as text.
     pub fn table(&self) -> String {
-        let Bootstrap { resamples, seed, intervals } = &self.bootstrap;
+        let Bootstrap { resamples, seed, .. } = &self.bootstrap;
         let sentences = if self.sentences == 1 { "sentence" } else { "sentences" };
         let mut out = format!(
             "{} {sentences}; score, then mean ± half width [95 % interval] of {resamples} bootstrap resamples, \
              seed {seed}\n",
             self.sentences
         );
-        let mut line = |name: &str, value: f64, interval: Option<&Interval>, signature: &str| {
+        for Row { name, value, interval, signature } in self.rows() {
             let interval = interval.map_or(String::new(), |i| {
                 format!("{:.2} ± {:.2} [{:.2}, {:.2}]", i.mean, i.half_width, i.low, i.high)
             });
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{name:<8} {value:>6.2}  {interval:<29}  {signature}");
-        };
-        for (score, interval) in
-            [(&self.bleu, Some(&intervals.bleu4)), (&self.bleu_lowercase, None), (&self.bleu_slt, None)]
-        {
-            for (n, value) in (1..).zip(&score.bleu) {
-                let interval = interval.filter(|_| n == score.bleu.len());
-                line(&format!("BLEU-{n}"), *value, interval, &score.signature);
-            }
         }
-        line("chrF", self.chrf.score, Some(&intervals.chrf), &self.chrf.signature);
-        line("chrF++", self.chrf_plus_plus.score, None, &self.chrf_plus_plus.signature);
-        for (score, interval) in [(&self.rouge_l, Some(&intervals.rouge_l)), (&self.rouge_l_unstemmed, None)]
-        {
-            line("ROUGE-L", 100.0 * score.mean.f1, interval, &score.signature);
-        }
-        let slt = &self.rouge_l_slt;
-        line("ROUGE-L", slt.f, Some(&intervals.rouge_l_slt), &slt.signature);
         out
     }
+}
+
+/// One score of [`Scores::rows`], 0 to 100.
+#[derive(Debug, Clone)]
+pub struct Row<'s> {
+    pub name: String,
+    pub value: f64,
+    pub interval: Option<&'s Interval>,
+    pub signature: &'s str,
 }
 
 #[cfg(test)]

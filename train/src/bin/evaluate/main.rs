@@ -1,9 +1,11 @@
-//! `evaluate`: translate a split with a trained run and score it; compare two runs; score any two text files; merge an adapter.
+//! `evaluate`: translate a split with a trained run and score it; report on a run; compare two runs; score any two text
+//! files; merge an adapter.
 
 #![allow(clippy::print_stdout)]
 
 mod compare;
 mod export;
+mod report;
 mod run;
 mod score;
 
@@ -16,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   evaluate --run runs/phoenix --split test
   evaluate --run runs/phoenix --split dev --features cache/phoenix
+  evaluate report runs/phoenix --sheets sheets
   evaluate compare runs/a runs/b
   evaluate export runs/phoenix --out flan-t5-phoenix
   evaluate score hypotheses.txt references.txt --json
@@ -41,6 +44,7 @@ struct Args {
 enum Command {
     Compare(compare::Args),
     Export(export::Args),
+    Report(report::Args),
     Score(score::Args),
 }
 
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         let done = match (&args.command, &args.run) {
             (Some(Command::Compare(args)), _) => compare::run(args),
             (Some(Command::Export(args)), _) => export::run(args),
+            (Some(Command::Report(args)), _) => report::run(args),
             (Some(Command::Score(args)), _) => score::run(args),
             (None, Some(args)) => run::run(args),
             // Without a subcommand --run is required.

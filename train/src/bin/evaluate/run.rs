@@ -4,11 +4,11 @@ use signclip_common::collective::Collective;
 use signclip_common::manifest::TextRules;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, devices};
-use signclip_train::checkpoint::{self, BEST};
+use signclip_train::checkpoint::BEST;
 use signclip_train::corpus::Corpus;
 use signclip_train::metrics::published::{Beside, SCORES, SCORES_WITHOUT_DOT};
+use signclip_train::predictions::PREDICTIONS;
 use signclip_train::run::RunInfo;
-use signclip_train::trainer::model_tensors;
 use signclip_train::translation::{score_both_ways, translate};
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,14 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     start_log(None)?;
     let text = info.text(&args.run, None)?;
     corpus.tokenise(&text, usize::MAX)?;
-    let model = info.model(&corpus, &text, device)?;
-    let best = args.run.join(BEST);
-    let (tensors, state) = checkpoint::load(&best)?;
-    checkpoint::restore(&best, &model_tensors(&model), &tensors, &info.settings)?;
+    let (model, state) = info.trained(&args.run, &corpus, &text, device)?;
     tracing::info!("{} clips of {}, weights of epoch {}", corpus.len(), args.split, state.best_epoch);
     let predictions =
         translate(&model, &corpus, &text, &info.settings.decoding, args.batch.max(1), &Collective::Solo)?;
-    let lines = folder.join("predictions.jsonl");
+    let lines = folder.join(PREDICTIONS);
     atomic::write_with(&lines, |file| {
         predictions.iter().try_for_each(|p| writeln!(file, "{}", serde_json::to_string(p)?))
     })?;

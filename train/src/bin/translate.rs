@@ -1,0 +1,281 @@
+//! `translate`: one command from a video to text, with the extraction settings of the run's own features.
+//!
+//! `extract` and the trainer share only files, here as everywhere: `extract --like` writes the clip's features into a
+//! temporary folder, and what follows is what `evaluate` does with a split.
+
+#![allow(clippy::print_stdout)]
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+use signclip_common::panics::program;
+use signclip_common::progress::start_log;
+use signclip_common::{Error, Result, devices, memory};
+use signclip_train::beam_search::BeamSearchConfig;
+use signclip_train::corpus::{Corpus, Window};
+use signclip_train::gate_track::GateTrack;
+use signclip_train::run::RunInfo;
+use signclip_train::translation::written;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  translate clip.mp4 --run runs/phoenix
+  translate talk.mp4 --start 12.5 --end 17 --run runs/how2sign      one sentence of a long video
+  translate frames/ --run runs/phoenix --landmarks marks/           a folder of pictures, 25 a second
+
+The features are made as those that the run was trained on: the same networks, settings and weight files. Where a weight
+file is missing or another one by now, extract says which.
+
+Exit codes: 0 done; 1 the clip could not be read; 2 could not run.";
+
+/// Translate a video with a trained run
+#[derive(Debug, Parser)]
+#[command(name = "translate", version, after_help = EXAMPLES)]
+struct Args {
+    /// A video, or a folder of pictures
+    #[arg(value_name = "CLIP")]
+    clip: PathBuf,
+    /// Folder of a run that train wrote
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Where the sentence begins in the video, in seconds [default: its beginning]
+    #[arg(long, value_name = "SECONDS")]
+    start: Option<f64>,
+    /// Where it ends [default: the video's end]
+    #[arg(long, value_name = "SECONDS")]
+    end: Option<f64>,
+    /// The features that the run was trained on, where they are not where they were
+    #[arg(long, value_name = "DIR")]
+    features: Option<PathBuf>,
+    /// Folder with the weight files of the frozen networks [default: $SIGNCLIP_WEIGHTS, else weights/]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
+    /// Folder with the landmarks of the clip, where the run's features were cut by such: DIR/CLIP.npy
+    #[arg(long, value_name = "DIR")]
+    landmarks: Option<PathBuf>,
+    /// How many of the best translations are printed; at most the beams of the run's search
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    n_best: usize,
+    /// Device: a CUDA number or cpu [default: the first CUDA device, else cpu]
+    #[arg(long, value_name = "DEVICE")]
+    gpus: Option<String>,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    memory::keep();
+    program(|| run(&args).map_err(|e| vec![e]))
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
+    let list = args.gpus.clone().unwrap_or_else(devices::default_device);
+    let device = devices::open(&list)?[0];
+    start_log(None)?;
+    let info = RunInfo::read(&args.run)?;
+    let place = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+    let begun = Instant::now();
+    let extraction = match extract(args, &info, &list, place.path())? {
+        Extraction::Done(extraction) => extraction,
+        Extraction::Refused(code) => return Ok(ExitCode::from(code)),
+    };
+    let extracted = begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    let corpus = Corpus::without_texts(&place.path().join(FEATURES), SPLIT, &info.settings)?;
+    let text = info.text(&args.run, None)?;
+    let (model, _) = info.trained(&args.run, &corpus, &text, device)?;
+    let loaded = begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    let beams = info.settings.decoding.num_beams;
+    let search = BeamSearchConfig {
+        num_return_sequences: args.n_best.clamp(1, beams),
+        ..info.settings.decoding.clone()
+    };
+    let found = model.translate(&corpus.batch(&[0], Window::Middle)?.to_device(device), &search)?;
+    let rules = corpus.store.info.text;
+    let hypotheses = found
+        .iter()
+        .flatten()
+        .map(|hypothesis| Ok(Scored { text: written(hypothesis, &text, rules)?, score: hypothesis.score }));
+    let hypotheses = hypotheses.collect::<Result<Vec<_>>>()?;
+    let translated = begun.elapsed().as_secs_f64();
+    let streams = corpus.store.info.streams.values();
+    let (frames, taken) = (corpus.store.clips[0].frames, corpus.middle(0));
+    let translation = Translation {
+        sentence: hypotheses.first().map(|best| best.text.clone()).unwrap_or_default(),
+        hypotheses,
+        frames,
+        taken: [taken.0, taken.0 + taken.1],
+        face_coverage: corpus.store.clips[0].facts.face_coverage,
+        gate: GateTrack::of(&model, &corpus, 1)?.and_then(|mut tracks| tracks.pop()),
+        weights: streams.flat_map(|stream| stream.weights.clone()).collect(),
+        seconds: extraction
+            .seconds_by_stage(extracted)
+            .into_iter()
+            .chain([("load the model", loaded), ("translate", translated)])
+            .collect(),
+    };
+    match args.json {
+        true => println!("{:#}", serde_json::json!(translation)),
+        false => print!("{}", translation.table()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Folder of the features in the temporary one, and their split.
+const FEATURES: &str = "features";
+const SPLIT: &str = "all";
+
+enum Extraction {
+    Done(Extracted),
+    /// Exit code of `extract`, which has said on the console why.
+    Refused(u8),
+}
+
+/// What `extract --json` says of a split.
+#[derive(Debug, Deserialize)]
+struct Extracted {
+    /// From the first clip's beginning to the last one's end.
+    seconds: f64,
+    /// Share of the device's time that went into networks.
+    busy: f64,
+    /// The same by network.
+    stages: Option<Stages>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stages {
+    faces: f64,
+    gesture: f64,
+    lips: f64,
+}
+
+impl Extracted {
+    /// Where the time went, of `total` seconds from start to end of the program.
+    fn seconds_by_stage(&self, total: f64) -> Vec<(&'static str, f64)> {
+        let mut stages = vec![("load the networks", total - self.seconds)];
+        match &self.stages {
+            Some(Stages { faces, gesture, lips }) => stages.extend([
+                ("faces", self.seconds * faces),
+                ("hands", self.seconds * gesture),
+                ("lips", self.seconds * lips),
+            ]),
+            None => stages.push(("networks", self.seconds * self.busy)),
+        }
+        let networks: f64 = stages.iter().skip(1).map(|(_, seconds)| seconds).sum();
+        stages.push(("decode and cut", (self.seconds - networks).max(0.0)));
+        stages
+    }
+}
+
+/// Make the features of the clip below `place`.
+fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<Extraction> {
+    let clip = args.clip.canonicalize().map_err(Error::io(&args.clip))?;
+    let id = if clip.is_dir() { clip.file_name() } else { clip.file_stem() };
+    let kind = if clip.is_dir() { "frames" } else { "video" };
+    let line = serde_json::json!({
+        "id": id.map(|id| id.to_string_lossy()),
+        (kind): clip,
+        "start": args.start,
+        "end": args.end,
+    });
+    let list = place.join("clip.jsonl");
+    std::fs::write(&list, format!("{line}\n")).map_err(Error::io(&list))?;
+    let program = std::env::current_exe().map_err(Error::io("translate"))?.with_file_name("extract");
+    if !program.is_file() {
+        return Err(Error::input(&program, "", "the program is not there", "build it: ./justw build"));
+    }
+    let mut command = Command::new(&program);
+    command.arg("--dataset").arg(&list).arg("--like").arg(args.features.as_ref().unwrap_or(&info.features));
+    command.arg("--out").arg(place.join(FEATURES)).args(["--json", "--gpus", devices]);
+    for (flag, folder) in [("--weights", &args.weights), ("--landmarks", &args.landmarks)] {
+        if let Some(folder) = folder {
+            command.arg(flag).arg(folder);
+        }
+    }
+    // Warnings only, where the user does not say otherwise; and the whole clip, whatever job this runs in.
+    if std::env::var_os("SIGNCLIP_LOG").is_none() {
+        command.env("SIGNCLIP_LOG", "warn");
+    }
+    let output =
+        command.args(["--shard", "1/1"]).stderr(Stdio::inherit()).output().map_err(Error::io(&program))?;
+    let code = output.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2);
+    if code > 1 {
+        return Ok(Extraction::Refused(code));
+    }
+    let outcome: Result<BTreeMap<String, Extracted>, _> = serde_json::from_slice(&output.stdout);
+    match outcome.ok().and_then(|mut outcome| outcome.remove(SPLIT)) {
+        Some(extracted) if code == 0 => Ok(Extraction::Done(extracted)),
+        // The clip failed.
+        Some(_) => Ok(Extraction::Refused(code)),
+        None => Err(Error::input(
+            &program,
+            "",
+            "its answer was not understood",
+            "build all programs: ./justw build",
+        )),
+    }
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Translation {
+    sentence: String,
+    /// Best first.
+    hypotheses: Vec<Scored>,
+    /// Frames of the clip at 25 a second, and from which to which they were looked at.
+    frames: usize,
+    taken: [usize; 2],
+    /// Share of frames with a face; absent where none was looked for.
+    face_coverage: Option<f64>,
+    /// Absent where the run has no gate.
+    gate: Option<GateTrack>,
+    /// SHA-256 of the networks' files, or the salt of computed weights.
+    weights: BTreeMap<String, String>,
+    seconds: Vec<(&'static str, f64)>,
+}
+
+#[derive(Serialize)]
+struct Scored {
+    text: String,
+    /// Summed log probability, normalised by length.
+    score: f64,
+}
+
+impl Translation {
+    fn table(&self) -> String {
+        /// Blocks of the gate strip.
+        const WIDTH: usize = 64;
+        let mut out = format!("{}\n\n", self.sentence);
+        for Scored { text, score } in &self.hypotheses {
+            out += &format!("{score:>8.3}  {text}\n");
+        }
+        if let Some(gate) = &self.gate {
+            out += &format!("\ngate      {}\n", gate.blocks(WIDTH));
+            out += &format!("          ▁ mouth, █ hands; mean {:.2}\n", gate.overall());
+        }
+        let [from, to] = self.taken;
+        if to - from < self.frames {
+            out += &format!("frames    {from} to {to} of {}: the run's max_frames\n", self.frames);
+        }
+        if let Some(coverage) = self.face_coverage {
+            out += &format!("face      in {:.0} % of the frames\n", 100.0 * coverage);
+        }
+        let untrained = self.weights.iter().filter(|(_, identity)| identity.starts_with("salt "));
+        let untrained: Vec<&str> = untrained.map(|(name, _)| name.trim_end_matches(" (computed)")).collect();
+        if !untrained.is_empty() {
+            out += &format!(
+                "untrained {}: computed weights, for trying the programs out\n",
+                untrained.join(", ")
+            );
+        }
+        let seconds: Vec<String> = self.seconds.iter().map(|(what, s)| format!("{what} {s:.1}")).collect();
+        let total: f64 = self.seconds.iter().map(|(_, seconds)| seconds).sum();
+        out + &format!("seconds   {total:.1}: {}\n", seconds.join(", "))
+    }
+}

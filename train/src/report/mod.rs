@@ -1,0 +1,281 @@
+//! The report of a run: one HTML file that needs nothing else, for people who look before they read logs.
+//!
+//! What is not there yet (no log, no translations, no features, no contact sheets) is said in its place, with the
+//! command that makes it. Nothing is computed anew that `evaluate` has written; the model is run again only for the
+//! gate and for the features behind words.
+
+mod ablation;
+mod breakdown;
+mod chart;
+mod curves;
+mod examples;
+mod page;
+mod scores;
+mod settings;
+mod sheet;
+mod translations;
+mod word_map;
+
+use crate::checkpoint::{self, BEST};
+use crate::corpus::Corpus;
+use crate::gate_track::{self, GateTrack};
+use crate::metrics::ambiguous::AmbiguousWords;
+use crate::metrics::final_dot::FinalDot;
+use crate::metrics::sentence::{EachScore, SentenceCounts};
+use crate::predictions::{PREDICTIONS, Predictions};
+use crate::run::RunInfo;
+use crate::sign_head::Streams;
+use ablation::Ablation;
+use curves::Curves;
+use examples::{Context, Example};
+use maud::html;
+use scores::Metrics;
+use sheet::Sheet;
+use signclip_common::store::{STORE_FILE, Store};
+use signclip_common::{Error, Result, atomic};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use tch::Device;
+use word_map::WordMap;
+
+/// What a report is asked to show.
+pub struct Request<'a> {
+    /// Folder of the run.
+    pub run: &'a Path,
+    pub split: &'a str,
+    /// Features, where they are not where the run was trained on them.
+    pub features: Option<&'a Path>,
+    /// Folder of contact sheets that `extract --preview` wrote.
+    pub sheets: Option<&'a Path>,
+    /// Clips whose gate is shown; none: the best, the median and the worst translation.
+    pub clips: &'a [String],
+    /// File of pairs of ambiguous words.
+    pub ambiguous: Option<&'a Path>,
+    /// `ablation.json`.
+    pub ablation: Option<&'a Path>,
+    pub device: Device,
+}
+
+/// One clip with its translation.
+struct Clip {
+    id: String,
+    reference: String,
+    hypothesis: String,
+    counts: SentenceCounts,
+    scores: EachScore,
+    /// What the store knows of it; absent without features.
+    facts: Option<Facts>,
+}
+
+struct Facts {
+    frames: usize,
+    signer: Option<String>,
+    /// 0 to 1.
+    face_coverage: Option<f64>,
+}
+
+/// The commands that make what a report shows.
+struct Commands {
+    train: String,
+    evaluate: String,
+    extract: String,
+}
+
+/// Features and model, where both are there.
+struct Model {
+    corpus: Corpus,
+    /// The gate of each clip; absent where the model has none.
+    tracks: Option<Vec<GateTrack>>,
+    map: Option<WordMap>,
+}
+
+/// Write the report to `html`, and the gate of every clip to `gate.json` in the run's folder of the split; returns the
+/// latter's path where there is a gate.
+pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
+    let info = RunInfo::read(request.run)?;
+    let (run, split) = (request.run.display(), request.split);
+    let features = request.features.unwrap_or(&info.features);
+    let commands = Commands {
+        train: format!("train --features {} --run {run}", info.features.display()),
+        evaluate: format!("evaluate --run {run} --split {split}"),
+        extract: format!("extract --dataset NAME --out {}", features.display()),
+    };
+    let pairs = request.ambiguous.map(AmbiguousWords::read).transpose()?;
+    let ablation = request.ablation.map(Ablation::read).transpose()?;
+    let there = request.run.join(split).join(PREDICTIONS).is_file();
+    let predictions = there.then(|| Predictions::read(request.run, split)).transpose()?;
+    let metrics = predictions.as_ref().map(|p| Metrics::beside(p, &commands.evaluate)).transpose()?;
+    let folder = features.join(split);
+    let store = folder.join(STORE_FILE).is_file().then(|| Store::open(&folder)).transpose()?;
+    let clips = clips(predictions.as_ref(), store.as_ref(), &commands)?;
+    let chosen = examples::choose(&clips, request.clips)?;
+
+    let best = request.run.join(BEST);
+    let best_epoch =
+        best.is_file().then(|| checkpoint::load(&best)).transpose()?.map(|(_, state)| state.best_epoch);
+    if let (Some(now), Some(metrics)) = (best_epoch, &metrics) {
+        let then = metrics.weights.epoch;
+        if now != then {
+            let what = format!(
+                "translations by the weights of epoch {then}; those of epoch {now} are better by now"
+            );
+            let remedy = format!("translate again: {}", commands.evaluate);
+            return Err(Error::input(request.run.join(split).join(scores::METRICS), "weights", what, remedy));
+        }
+    }
+    let model = match (best_epoch, &store) {
+        (Some(_), Some(_)) => Some(Model::run(request, &info, features, pairs.as_ref())?),
+        _ => None,
+    };
+    let tracks = model.as_ref().and_then(|model| model.tracks_by_id());
+    let gate_file = request.run.join(split).join("gate.json");
+    if let (Some(tracks), Some(store)) = (&tracks, &store) {
+        std::fs::create_dir_all(request.run.join(split)).map_err(Error::io(request.run))?;
+        gate_track::write(&gate_file, store.info.fps, tracks)?;
+    }
+
+    let absent_model = match (&store, best_epoch) {
+        (None, _) => ("The features are not there.", commands.extract.as_str()),
+        _ => ("The run has no weights yet.", commands.train.as_str()),
+    };
+    let mut missing = Vec::new();
+    if clips.is_empty() {
+        missing.push(("The split was not translated yet.", commands.evaluate.as_str()));
+    }
+    match &model {
+        None => missing.push(absent_model),
+        Some(Model { tracks: None, .. }) => {
+            missing.push((without_gate(&info), "train with --set head.streams=both, the paper's model"))
+        }
+        Some(_) => {}
+    }
+    let mut examples = Vec::new();
+    for (clip, why) in chosen {
+        let sheet = request.sheets.map(|folder| Sheet::find(folder, split, &clip.id)).transpose()?.flatten();
+        let track = tracks.as_ref().and_then(|tracks| tracks.get(clip.id.as_str()).copied());
+        examples.push(Example { clip, why, track, sheet });
+    }
+    let sheets = format!(
+        "extract --dataset NAME --split {split} --preview DIR --out NEW\nevaluate report {run} --split {split} --sheets DIR"
+    );
+    if request.sheets.is_none() || examples.iter().any(|example| example.sheet.is_none()) {
+        missing.push((
+            "Contact sheets, for frames and mouths below the gate, are not there for every clip.",
+            &sheets,
+        ));
+    }
+    let overall = tracks.as_ref().map(|tracks| {
+        let all = || tracks.values().flat_map(|track| &track.mean);
+        all().sum::<f32>() / all().count().max(1) as f32
+    });
+    let fps = store.as_ref().map_or(25.0, |store| store.info.fps);
+    let context = Context { fps, missing, overall };
+    let absent_map = match &model {
+        None => absent_model,
+        Some(_) => ("The sentences of the split have too few words in common.", "extract with more clips"),
+    };
+    let map = model.as_ref().and_then(|model| model.map.as_ref());
+    let added = metrics.as_ref().is_some_and(|metrics| metrics.references.rules.final_dot);
+    let dot = if added { FinalDot::Added } else { FinalDot::AsGiven };
+    let without_store = store.is_none().then_some(commands.extract.as_str());
+    let sections = [
+        scores::show(metrics.as_ref(), &commands.evaluate),
+        ablation::show(ablation.as_ref()),
+        curves::show(Curves::read(request.run)?.as_ref(), best_epoch, &commands.train),
+        examples::show(&examples, &context),
+        word_map::show(map, absent_map),
+        breakdown::show(&clips, pairs.as_ref(), dot, &commands.evaluate, without_store),
+        translations::show(&clips, &commands.evaluate),
+        settings::show(&info, store.as_ref().map(|store| &store.info), &commands.extract),
+    ];
+    let page = page::page(&format!("SignClip: {run}, {split}"), &below(&info, store.as_ref()), &sections);
+    atomic::write(html, page.as_bytes())?;
+    Ok(tracks.is_some().then_some(gate_file))
+}
+
+/// What a reader must know before the scores.
+fn below(info: &RunInfo, store: Option<&Store>) -> Vec<maud::Markup> {
+    let mut lines = Vec::new();
+    if let Some(store) = store {
+        let streams: Vec<String> =
+            store.info.streams.iter().map(|(name, stream)| format!("{name}: {}", stream.encoder)).collect();
+        lines.push(html! { (store.info.dataset) ", " (store.info.split) ": " (store.clips.len()) " clips. " (streams.join("; ")) "." });
+        let computed = |stream: &signclip_common::store::StreamInfo| {
+            stream.weights.values().any(|weights| weights.starts_with("salt "))
+        };
+        if store.info.streams.values().any(computed) {
+            lines.push(html! {
+                strong class="warning" { "Untrained networks: the features are of computed weights; the scores say nothing \
+                about SignClip on real signing." }
+            });
+        }
+    }
+    if info.settings.shuffle_features {
+        lines.push(html! {
+            strong class="warning" { "Control experiment: every clip was given the features of another one." }
+        });
+    }
+    lines
+}
+
+/// Why a model has no gate.
+fn without_gate(info: &RunInfo) -> &'static str {
+    match info.settings.head.streams {
+        Streams::Spatial => "The run uses the hands alone, so it has no gate.",
+        Streams::Mouthing => "The run uses the mouth alone, so it has no gate.",
+        Streams::Both => "The run fuses hands and mouth without a gate.",
+    }
+}
+
+fn clips(predictions: Option<&Predictions>, store: Option<&Store>, commands: &Commands) -> Result<Vec<Clip>> {
+    let Some(predictions) = predictions else { return Ok(Vec::new()) };
+    let records: Option<HashMap<&str, _>> =
+        store.map(|store| store.clips.iter().map(|record| (record.id.as_str(), record)).collect());
+    let mut clips = Vec::new();
+    for line in &predictions.lines {
+        let record = records.as_ref().map(|records| records.get(line.id.as_str()));
+        if record == Some(None) {
+            let what = format!("the clip {:?} is not among the features", line.id);
+            let remedy = format!("translate again: {}", commands.evaluate);
+            return Err(Error::input(&predictions.file, "", what, remedy));
+        }
+        let counts = SentenceCounts::of(&line.hypothesis, &line.reference);
+        clips.push(Clip {
+            id: line.id.clone(),
+            reference: line.reference.clone(),
+            hypothesis: line.hypothesis.clone(),
+            scores: counts.scores(),
+            counts,
+            facts: record.flatten().map(|record| Facts {
+                frames: record.frames,
+                signer: record.facts.signer.clone(),
+                face_coverage: record.facts.face_coverage,
+            }),
+        });
+    }
+    Ok(clips)
+}
+
+impl Model {
+    fn run(
+        request: &Request,
+        info: &RunInfo,
+        features: &Path,
+        pairs: Option<&AmbiguousWords>,
+    ) -> Result<Self> {
+        /// Clips that go through the head at once.
+        const BATCH: usize = 16;
+        let mut corpus = Corpus::open(features, request.split, &info.settings)?;
+        let text = info.text(request.run, None)?;
+        corpus.tokenise(&text, usize::MAX)?;
+        let (model, _) = info.trained(request.run, &corpus, &text, request.device)?;
+        let tracks = GateTrack::of(&model, &corpus, BATCH)?;
+        let map = WordMap::of(&model, &corpus, &text, pairs)?;
+        Ok(Self { corpus, tracks, map })
+    }
+
+    fn tracks_by_id(&self) -> Option<BTreeMap<&str, &GateTrack>> {
+        let ids = self.corpus.store.clips.iter().map(|record| record.id.as_str());
+        self.tracks.as_ref().map(|tracks| ids.zip(tracks).collect())
+    }
+}

@@ -1,0 +1,130 @@
+//! Translations beside their references, the words in which they differ marked.
+
+use super::Clip;
+use super::page::{missing, section};
+use maud::{Markup, html};
+use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices};
+use std::ops::Range;
+
+/// Columns that the table can be sorted by: heading, and the value of a clip (absent values come last).
+type Column = (&'static str, fn(&Clip) -> Option<f64>, usize);
+const COLUMNS: [Column; 5] = [
+    ("BLEU-4", |clip| Some(clip.scores.bleu4), 1),
+    ("chrF", |clip| Some(clip.scores.chrf), 1),
+    ("ROUGE-L", |clip| Some(clip.scores.rouge_l), 1),
+    ("Frames", |clip| Some(clip.facts.as_ref()?.frames as f64), 0),
+    ("Face", |clip| Some(100.0 * clip.facts.as_ref()?.face_coverage?), 0),
+];
+
+/// The section; `evaluate` is the command that makes translations.
+pub(super) fn show(clips: &[Clip], evaluate: &str) -> Markup {
+    let body =
+        if clips.is_empty() { missing("The split was not translated yet.", evaluate) } else { table(clips) };
+    section("translations", "Translations", body)
+}
+
+fn table(clips: &[Clip]) -> Markup {
+    html! {
+        p class="legend" {
+            "A word of the reference that the translation lacks is " del { "dotted" } "; a word of the translation that the \
+             reference lacks is " ins { "underlined" } ". Scores are of the sentence alone; face: share of frames with a \
+             detected face, in percent. The buttons sort, up and down in turn."
+        }
+        table class="translations sortable" {
+            caption { (clips.len()) " clips, in the order of the split." }
+            thead { tr {
+                th scope="col" aria-sort="none" { button type="button" data-column="0" { "Clip" } }
+                @for (number, (name, ..)) in (1..).zip(COLUMNS) {
+                    th scope="col" aria-sort="none" { button type="button" data-column=(number) { (name) } }
+                }
+                th scope="col" class="texts" { "Reference and translation" }
+            } }
+            tbody { @for (number, clip) in clips.iter().enumerate() { tr {
+                th scope="row" data-value=(number) { (clip.id) }
+                @for (name, value, decimals) in COLUMNS {
+                    @let value = value(clip);
+                    td class="right" data-name=(name) data-value=[value] {
+                        @match value { Some(value) => (format!("{value:.decimals$}")), None => "–" }
+                    }
+                }
+                td class="texts" { (pair(&clip.reference, &clip.hypothesis)) }
+            } } }
+        }
+    }
+}
+
+/// A reference above its translation.
+pub(super) fn pair(reference: &str, hypothesis: &str) -> Markup {
+    let [old, new] = [reference, hypothesis].map(words);
+    let [of_old, of_new] = [(reference, &old), (hypothesis, &new)]
+        .map(|(text, words)| words.iter().map(|word| &text[word.clone()]).collect::<Vec<_>>());
+    let ops = capture_diff_slices(Algorithm::Myers, &of_old, &of_new);
+    let pieces = |words: &[Range<usize>], range: fn(&DiffOp) -> Range<usize>| -> Vec<(bool, Range<usize>)> {
+        let piece = |op: &DiffOp| {
+            let words = &words[range(op)];
+            Some((op.tag() != DiffTag::Equal, words.first()?.start..words.last()?.end))
+        };
+        ops.iter().filter_map(piece).collect()
+    };
+    let side = |text: &str, pieces: &[(bool, Range<usize>)], lacking: fn(&str) -> Markup| {
+        let ends = [0].into_iter().chain(pieces.iter().map(|(_, piece)| piece.end));
+        html! {
+            @for (before, (differs, piece)) in ends.zip(pieces) {
+                (text[before..piece.start])
+                @if *differs { (lacking(&text[piece.clone()])) } @else { (text[piece.clone()]) }
+            }
+        }
+    };
+    html! {
+        p class="reference" lang="" {
+            span class="side" { "reference" }
+            (side(reference, &pieces(&old, DiffOp::old_range), |words| html! { del { (words) } }))
+        }
+        p class="hypothesis" lang="" {
+            span class="side" { "translation" }
+            (side(hypothesis, &pieces(&new, DiffOp::new_range), |words| html! { ins { (words) } }))
+            @if new.is_empty() { em { "(empty)" } }
+        }
+    }
+}
+
+/// Places of the words of a sentence: split at white space, punctuation at their ends apart.
+fn words(sentence: &str) -> Vec<Range<usize>> {
+    let mut words = Vec::new();
+    for piece in sentence.split_whitespace() {
+        let start = piece.as_ptr().addr() - sentence.as_ptr().addr();
+        let word = piece.trim_end_matches(['.', ',', '?', '!', ':', ';']);
+        words.extend((!word.is_empty()).then(|| start..start + word.len()));
+        words.extend((start + word.len()..start + piece.len()).map(|mark| mark..mark + 1));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(reference: &str, hypothesis: &str) -> [String; 2] {
+        let html = pair(reference, hypothesis).into_string();
+        let mut sides =
+            html.split("</p>").filter_map(|p| p.rsplit_once("</span>").map(|(_, text)| text.to_owned()));
+        [sides.next().expect("a reference"), sides.next().expect("a translation")]
+    }
+
+    #[test]
+    fn words_that_differ_are_marked_on_their_side() {
+        assert_eq!(
+            texts("am montag regnet es.", "am dienstag regnet es viel."),
+            ["am <del>montag</del> regnet es.", "am <ins>dienstag</ins> regnet es <ins>viel</ins>."]
+        );
+        assert_eq!(texts("eins zwei", ""), ["<del>eins zwei</del>", "<em>(empty)</em>"]);
+        assert_eq!(texts("gleich, ja!", "gleich, ja!"), ["gleich, ja!", "gleich, ja!"]);
+    }
+
+    #[test]
+    fn texts_are_texts() {
+        let [reference, hypothesis] = texts("<script>alert(\"1\")</script>", "<b>'x'</b> &amp;");
+        assert!(!reference.contains("<script") && !hypothesis.contains("<b>"), "{reference} {hypothesis}");
+        assert!(reference.contains("&lt;") && reference.contains("&quot;"), "{reference}");
+    }
+}
