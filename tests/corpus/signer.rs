@@ -11,7 +11,7 @@ pub(crate) enum Hair {
     Long,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Signer {
     /// As the `speaker` column names it.
     pub(crate) name: &'static str,
@@ -28,6 +28,21 @@ pub(crate) struct Signer {
     /// Upper arm, forearm.
     pub(crate) arms: [f32; 2],
     pub(crate) hand: f32,
+}
+
+impl Signer {
+    /// In other clothes, before another wall, and lit and made up a little differently.
+    pub(crate) fn today(&self, random: &mut Random) -> Self {
+        let mut tinted = |colour: Colour, limit: f32| Colour(colour.0.map(|channel| channel * (1.0 + random.spread(limit))));
+        Self {
+            skin: tinted(self.skin, 0.06),
+            lips: tinted(self.lips, 0.12),
+            hair_colour: tinted(self.hair_colour, 0.3),
+            clothes: tinted(self.clothes, 0.6),
+            background: self.background.map(|colour| tinted(colour, 0.25)),
+            ..self.clone()
+        }
+    }
 }
 
 /// Signs in every split.
@@ -106,6 +121,7 @@ impl Scene {
             light: Light {
                 channels: [0.0; 3].map(|_: f32| brightness * (1.0 + random.spread(0.03))),
                 slope: random.spread(0.16),
+                grain: 1 + random.below(3) as i32,
             },
             manner: Manner { slowness: 1.0 + random.spread(0.15), amplitude: 1.0 + random.spread(0.15) },
             sway,
