@@ -127,6 +127,29 @@ demo-control: demo
         sys.exit("the demo's score is not 3 times that of the control: what it learned is not from the features")
     END
 
+# the paper's ablation on features: `just ablate CACHE`; more options of `ablate` may follow
+ablate cache *options: build
+    target/release/ablate --features {{ cache }} {{ options }}
+
+# does mouthing help? a rendered corpus in which only the mouth tells some words apart, and the six rows of Table 5
+study: _study-features
+    {{ study }}
+
+# the study once more with the mouthing of other clips
+study-control: _study-features
+    {{ study }} --table control
+
+# the study once more with one choice of the paper's open ones changed in each row
+study-readings: _study-features
+    {{ study }} --table readings
+
+study := "target/release/ablate --features study/cache --out study/runs --preset tiny --gpus cpu --jobs 2 --ambiguous study/corpus/ambiguous.json"
+
+_study-features: build
+    target/release/render-corpus --out study/corpus --clips 1600
+    target/release/extract --dataset phoenix --root study/corpus --landmarks study/corpus/landmarks --preset tiny \
+        --gpus cpu --out study/cache
+
 # training killed twenty times at random moments against an uninterrupted run, bit for bit (minutes)
 check-kills: build
     cargo test --release --workspace --test cli -- --ignored --nocapture twenty_kills

@@ -362,6 +362,77 @@ mod tests {
         Ok(())
     }
 
+    /// Both streams have a say in every fusion, and only one has a gate.
+    #[test]
+    fn every_fusion_fuses_both() -> Result<()> {
+        tch::manual_seed(4);
+        let lengths = Tensor::from_slice(&[20i64, 18]);
+        let (spatial, mouth) = (random([2, 20, 10]), random([2, 20, 6]));
+        let mut fused = Vec::new();
+        for fusion in [FusionKind::Gate, FusionKind::Concatenation, FusionKind::Addition] {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let head = weights
+                .build(&[], |root| SignHead::new(root, &HeadConfig { fusion, ..config(Streams::Both) }))?;
+            let out = head.forward(Some(&spatial), Some(&mouth), &lengths, None)?;
+            assert_eq!(out.gate.is_some(), fusion == FusionKind::Gate);
+            // Each stream has a say.
+            for (spatial, mouth) in [(&(&spatial + 1.0), &mouth), (&spatial, &(&mouth + 1.0))] {
+                let other = head.forward(Some(spatial), Some(mouth), &lengths, None)?;
+                assert!(!other.fused.allclose(&out.fused, 1e-3, 1e-3, false), "{fusion:?}");
+            }
+            fused.push(out.fused);
+        }
+        assert!(!fused[1].allclose(&fused[2], 1e-3, 1e-3, false));
+        Ok(())
+    }
+
+    /// The mean of a standardised stream says nothing about a clip, its maximum does; padding counts for neither.
+    #[test]
+    fn maxima_of_standardised_streams_differ() -> Result<()> {
+        tch::manual_seed(5);
+        let centred = |x: Tensor| &x - x.mean_dim([1].as_slice(), true, Kind::Float);
+        let (spatial, mouth) = (centred(random([3, 20, 10])), centred(random([3, 20, 6])));
+        let padded = |x: &Tensor| x.constant_pad_nd([0, 0, 0, 5]) + 0.0;
+        for sm_pooling in [Pooling::Mean, Pooling::Max] {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let head = weights
+                .build(&[], |root| SignHead::new(root, &HeadConfig { sm_pooling, ..config(Streams::Both) }))?;
+            let lengths = Tensor::from_slice(&[20i64; 3]);
+            let z = |spatial: &Tensor, mouth: &Tensor| {
+                head.forward(Some(spatial), Some(mouth), &lengths, None).map(|out| [out.z_s, out.z_m])
+            };
+            let (plain, with_padding) = (z(&spatial, &mouth)?, z(&padded(&spatial), &padded(&mouth))?);
+            for (z, with_padding) in plain.iter().flatten().zip(with_padding.iter().flatten()) {
+                let equal = z.get(0).allclose(&z.get(1), 1e-4, 1e-4, false);
+                assert_eq!(equal, sm_pooling == Pooling::Mean, "{sm_pooling:?}");
+                assert!(z.allclose(with_padding, 1e-5, 1e-5, false), "{sm_pooling:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// As in SpaMo's code, padding changes z_v and the batch statistics, but never the tokens' place.
+    #[test]
+    fn padding_counts_where_asked() -> Result<()> {
+        tch::manual_seed(6);
+        let (spatial, lengths) = (random([2, 40, 10]), Tensor::from_slice(&[40i64, 20]));
+        let run = |vt_mean: Steps, norm_over: Steps| {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let config = HeadConfig { vt_mean, norm_over, ..config(Streams::Spatial) };
+            let head = weights.build(&[], |root| SignHead::new(root, &config))?;
+            let solo = Collective::Solo;
+            head.forward(Some(&spatial), None, &lengths, Some(&Exchange::new(&solo)))
+        };
+        let valid = run(Steps::Valid, Steps::Valid)?;
+        let (mean, norm) = (run(Steps::All, Steps::Valid)?, run(Steps::Valid, Steps::All)?);
+        let same = |a: &Tensor, b: &Tensor| a.allclose(b, 1e-5, 1e-5, false);
+        assert!(same(&valid.tokens, &mean.tokens) && !same(&valid.z_v, &mean.z_v));
+        assert!(same(&valid.z_v.get(0), &mean.z_v.get(0)), "the longest clip has no padding");
+        assert!(!same(&valid.tokens, &norm.tokens));
+        assert!([&mean, &norm].iter().all(|out| out.out_lengths == valid.out_lengths));
+        Ok(())
+    }
+
     #[test]
     fn a_configuration_is_checked() -> serde_json::Result<()> {
         let parsed: HeadConfig = serde_json::from_str(r#"{"streams": "both", "conv": "same", "d": 768}"#)?;

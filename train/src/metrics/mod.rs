@@ -3,6 +3,7 @@
 //! Papers on sign-language translation print numbers under these names that were computed in different ways and are
 //! not comparable. All the usual ones are computed, and each carries a signature of how.
 
+pub mod ambiguous;
 pub mod bleu;
 pub mod bootstrap;
 pub mod chrf;
