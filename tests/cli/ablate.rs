@@ -25,7 +25,11 @@ fn table(place: &Path, name: &str) -> Value {
 fn a_table_is_made_once_and_gone_on_with() {
     let place = empty();
     let list = format!("--ambiguous {}/ambiguous.json", phoenix().display());
-    ablate(place.path(), &format!("--seeds 1 {list}")).exits(0).says(&["| both+vt+sm |", "ambiguous words", "6 of 6"]);
+    ablate(place.path(), &format!("--seeds 1 {list}")).exits(0).says(&[
+        "| both+vt+sm |",
+        "ambiguous words",
+        "6 of 6",
+    ]);
     let json = table(place.path(), "ablation.json");
     let rows = json["rows"].as_array().expect("rows");
     let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
@@ -55,7 +59,9 @@ fn a_table_is_made_once_and_gone_on_with() {
 
     // The same command again does nothing, and says the same.
     let before = tree(&place.path().join("out"));
-    ablate(place.path(), &format!("--seeds 1 {list}")).exits(0).says(&["6 of 6: both+vt+sm, seed 0: there already"]);
+    ablate(place.path(), &format!("--seeds 1 {list}"))
+        .exits(0)
+        .says(&["6 of 6: both+vt+sm, seed 0: there already"]);
     assert!(tree(&place.path().join("out")) == before);
 
     // A run that is cut off, and one that is gone, are made again to the same table.
@@ -67,14 +73,21 @@ fn a_table_is_made_once_and_gone_on_with() {
     assert_eq!(table(place.path(), "ablation.json"), json);
 
     // Another table shares the runs that it has in common. Without a list there is no column.
-    ablate(place.path(), "--seeds 1 --table control").exits(0).says(&["2 of 3: both+vt+sm, seed 0: there already"]);
+    ablate(place.path(), "--seeds 1 --table control")
+        .exits(0)
+        .says(&["2 of 3: both+vt+sm, seed 0: there already"]);
     let control = table(place.path(), "control.json");
     assert!(control["rows"][2]["ambiguous_accuracy"].is_null() && control["ambiguous_cases"].is_null());
     assert_eq!(control["rows"][0]["bleu4"], json["rows"][0]["bleu4"]);
 
     // Runs of other settings are not mixed in.
     let changed = ablate(place.path(), "--seeds 1 --set optimiser.batch_size=4");
-    changed.refuses(&[&["spatial with seed 0: train: ", "config.json", "optimiser.batch_size", "began with 16"]]);
+    changed.refuses(&[&[
+        "spatial with seed 0: train: ",
+        "config.json",
+        "optimiser.batch_size",
+        "began with 16",
+    ]]);
 }
 
 #[test]
@@ -114,7 +127,8 @@ fn only_the_mouthing_is_shuffled() {
         let other = batch(&shuffled, clip);
         assert_eq!(other.spatial, own_batch.spatial);
         assert_eq!(other.lengths, own_batch.lengths);
-        let mouthing = |batch: &signclip_train::corpus::Batch| batch.mouthing.as_ref().expect("a stream").get(0);
+        let mouthing =
+            |batch: &signclip_train::corpus::Batch| batch.mouthing.as_ref().expect("a stream").get(0);
         let rows = mouthing(&other);
         // Every moment is one of one and the same other clip, in its order.
         let is_of = |source: &tch::Tensor| {

@@ -185,7 +185,8 @@ impl Canvas {
                     (bits, bits_left) = (noise.next(), 16);
                 }
                 // Grey noise of one step or none: what is left of sensor noise after a broadcast codec.
-                let grain = self.grain * [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, -1, 1, 1][(bits & 15) as usize];
+                let grain =
+                    self.grain * [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, -1, 1, 1][(bits & 15) as usize];
                 (bits, bits_left) = (bits >> 4, bits_left - 1);
                 for channel in 0..3 {
                     let sum = u32::from(up[channel])

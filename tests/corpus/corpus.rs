@@ -68,7 +68,8 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn new(clips: &[Clip], frames: &[usize]) -> Self {
         let of = |split| clips.iter().zip(frames).filter(move |(clip, _)| clip.split == split);
-        let glosses: BTreeSet<_> = clips.iter().flat_map(|c| &c.sentence.words).map(|(_, w)| w.gloss).collect();
+        let glosses: BTreeSet<_> =
+            clips.iter().flat_map(|c| &c.sentence.words).map(|(_, w)| w.gloss).collect();
         let words: BTreeSet<_> = (clips.iter().flat_map(|c| c.sentence.text.split(' ')))
             .map(|word| word.trim_matches([',', '.', '"']).to_lowercase())
             .collect();

@@ -53,13 +53,17 @@ impl Outline {
 
     /// The sentence with, for each of its forms, the word of this place.
     pub(crate) fn sentence(&self, choices: &[usize], language: Language) -> Sentence {
-        let words: Vec<_> = self.forms().zip(choices).map(|(form, &choice)| (form, &form.words[choice])).collect();
+        let words: Vec<_> =
+            self.forms().zip(choices).map(|(form, &choice)| (form, &form.words[choice])).collect();
         let mut text = String::new();
         for spoken in &self.spoken {
-            say(&mut text, match *spoken {
-                Spoken::Sign(place) => words[place].1.phrase(language),
-                Spoken::Text(text) => text,
-            });
+            say(
+                &mut text,
+                match *spoken {
+                    Spoken::Sign(place) => words[place].1.phrase(language),
+                    Spoken::Text(text) => text,
+                },
+            );
         }
         if language == Language::English {
             text[..1].make_ascii_uppercase();

@@ -76,7 +76,8 @@ pub(crate) fn plan(count: usize, seed: u64, language: Language) -> Result<(Vec<C
 /// The outlines with words. Of a form with two words each split gets both equally often (one more of one where it has
 /// an odd number of them), in random order: neither the rest of a sentence nor the split says which one it is.
 fn deal(outlines: &[Outline], splits: &[Split], language: Language, random: &mut Random) -> Vec<Sentence> {
-    let mut choices: Vec<Vec<usize>> = outlines.iter().map(|outline| vec![0; outline.forms().count()]).collect();
+    let mut choices: Vec<Vec<usize>> =
+        outlines.iter().map(|outline| vec![0; outline.forms().count()]).collect();
     // By split and form: which forms of which outlines.
     let mut ambiguous: BTreeMap<(Split, &str), Vec<(usize, usize)>> = BTreeMap::new();
     for (index, (outline, &split)) in outlines.iter().zip(splits).enumerate() {
@@ -98,9 +99,15 @@ fn deal(outlines: &[Outline], splits: &[Split], language: Language, random: &mut
 fn least_seen(clips: &[Clip]) -> usize {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let glosses = |clip: &Clip| clip.sentence.words.iter().map(|(_, word)| word.gloss).collect::<Vec<_>>();
-    let (train, held_out): (Vec<&Clip>, Vec<&Clip>) = clips.iter().partition(|clip| clip.split == Split::Train);
+    let (train, held_out): (Vec<&Clip>, Vec<&Clip>) =
+        clips.iter().partition(|clip| clip.split == Split::Train);
     train.into_iter().flat_map(glosses).for_each(|gloss| *seen.entry(gloss).or_default() += 1);
-    held_out.into_iter().flat_map(glosses).map(|gloss| seen.get(gloss).copied().unwrap_or(0)).min().unwrap_or(0)
+    held_out
+        .into_iter()
+        .flat_map(glosses)
+        .map(|gloss| seen.get(gloss).copied().unwrap_or(0))
+        .min()
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -33,7 +33,9 @@ pub(crate) struct Signer {
 impl Signer {
     /// In other clothes, before another wall, and lit and made up a little differently.
     pub(crate) fn today(&self, random: &mut Random) -> Self {
-        let mut tinted = |colour: Colour, limit: f32| Colour(colour.0.map(|channel| channel * (1.0 + random.spread(limit))));
+        let mut tinted = |colour: Colour, limit: f32| {
+            Colour(colour.0.map(|channel| channel * (1.0 + random.spread(limit))))
+        };
         Self {
             skin: tinted(self.skin, 0.06),
             lips: tinted(self.lips, 0.12),

@@ -40,7 +40,9 @@ impl Fusion {
     pub fn new(part: &Part, d: i64, kind: FusionKind) -> Self {
         match kind {
             FusionKind::Gate => Self::Gate(GatedFusion::new(&part.sub("gate"), d)),
-            FusionKind::Concatenation => Self::Concatenation(Affine::new(&part.sub("concatenation"), 2 * d, d)),
+            FusionKind::Concatenation => {
+                Self::Concatenation(Affine::new(&part.sub("concatenation"), 2 * d, d))
+            }
             FusionKind::Addition => Self::Addition,
         }
     }

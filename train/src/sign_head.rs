@@ -395,8 +395,9 @@ mod tests {
         let padded = |x: &Tensor| x.constant_pad_nd([0, 0, 0, 5]) + 0.0;
         for sm_pooling in [Pooling::Mean, Pooling::Max] {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-            let head = weights
-                .build(&[], |root| SignHead::new(root, &HeadConfig { sm_pooling, ..config(Streams::Both) }))?;
+            let head = weights.build(&[], |root| {
+                SignHead::new(root, &HeadConfig { sm_pooling, ..config(Streams::Both) })
+            })?;
             let lengths = Tensor::from_slice(&[20i64; 3]);
             let z = |spatial: &Tensor, mouth: &Tensor| {
                 head.forward(Some(spatial), Some(mouth), &lengths, None).map(|out| [out.z_s, out.z_m])

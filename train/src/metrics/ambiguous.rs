@@ -58,8 +58,8 @@ impl AmbiguousWords {
         let wrong = |place: String, what: String| {
             Error::input(file, place, what, "write {\"pairs\": [[\"one\", \"other\"]]}, each word once")
         };
-        let listed: Self = serde_json::from_str(&text)
-            .map_err(|e| wrong(format!("line {}", e.line()), e.to_string()))?;
+        let listed: Self =
+            serde_json::from_str(&text).map_err(|e| wrong(format!("line {}", e.line()), e.to_string()))?;
         if listed.pairs.is_empty() {
             return Err(wrong("pairs".to_owned(), "no pair of words".to_owned()));
         }
@@ -134,7 +134,11 @@ mod tests {
             ("", "", 0, 0, 0),
         ] {
             let cases = words.cases(hypothesis, reference);
-            assert_eq!((cases.all, cases.right, cases.swapped), (all, right, swapped), "{hypothesis} | {reference}");
+            assert_eq!(
+                (cases.all, cases.right, cases.swapped),
+                (all, right, swapped),
+                "{hypothesis} | {reference}"
+            );
         }
         Ok(())
     }

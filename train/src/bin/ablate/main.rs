@@ -75,14 +75,18 @@ pub(crate) struct Args {
 }
 
 fn jobs(text: &str) -> std::result::Result<usize, String> {
-    text.parse().ok().filter(|jobs| (1..=64).contains(jobs)).ok_or_else(|| "give a number from 1 to 64".to_owned())
+    text.parse()
+        .ok()
+        .filter(|jobs| (1..=64).contains(jobs))
+        .ok_or_else(|| "give a number from 1 to 64".to_owned())
 }
 
 impl Args {
     /// What every run of `train` is given.
     pub(crate) fn shared_arguments(&self) -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
-        let mut line = vec!["--features".to_owned(), path(&self.features), "--preset".to_owned(), self.preset.clone()];
+        let mut line =
+            vec!["--features".to_owned(), path(&self.features), "--preset".to_owned(), self.preset.clone()];
         let mut option = |name: &str, value: Option<String>| {
             line.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
         };

@@ -96,7 +96,11 @@ impl Table {
                 Some(("seed", _)) => return refuse(setting, "every row has the same seeds", "use --seeds"),
                 Some(("loss.alpha" | "loss.beta", weight)) => {
                     if weight.parse() == Ok(0.0) {
-                        return refuse(setting, "rows with and without this loss would be equal", "leave it out");
+                        return refuse(
+                            setting,
+                            "rows with and without this loss would be equal",
+                            "leave it out",
+                        );
                     }
                 }
                 Some((key, _)) if own(key) => {
@@ -146,7 +150,10 @@ mod tests {
     fn shared_settings_are_checked() {
         let check = |table: Table, setting: &str| table.check(&[setting.to_owned()]).is_ok();
         assert!(check(Table::Components, "optimiser.epochs=3") && check(Table::Components, "loss.beta=0.5"));
-        assert!(check(Table::Components, "head.fusion=addition") && !check(Table::Readings, "head.fusion=addition"));
+        assert!(
+            check(Table::Components, "head.fusion=addition")
+                && !check(Table::Readings, "head.fusion=addition")
+        );
         for setting in ["seed=3", "head.streams=both", "loss.beta=0", "loss.alpha=0.0"] {
             assert!(!check(Table::Components, setting), "{setting}");
         }

@@ -100,9 +100,16 @@ pub(crate) fn finish(runs: &[Run], args: &Args) -> Result<()> {
             let Some((number, run)) = next.filter(|_| !stop) else { return };
             let Run { row, seed, .. } = run;
             match run.finish(args, threads) {
-                Ok(true) => tracing::info!("{} of {}: {}, seed {seed}: done", number + 1, runs.len(), row.name),
+                Ok(true) => {
+                    tracing::info!("{} of {}: {}, seed {seed}: done", number + 1, runs.len(), row.name)
+                }
                 Ok(false) => {
-                    tracing::info!("{} of {}: {}, seed {seed}: there already", number + 1, runs.len(), row.name);
+                    tracing::info!(
+                        "{} of {}: {}, seed {seed}: there already",
+                        number + 1,
+                        runs.len(),
+                        row.name
+                    );
                 }
                 Err(error) => {
                     if let Ok(mut failed) = failed.lock() {

@@ -184,7 +184,11 @@ impl Summary {
         let ambiguous = self.ambiguous_cases.is_some();
         let column = |text: &str| if ambiguous { format!(" {text} |") } else { String::new() };
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "| row | BLEU-4 | of each seed | ROUGE-L |{} difference in BLEU-4 |", column("ambiguous words"));
+        let _ = writeln!(
+            out,
+            "| row | BLEU-4 | of each seed | ROUGE-L |{} difference in BLEU-4 |",
+            column("ambiguous words")
+        );
         let _ = writeln!(out, "|---|---|---|---|{}---|", if ambiguous { "---|" } else { "" });
         for row in &self.rows {
             let spread = row.bleu4_deviation.map_or(String::new(), |d| format!(" ± {d:.2}"));
