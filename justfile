@@ -131,24 +131,21 @@ demo-control: demo
 ablate cache *options: build
     target/release/ablate --features {{ cache }} {{ options }}
 
-# does mouthing help? a rendered corpus in which only the mouth tells some words apart, and the six rows of Table 5
-study: _study-features
-    {{ study }}
+# does mouthing help? Table 5 on a rendered corpus where only the mouth tells some words apart (`just study how2sign`: mp4)
+study layout="phoenix" *options: (_study-features layout)
+    target/release/ablate --features study/{{ layout }}/cache --out study/{{ layout }}/runs --preset tiny --gpus cpu \
+        --jobs 2 --ambiguous study/{{ layout }}/corpus/ambiguous.json {{ options }}
 
-# the study once more with the mouthing of other clips
-study-control: _study-features
-    {{ study }} --table control
+# the full model of the study with the mouthing of other clips
+study-control layout="phoenix": (study layout "--table control")
 
-# the study once more with one choice of the paper's open ones changed in each row
-study-readings: _study-features
-    {{ study }} --table readings
+# the full model of the study with one choice of those that the paper leaves open changed in each row
+study-readings layout="phoenix": (study layout "--table readings")
 
-study := "target/release/ablate --features study/cache --out study/runs --preset tiny --gpus cpu --jobs 2 --ambiguous study/corpus/ambiguous.json"
-
-_study-features: build
-    target/release/render-corpus --out study/corpus --clips 1600
-    target/release/extract --dataset phoenix --root study/corpus --landmarks study/corpus/landmarks --preset tiny \
-        --gpus cpu --out study/cache
+_study-features layout: build
+    target/release/render-corpus --out study/{{ layout }}/corpus --layout {{ layout }} --clips 1600
+    target/release/extract --dataset {{ layout }} --root study/{{ layout }}/corpus --preset tiny --gpus cpu \
+        --landmarks study/{{ layout }}/corpus/landmarks --out study/{{ layout }}/cache
 
 # training killed twenty times at random moments against an uninterrupted run, bit for bit (minutes)
 check-kills: build
