@@ -94,14 +94,10 @@ impl Table {
         for setting in settings {
             match setting.split_once('=') {
                 Some(("seed", _)) => return refuse(setting, "every row has the same seeds", "use --seeds"),
-                Some(("loss.alpha" | "loss.beta", weight)) => {
-                    if weight.parse() == Ok(0.0) {
-                        return refuse(
-                            setting,
-                            "rows with and without this loss would be equal",
-                            "leave it out",
-                        );
-                    }
+                // Other weights than 0 leave the rows what they are.
+                Some(("loss.alpha" | "loss.beta", weight)) if weight.parse() != Ok(0.0) => {}
+                Some(("loss.alpha" | "loss.beta", _)) => {
+                    return refuse(setting, "rows with and without this loss would be equal", "leave it out");
                 }
                 Some((key, _)) if own(key) => {
                     return refuse(setting, "the rows of the table differ in it", "leave it out");
