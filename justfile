@@ -134,7 +134,7 @@ ablate cache *options: build
 # does mouthing help? Table 5 on a rendered corpus where only the mouth tells some words apart (`just study how2sign`: mp4)
 study layout="phoenix" *options: (_study-features layout)
     target/release/ablate --features study/{{ layout }}/cache --out study/{{ layout }}/runs --preset tiny --gpus cpu \
-        --jobs 2 --ambiguous study/{{ layout }}/corpus/ambiguous.json {{ options }}
+        --jobs 2 --set optimiser.epochs=20 --set validate_every=4 --ambiguous study/{{ layout }}/corpus/ambiguous.json {{ options }}
 
 # the full model of the study with the mouthing of other clips
 study-control layout="phoenix": (study layout "--table control")
@@ -143,7 +143,7 @@ study-control layout="phoenix": (study layout "--table control")
 study-readings layout="phoenix": (study layout "--table readings")
 
 _study-features layout: build
-    target/release/render-corpus --out study/{{ layout }}/corpus --layout {{ layout }} --clips 1600
+    target/release/render-corpus --out study/{{ layout }}/corpus --layout {{ layout }} --clips 2400
     target/release/extract --dataset {{ layout }} --root study/{{ layout }}/corpus --preset tiny --gpus cpu \
         --landmarks study/{{ layout }}/corpus/landmarks --out study/{{ layout }}/cache
 

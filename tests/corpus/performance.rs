@@ -27,7 +27,7 @@ const AT_MOUTH: HandPose = HandPose {
 };
 
 /// One sign in so many is not mouthed: seldom where the hands have two meanings, often where they say it all.
-const SILENT: [usize; 2] = [3, 25];
+const SILENT: [usize; 2] = [2, 25];
 /// Before one sign in so many the hand passes the mouth.
 const PASSING: usize = 12;
 

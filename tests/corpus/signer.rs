@@ -39,9 +39,9 @@ impl Signer {
         Self {
             skin: tinted(self.skin, 0.06),
             lips: tinted(self.lips, 0.12),
-            hair_colour: tinted(self.hair_colour, 0.3),
-            clothes: tinted(self.clothes, 0.6),
-            background: self.background.map(|colour| tinted(colour, 0.25)),
+            hair_colour: tinted(self.hair_colour, 0.2),
+            clothes: tinted(self.clothes, 0.3),
+            background: self.background.map(|colour| tinted(colour, 0.12)),
             ..self.clone()
         }
     }
