@@ -98,7 +98,7 @@ demo: build
     $bin/extract --verify --out demo/cache
     step 'train: a small model from nothing, on the gesture and the mouthing stream'
     $bin/train --features demo/cache --run demo/runs/demo --preset tiny
-    step 'evaluate: the test split, half of it by a signer not seen in training'
+    step 'evaluate: the test split'
     $bin/evaluate --run demo/runs/demo --split test
     step 'where things are'
     echo 'clips        demo/corpus/features/fullFrame-210x260px/test/'

@@ -40,7 +40,7 @@ use crate::plan::SPLITS;
 /// Draw a small corpus of a signed weather report, in the layout of a real data set.
 ///
 /// The same seed gives the same corpus. Sentences are never shared between the splits; every sign of dev and
-/// test occurs in train. A second signer appears in half of the test clips only. The landmarks of the drawn
+/// test occurs in train. Two signers take turns in every split. The landmarks of the drawn
 /// faces are in landmarks/<split>/<clip>.npy, float32 [frames, 68, 2].
 ///
 /// A quarter of the signs have two meanings that only the mouth tells apart; ambiguous.json lists these pairs of

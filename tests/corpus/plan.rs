@@ -48,12 +48,13 @@ pub(crate) fn plan(count: usize, seed: u64, language: Language) -> Result<(Vec<C
     for _ in 0..50 {
         random.shuffle(&mut order);
         let mut places = vec![(Split::Train, &FIRST); count];
-        for (place, &index) in order[..2 * held_out].iter().enumerate() {
-            places[index] = match place {
-                place if place < held_out => (Split::Dev, &FIRST),
-                place if place % 2 == 0 => (Split::Test, &FIRST),
-                _ => (Split::Test, &SECOND),
+        for (place, &index) in order.iter().enumerate() {
+            let split = match place / held_out {
+                0 => Split::Dev,
+                1 => Split::Test,
+                _ => Split::Train,
             };
+            places[index] = (split, if place % 2 == 0 { &FIRST } else { &SECOND });
         }
         let splits: Vec<Split> = places.iter().map(|(split, _)| *split).collect();
         let sentences = deal(&outlines, &splits, language, &mut random);
@@ -121,8 +122,10 @@ mod tests {
         assert!(seen >= SEEN);
         let count = |split| clips.iter().filter(|clip| clip.split == split).count();
         assert_eq!(SPLITS.map(count), [240, 40, 40]);
-        let second = clips.iter().filter(|clip| clip.signer.name == SECOND.name);
-        assert_eq!(second.filter(|clip| clip.split == Split::Test).count(), 20);
+        for split in SPLITS {
+            let second = |clip: &&Clip| clip.split == split && clip.signer.name == SECOND.name;
+            assert_eq!(2 * clips.iter().filter(second).count(), count(split));
+        }
     }
 
     /// Each word of a pair has half of the pair's occurrences in every split, and what is beside it in a sentence does

@@ -47,7 +47,7 @@ impl Signer {
     }
 }
 
-/// Signs in every split.
+/// Takes turns with [`SECOND`] in every split, as the signers of the real data sets do.
 pub(crate) static FIRST: Signer = Signer {
     name: "Signer01",
     skin: Colour([232.0, 190.0, 165.0]),
@@ -63,7 +63,7 @@ pub(crate) static FIRST: Signer = Signer {
     hand: 1.15,
 };
 
-/// Signs in the test split only, so that it can be seen how far a model leans on one person's looks.
+/// Of other looks and other proportions than [`FIRST`].
 pub(crate) static SECOND: Signer = Signer {
     name: "Signer02",
     skin: Colour([182.0, 132.0, 100.0]),
