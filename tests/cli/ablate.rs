@@ -107,9 +107,11 @@ fn tables_that_cannot_be_made() {
         let line = format!("--features {} --preset tiny --gpus cpu {arguments}", features().display());
         run(place.path(), "ablate", words(&line)).refuses(&[&parts]);
     }
-    run(place.path(), "ablate", words("--features nosuch --preset tiny --gpus cpu"))
-        .exits(2)
-        .says(&["nosuch/train/store.json", "no feature store"]);
+    let nosuch = run(place.path(), "ablate", words("--features nosuch --preset tiny --gpus cpu"));
+    nosuch.refuses(&[&["spatial with seed 0: train: nosuch/train/store.json", "no feature store"]]);
+    let preset = run(place.path(), "ablate", words("--features x --out y --preset nosuch"));
+    preset
+        .refuses(&[&["y/spatial/seed-0.log: spatial with seed 0: train ended with exit status: 2", "read"]]);
     run(place.path(), "ablate", words("--features x --seeds 0")).exits(2).says(&["--seeds"]);
 }
 

@@ -73,9 +73,9 @@ impl Run {
         if status.success() {
             return Ok(());
         }
-        // Its own error is one line; what was logged before it is in the file.
+        // It ends with a line for each problem, of which the first is passed on.
         let said = std::fs::read_to_string(&log).unwrap_or_default();
-        let error = said.lines().rev().find_map(|line| line.strip_prefix("error: "));
+        let error = said.lines().rev().map_while(|line| line.strip_prefix("error: ")).last();
         let which = format!("{} with seed {}: {name}", self.row.name, self.seed);
         Err(match error.and_then(|error| error.rsplit_once("; ")) {
             Some((what, remedy)) => Error::usage(format!("{which}: {what}"), remedy),
