@@ -98,7 +98,7 @@ demo: build
     $bin/extract --verify --out demo/cache
     step 'train: a small model from nothing, on the gesture and the mouthing stream'
     $bin/train --features demo/cache --run demo/runs/demo --preset tiny
-    step 'evaluate: the test split, half of it by a signer not seen in training'
+    step 'evaluate: the test split'
     $bin/evaluate --run demo/runs/demo --split test
     step 'report: one page to look at'
     $bin/evaluate report demo/runs/demo --sheets demo/sheets
@@ -137,6 +137,26 @@ demo-control: demo
     if own < 3 * other:
         sys.exit("the demo's score is not 3 times that of the control: what it learned is not from the features")
     END
+
+# the paper's ablation on features: `just ablate CACHE`; more options of `ablate` may follow
+ablate cache *options: build
+    target/release/ablate --features {{ cache }} {{ options }}
+
+# does mouthing help? Table 5 on a rendered corpus where only the mouth tells some words apart (`just study how2sign`: mp4)
+study layout="phoenix" *options: (_study-features layout)
+    target/release/ablate --features study/{{ layout }}/cache --out study/{{ layout }}/runs --preset tiny --gpus cpu \
+        --jobs 2 --set optimiser.epochs=20 --set validate_every=4 --ambiguous study/{{ layout }}/corpus/ambiguous.json {{ options }}
+
+# the full model of the study with the mouthing of other clips
+study-control layout="phoenix": (study layout "--table control")
+
+# the full model of the study with one choice of those that the paper leaves open changed in each row
+study-readings layout="phoenix": (study layout "--table readings")
+
+_study-features layout: build
+    target/release/render-corpus --out study/{{ layout }}/corpus --layout {{ layout }} --clips 2400
+    target/release/extract --dataset {{ layout }} --root study/{{ layout }}/corpus --preset tiny --gpus cpu \
+        --landmarks study/{{ layout }}/corpus/landmarks --out study/{{ layout }}/cache
 
 # training killed twenty times at random moments against an uninterrupted run, bit for bit (minutes)
 check-kills: build

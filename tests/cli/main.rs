@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
+mod ablate;
 mod annotations;
 mod arguments;
 mod corpus;

@@ -53,6 +53,8 @@ impl Camera {
 pub(crate) struct Light {
     pub(crate) channels: [f32; 3],
     pub(crate) slope: f32,
+    /// Strength of the noise, in grey levels.
+    pub(crate) grain: i32,
 }
 
 pub(crate) struct Canvas {
@@ -61,6 +63,7 @@ pub(crate) struct Canvas {
     sheet: Mat,
     /// Per column and channel: light / 4 (for the mean of four pixels), in 1/4096.
     gains: Vec<[u32; 3]>,
+    grain: i32,
 }
 
 impl Canvas {
@@ -86,7 +89,7 @@ impl Canvas {
                 light.channels.map(|channel| (channel * side * 1024.0) as u32)
             })
             .collect();
-        Ok(Self { camera, sheet: background.try_clone()?, background, gains })
+        Ok(Self { camera, sheet: background.try_clone()?, background, gains, grain: light.grain })
     }
 
     pub(crate) fn camera(&self) -> &Camera {
@@ -181,8 +184,9 @@ impl Canvas {
                 if bits_left == 0 {
                     (bits, bits_left) = (noise.next(), 16);
                 }
-                // Grey noise of -1, 0 or 1: what is left of sensor noise after a broadcast codec.
-                let grain = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, -1, 1, 1][(bits & 15) as usize];
+                // Grey noise of one step or none: what is left of sensor noise after a broadcast codec.
+                let grain =
+                    self.grain * [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, -1, 1, 1][(bits & 15) as usize];
                 (bits, bits_left) = (bits >> 4, bits_left - 1);
                 for channel in 0..3 {
                     let sum = u32::from(up[channel])

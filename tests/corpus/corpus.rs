@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::{Clip, SPLITS, Split};
 
 /// To be raised whenever the same seed would give other bytes.
-const GENERATOR_VERSION: u32 = 1;
+const GENERATOR_VERSION: u32 = 2;
 const COMPLETE: &str = "corpus.json";
 /// Marks a directory that a rendering has begun to fill, so that it can be taken up again after a crash.
 const BEGUN: &str = "corpus.incomplete.json";
@@ -68,7 +68,8 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn new(clips: &[Clip], frames: &[usize]) -> Self {
         let of = |split| clips.iter().zip(frames).filter(move |(clip, _)| clip.split == split);
-        let glosses: BTreeSet<_> = clips.iter().flat_map(|c| &c.sentence.words).map(|w| w.gloss).collect();
+        let glosses: BTreeSet<_> =
+            clips.iter().flat_map(|c| &c.sentence.words).map(|(_, w)| w.gloss).collect();
         let words: BTreeSet<_> = (clips.iter().flat_map(|c| c.sentence.text.split(' ')))
             .map(|word| word.trim_matches([',', '.', '"']).to_lowercase())
             .collect();

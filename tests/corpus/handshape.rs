@@ -20,7 +20,6 @@ pub(crate) const FLAT: HandShape = shape([0.3, 1.0, 1.0, 1.0, 1.0], 0.0);
 pub(crate) const OPEN: HandShape = shape([1.0, 1.0, 1.0, 1.0, 1.0], 1.0);
 pub(crate) const INDEX: HandShape = shape([0.0, 1.0, 0.0, 0.0, 0.0], 0.0);
 pub(crate) const VEE: HandShape = shape([0.0, 1.0, 1.0, 0.0, 0.0], 1.0);
-pub(crate) const THREE: HandShape = shape([0.0, 1.0, 1.0, 1.0, 0.0], 0.9);
 pub(crate) const FOUR: HandShape = shape([0.0, 1.0, 1.0, 1.0, 1.0], 0.8);
 pub(crate) const THUMB: HandShape = shape([1.0, 0.0, 0.0, 0.0, 0.0], 0.0);
 pub(crate) const ELL: HandShape = shape([1.0, 1.0, 0.0, 0.0, 0.0], 0.3);

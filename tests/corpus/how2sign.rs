@@ -168,10 +168,11 @@ fn render_video(
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Span>> {
     let split = Layout::How2sign.folder(video.split);
-    let (name, signer) = (video.name(), video.clips[0].1.signer);
+    let name = video.name();
     let path = root.join("video_level").join(split).join("rgb_front/raw_videos").join(format!("{name}.mp4"));
     let mut random = Random::named(seed, &name);
     let scene = Scene::new(size, &mut random);
+    let signer = video.clips[0].1.signer.today(&mut random);
     let [top, bottom] = signer.background;
     let mut canvas = Canvas::new(scene.camera, top, bottom, scene.light)?;
     let mut encoder = start_ffmpeg(&path, size)?;
@@ -182,7 +183,7 @@ fn render_video(
     let mut draw = |bodies: &[figure::BodyPose], random: &mut Random| -> Result<Landmarks> {
         let mut landmarks = Landmarks::default();
         for body in bodies {
-            let face = figure::draw(&mut canvas, signer, scene.head(frame_index), body)?;
+            let face = figure::draw(&mut canvas, &signer, scene.head(frame_index), body)?;
             landmarks.push(&face, canvas.camera());
             let frame = canvas.frame(random)?;
             input.write_all(&frame).with_context(|| format!("ffmpeg stopped writing {}", path.display()))?;
@@ -195,7 +196,7 @@ fn render_video(
         let pause = vec![performance::resting(); 12 + random.below(14)];
         draw(&pause, &mut random)?;
         first += pause.len();
-        let signs: Vec<_> = clip.sentence.words.iter().map(|word| word.sign(Language::English)).collect();
+        let signs = clip.sentence.signs(Language::English);
         let bodies = performance::perform(&signs, &scene.manner, &mut random);
         let landmarks = draw(&bodies, &mut random)?;
         landmarks

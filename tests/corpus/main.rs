@@ -40,8 +40,11 @@ use crate::plan::SPLITS;
 /// Draw a small corpus of a signed weather report, in the layout of a real data set.
 ///
 /// The same seed gives the same corpus. Sentences are never shared between the splits; every sign of dev and
-/// test occurs in train. A second signer appears in half of the test clips only. The landmarks of the drawn
+/// test occurs in train. Two signers take turns in every split. The landmarks of the drawn
 /// faces are in landmarks/<split>/<clip>.npy, float32 [frames, 68, 2].
+///
+/// A quarter of the signs have two meanings that only the mouth tells apart; ambiguous.json lists these pairs of
+/// words. Either word of a pair is right in half of the cases, in every split.
 #[derive(Debug, Parser)]
 #[command(
     name = "render-corpus",
@@ -130,6 +133,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     bar.finish_and_clear();
     let counts = counts?;
+    let pairs = serde_json::json!({ "pairs": lexicon::ambiguous(language) });
+    corpus::write_file(&root.join("ambiguous.json"), format!("{pairs:#}\n").as_bytes())?;
     corpus::finish(root, parameters.clone(), &counts)?;
     let headline = format!("Rendered in {:.1} s.", started.elapsed().as_secs_f64());
     report(&headline, root, &parameters, &counts, seen);
@@ -156,9 +161,12 @@ fn report(headline: &str, root: &Path, parameters: &Parameters, counts: &Counts,
         }
         Layout::How2sign => ("how2sign_realigned_*.csv", "video_level/<split>/rgb_front/raw_videos/*.mp4"),
     };
-    for (what, place) in
-        [("texts", tables), ("pictures", pictures), ("landmarks", "landmarks/<split>/<clip>.npy")]
-    {
+    for (what, place) in [
+        ("texts", tables),
+        ("pictures", pictures),
+        ("landmarks", "landmarks/<split>/<clip>.npy"),
+        ("ambiguous", "ambiguous.json"),
+    ] {
         text += &format!("{what:>10}: {}\n", root.join(place).display());
     }
     std::io::stdout().write_all(text.as_bytes()).ok();

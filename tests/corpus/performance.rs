@@ -1,5 +1,6 @@
 //! From a list of signs to the body of every frame: strokes, the transitions between them (coarticulation),
-//! and the mouth, which runs on its own track beside the hands.
+//! and the mouth, which runs on its own track beside the hands. As in real signing, not every sign is mouthed, and a
+//! hand passes the mouth now and then.
 
 use crate::figure::BodyPose;
 use crate::geometry::{Blend, at, minimum_jerk};
@@ -16,6 +17,19 @@ const RESTING: HandPose = HandPose {
     facing: -1.0,
     shape: handshape::HandShape { fingers: [0.5, 0.6, 0.6, 0.6, 0.6], spread: 0.1 },
 };
+
+/// In front of the mouth.
+const AT_MOUTH: HandPose = HandPose {
+    palm: at(-8.0, 90.0),
+    angle: 12.0,
+    facing: -1.0,
+    shape: handshape::HandShape { fingers: [0.3, 0.8, 0.8, 0.8, 0.8], spread: 0.1 },
+};
+
+/// One sign in so many is not mouthed: seldom where the hands have two meanings, often where they say it all.
+const SILENT: [usize; 2] = [2, 25];
+/// Before one sign in so many the hand passes the mouth.
+const PASSING: usize = 12;
 
 pub(crate) fn resting() -> BodyPose {
     BodyPose { right: RESTING, left: RESTING.mirrored(), mouth: Viseme::Rest.mouth() }
@@ -36,12 +50,18 @@ pub(crate) fn perform(signs: &[Sign], manner: &Manner, random: &mut Random) -> V
                 (jitter.right(right), left.map_or(RESTING.mirrored(), |pose| jitter.left(pose)))
             })
             .collect();
+        if random.below(PASSING) == 0 {
+            hands.travel((AT_MOUTH, hands.last().1), manner.slowness);
+            hands.push((AT_MOUTH, hands.last().1));
+        }
         let before = hands.right.len();
         hands.travel(stroke[0], manner.slowness);
         let onset = hands.right.len();
-        for (right, left) in stroke {
-            hands.right.push(right);
-            hands.left.push(left);
+        stroke.into_iter().for_each(|poses| hands.push(poses));
+        if random.below(SILENT[usize::from(sign.ambiguous)]) == 0 {
+            lips.push((before, Viseme::Rest));
+            lips.push((hands.right.len(), Viseme::Rest));
+            continue;
         }
         // The lips start while the hands still travel and are done with the stroke.
         let visemes = sign.mouthing.visemes();
@@ -72,6 +92,11 @@ impl Hands {
         (self.right[last], self.left[last])
     }
 
+    fn push(&mut self, (right, left): (HandPose, HandPose)) {
+        self.right.push(right);
+        self.left.push(left);
+    }
+
     fn hold(&mut self, frames: usize) {
         let (right, left) = self.last();
         self.right.extend(vec![right; frames]);
@@ -85,8 +110,7 @@ impl Hands {
         let frames = ((1.6 + far / 55.0) * slowness).round().clamp(2.0, 5.0) as usize;
         for frame in 1..=frames {
             let share = minimum_jerk(frame as f32 / (frames + 1) as f32);
-            self.right.push(right.blend(target.0, share));
-            self.left.push(left.blend(target.1, share));
+            self.push((right.blend(target.0, share), left.blend(target.1, share)));
         }
     }
 }

@@ -56,13 +56,14 @@ fn render_clip(root: &Path, name: &str, clip: &Clip, seed: u64) -> Result<usize>
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut random = Random::named(seed, name);
     let scene = Scene::new(SIZE, &mut random);
-    let [top, bottom] = clip.signer.background;
+    let signer = clip.signer.today(&mut random);
+    let [top, bottom] = signer.background;
     let mut canvas = Canvas::new(scene.camera, top, bottom, scene.light)?;
-    let signs: Vec<_> = clip.sentence.words.iter().map(|word| word.sign(Language::German)).collect();
+    let signs = clip.sentence.signs(Language::German);
     let bodies = performance::perform(&signs, &scene.manner, &mut random);
     let mut landmarks = Landmarks::default();
     for (index, body) in bodies.iter().enumerate() {
-        let face = figure::draw(&mut canvas, clip.signer, scene.head(index), body)?;
+        let face = figure::draw(&mut canvas, &signer, scene.head(index), body)?;
         landmarks.push(&face, canvas.camera());
         let frame = canvas.frame(&mut random)?;
         write_png(&folder.join(format!("images{:04}.png", index + 1)), &frame)?;

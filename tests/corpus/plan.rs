@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
-use crate::grammar::{Sentence, sentences};
+use crate::grammar::{Outline, Sentence, outlines};
 use crate::lexicon::Language;
 use crate::random::Random;
 use crate::signer::{FIRST, SECOND, Signer};
@@ -41,49 +41,80 @@ pub(crate) fn plan(count: usize, seed: u64, language: Language) -> Result<(Vec<C
         bail!("--clips {count} is too many for a demo: ask for at most {MOST}");
     }
     let mut random = Random::named(seed, "sentences");
-    let sentences = sentences(count, language, &mut random)?;
+    let outlines = outlines(count, language, &mut random)?;
     let held_out = count / 8;
     let mut order: Vec<usize> = (0..count).collect();
-    let mut best = (0, order.clone());
+    let mut best: Option<(usize, Vec<Clip>)> = None;
     for _ in 0..50 {
         random.shuffle(&mut order);
-        let seen = least_seen(&sentences, &order[..2 * held_out], &order[2 * held_out..]);
-        if seen >= best.0 {
-            best = (seen, order.clone());
+        let mut places = vec![(Split::Train, &FIRST); count];
+        for (place, &index) in order.iter().enumerate() {
+            let split = match place / held_out {
+                0 => Split::Dev,
+                1 => Split::Test,
+                _ => Split::Train,
+            };
+            places[index] = (split, if place % 2 == 0 { &FIRST } else { &SECOND });
+        }
+        let splits: Vec<Split> = places.iter().map(|(split, _)| *split).collect();
+        let sentences = deal(&outlines, &splits, language, &mut random);
+        let clips = sentences
+            .into_iter()
+            .zip(places)
+            .map(|(sentence, (split, signer))| Clip { split, signer, sentence })
+            .collect::<Vec<_>>();
+        let seen = least_seen(&clips);
+        if best.as_ref().is_none_or(|(before, _)| seen > *before) {
+            best = Some((seen, clips));
         }
         if seen >= SEEN {
             break;
         }
     }
-    let (seen, order) = best;
-    let mut splits = vec![(Split::Train, &FIRST); count];
-    for (place, &index) in order[..2 * held_out].iter().enumerate() {
-        splits[index] = match place {
-            place if place < held_out => (Split::Dev, &FIRST),
-            place if place % 2 == 0 => (Split::Test, &FIRST),
-            _ => (Split::Test, &SECOND),
-        };
-    }
-    let clips = sentences
-        .into_iter()
-        .zip(splits)
-        .map(|(sentence, (split, signer))| Clip { split, signer, sentence })
-        .collect();
-    Ok((clips, seen))
+    best.map(|(seen, clips)| (clips, seen)).ok_or_else(|| anyhow!("no clips were planned"))
 }
 
-fn least_seen(sentences: &[Sentence], held_out: &[usize], train: &[usize]) -> usize {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for &index in train {
-        sentences[index].words.iter().for_each(|word| *seen.entry(word.gloss).or_default() += 1);
+/// The outlines with words. Of a form with two words each split gets both equally often (one more of one where it has
+/// an odd number of them), in random order: neither the rest of a sentence nor the split says which one it is.
+fn deal(outlines: &[Outline], splits: &[Split], language: Language, random: &mut Random) -> Vec<Sentence> {
+    let mut choices: Vec<Vec<usize>> =
+        outlines.iter().map(|outline| vec![0; outline.forms().count()]).collect();
+    // By split and form: which forms of which outlines.
+    let mut ambiguous: BTreeMap<(Split, &str), Vec<(usize, usize)>> = BTreeMap::new();
+    for (index, (outline, &split)) in outlines.iter().zip(splits).enumerate() {
+        for (place, form) in outline.forms().enumerate().filter(|(_, form)| form.is_ambiguous()) {
+            ambiguous.entry((split, form.words[0].gloss)).or_default().push((index, place));
+        }
     }
-    let words = held_out.iter().flat_map(|&index| &sentences[index].words);
-    words.map(|word| seen.get(word.gloss).copied().unwrap_or(0)).min().unwrap_or(0)
+    for mut occurrences in ambiguous.into_values() {
+        random.shuffle(&mut occurrences);
+        let first = random.below(2);
+        for (turn, (index, place)) in occurrences.into_iter().enumerate() {
+            choices[index][place] = (first + turn) % 2;
+        }
+    }
+    outlines.iter().zip(&choices).map(|(outline, choices)| outline.sentence(choices, language)).collect()
+}
+
+/// The least number of times that a word of dev or test occurs in train.
+fn least_seen(clips: &[Clip]) -> usize {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let glosses = |clip: &Clip| clip.sentence.words.iter().map(|(_, word)| word.gloss).collect::<Vec<_>>();
+    let (train, held_out): (Vec<&Clip>, Vec<&Clip>) =
+        clips.iter().partition(|clip| clip.split == Split::Train);
+    train.into_iter().flat_map(glosses).for_each(|gloss| *seen.entry(gloss).or_default() += 1);
+    held_out
+        .into_iter()
+        .flat_map(glosses)
+        .map(|gloss| seen.get(gloss).copied().unwrap_or(0))
+        .min()
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lexicon::LEXICON;
 
     #[test]
     fn held_out_words_are_known_words() {
@@ -91,7 +122,37 @@ mod tests {
         assert!(seen >= SEEN);
         let count = |split| clips.iter().filter(|clip| clip.split == split).count();
         assert_eq!(SPLITS.map(count), [240, 40, 40]);
-        let second = clips.iter().filter(|clip| clip.signer.name == SECOND.name);
-        assert_eq!(second.filter(|clip| clip.split == Split::Test).count(), 20);
+        for split in SPLITS {
+            let second = |clip: &&Clip| clip.split == split && clip.signer.name == SECOND.name;
+            assert_eq!(2 * clips.iter().filter(second).count(), count(split));
+        }
+    }
+
+    /// Each word of a pair has half of the pair's occurrences in every split, and what is beside it in a sentence does
+    /// not tell which one it is.
+    #[test]
+    fn pairs_are_dealt_out_evenly() {
+        let (clips, _) = plan(2400, 1, Language::German).unwrap();
+        let mut counts: BTreeMap<(Split, &str), [i64; 2]> = BTreeMap::new();
+        // How often the first word comes with a neighbour, and how often either.
+        let mut beside: BTreeMap<(&str, &str), [u32; 2]> = BTreeMap::new();
+        for clip in &clips {
+            for (form, word) in clip.sentence.words.iter().filter(|(form, _)| form.is_ambiguous()) {
+                let first = word.gloss == form.words[0].gloss;
+                counts.entry((clip.split, form.words[0].gloss)).or_default()[usize::from(first)] += 1;
+                for (_, other) in clip.sentence.words.iter().filter(|(other, _)| other.slot != form.slot) {
+                    let [of_first, all] = beside.entry((form.words[0].gloss, other.gloss)).or_default();
+                    *of_first += u32::from(first);
+                    *all += 1;
+                }
+            }
+        }
+        assert_eq!(counts.len(), 3 * LEXICON.iter().filter(|form| form.is_ambiguous()).count());
+        assert!(counts.values().all(|[one, other]| (one - other).abs() <= 1), "{counts:?}");
+        for (pair, [of_first, all]) in beside {
+            // Five standard deviations of a fair coin.
+            let off = (f64::from(of_first) - 0.5 * f64::from(all)).abs();
+            assert!(off <= 2.5 * f64::from(all).sqrt(), "{pair:?}: {of_first} of {all}");
+        }
     }
 }

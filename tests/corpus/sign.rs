@@ -9,6 +9,8 @@ use crate::mouthing::Mouthing;
 pub(crate) struct Sign {
     pub(crate) hands: Hands,
     pub(crate) mouthing: Mouthing,
+    /// Whether the hands have another meaning too.
+    pub(crate) ambiguous: bool,
 }
 
 /// One hand in one frame.

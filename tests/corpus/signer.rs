@@ -11,7 +11,7 @@ pub(crate) enum Hair {
     Long,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Signer {
     /// As the `speaker` column names it.
     pub(crate) name: &'static str,
@@ -30,7 +30,24 @@ pub(crate) struct Signer {
     pub(crate) hand: f32,
 }
 
-/// Signs in every split.
+impl Signer {
+    /// In other clothes, before another wall, and lit and made up a little differently.
+    pub(crate) fn today(&self, random: &mut Random) -> Self {
+        let mut tinted = |colour: Colour, limit: f32| {
+            Colour(colour.0.map(|channel| channel * (1.0 + random.spread(limit))))
+        };
+        Self {
+            skin: tinted(self.skin, 0.06),
+            lips: tinted(self.lips, 0.12),
+            hair_colour: tinted(self.hair_colour, 0.2),
+            clothes: tinted(self.clothes, 0.3),
+            background: self.background.map(|colour| tinted(colour, 0.12)),
+            ..self.clone()
+        }
+    }
+}
+
+/// Takes turns with [`SECOND`] in every split, as the signers of the real data sets do.
 pub(crate) static FIRST: Signer = Signer {
     name: "Signer01",
     skin: Colour([232.0, 190.0, 165.0]),
@@ -46,7 +63,7 @@ pub(crate) static FIRST: Signer = Signer {
     hand: 1.15,
 };
 
-/// Signs in the test split only, so that it can be seen how far a model leans on one person's looks.
+/// Of other looks and other proportions than [`FIRST`].
 pub(crate) static SECOND: Signer = Signer {
     name: "Signer02",
     skin: Colour([182.0, 132.0, 100.0]),
@@ -106,6 +123,7 @@ impl Scene {
             light: Light {
                 channels: [0.0; 3].map(|_: f32| brightness * (1.0 + random.spread(0.03))),
                 slope: random.spread(0.16),
+                grain: 1 + random.below(3) as i32,
             },
             manner: Manner { slowness: 1.0 + random.spread(0.15), amplitude: 1.0 + random.spread(0.15) },
             sway,

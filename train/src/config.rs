@@ -2,10 +2,11 @@
 
 use crate::adamw::AdamWConfig;
 use crate::beam_search::BeamSearchConfig;
+use crate::gated_fusion::FusionKind;
 use crate::lora::LoraConfig;
 use crate::schedule::Decay;
-use crate::sign_head::Streams;
-use crate::temporal::ConvKind;
+use crate::sign_head::{Pooling, Streams};
+use crate::temporal::{ConvKind, Steps};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::{Error, Result};
@@ -27,6 +28,9 @@ pub struct TrainConfig {
     /// Control experiment: give every clip another clip's features, in all splits. What is scored then is scored
     /// without looking.
     pub shuffle_features: bool,
+    /// Control experiment: give every clip its own gestures and another clip's mouthing, in all splits. What mouthing
+    /// adds then is not what the lips say.
+    pub shuffle_mouthing: bool,
     /// Validate after every so many epochs; the best BLEU-4 decides which weights are kept.
     pub validate_every: usize,
     /// Split to validate on. SpaMo's published code takes `test`, which makes its test scores the best of many.
@@ -46,8 +50,12 @@ pub struct HeadSettings {
     pub streams: Streams,
     /// Width of the fusion, d in the paper.
     pub d: i64,
+    /// Fusion of two streams: `gate` (paper), `concatenation` or `addition`.
+    pub fusion: FusionKind,
     /// Temporal convolution: `spamo` (two convolutions with pooling) or `same` (one, as the text reads).
     pub conv: ConvKind,
+    /// Steps that the batch statistics of the convolution are of: `valid`, or `all` as in SpaMo's code.
+    pub norm_over: Steps,
     /// Project Z_m too (paper, "Implementation Details").
     pub project_mouth: bool,
     /// Give each stream of each clip mean 0 and deviation 1 over time before anything else. Not in the paper; helps
@@ -97,6 +105,11 @@ pub struct LossSettings {
     pub symmetric: bool,
     /// What L_vt pulls the visual tokens towards.
     pub vt_target: VtTarget,
+    /// Steps and tokens that z_v and z_t are means of: `valid`, or `all` as in SpaMo's code, with the padding.
+    pub vt_mean: Steps,
+    /// What L_sm compares of Z'_s and Z'_m: their `mean` over a clip or their `max`. Standardised streams
+    /// (`head.standardise`) have the mean 0.
+    pub sm_pooling: Pooling,
 }
 
 /// The sentence embedding z_t: a mean over the target tokens, the end token included.
@@ -164,6 +177,7 @@ impl Default for TrainConfig {
             max_frames: 512,
             decoding: BeamSearchConfig::default(),
             shuffle_features: false,
+            shuffle_mouthing: false,
             validate_every: 1,
             validation_split: "dev".to_owned(),
             checkpoint_every: 200,
@@ -178,7 +192,9 @@ impl Default for HeadSettings {
         Self {
             streams: Streams::Both,
             d: 1024,
+            fusion: FusionKind::Gate,
             conv: ConvKind::Spamo,
+            norm_over: Steps::Valid,
             project_mouth: true,
             standardise: false,
         }
@@ -200,7 +216,14 @@ impl Default for LanguageModel {
 
 impl Default for LossSettings {
     fn default() -> Self {
-        Self { alpha: 1.0, beta: 0.2, symmetric: false, vt_target: VtTarget::Embeddings }
+        Self {
+            alpha: 1.0,
+            beta: 0.2,
+            symmetric: false,
+            vt_target: VtTarget::Embeddings,
+            vt_mean: Steps::Valid,
+            sm_pooling: Pooling::Mean,
+        }
     }
 }
 
@@ -239,8 +262,8 @@ impl TrainConfig {
     pub fn tiny() -> Self {
         Self {
             head: HeadSettings { d: 128, standardise: true, ..HeadSettings::default() },
-            // Standardised streams have no mean over time, which is what L_sm compares.
-            loss: LossSettings { beta: 0.0, ..LossSettings::default() },
+            // Standardised streams have no mean over time.
+            loss: LossSettings { sm_pooling: Pooling::Max, ..LossSettings::default() },
             language_model: LanguageModel {
                 path: "tiny".to_owned(),
                 tuning: TuningKind::Full,
@@ -368,7 +391,7 @@ mod tests {
         let config = TrainConfig::default().with(None, &settings).unwrap();
         assert_eq!(config.optimiser.epochs, 3);
         assert_eq!(config.head.streams, Streams::Spatial);
-        let LossSettings { alpha, beta, symmetric, vt_target } = config.loss;
+        let LossSettings { alpha, beta, symmetric, vt_target, .. } = config.loss;
         assert_eq!((alpha, beta, symmetric, vt_target), (1.0, 0.2, false, VtTarget::Embeddings));
     }
 

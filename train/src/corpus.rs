@@ -25,8 +25,10 @@ pub struct Corpus {
     streams: Streams,
     max_frames: usize,
     standardise: bool,
-    /// Whose features each clip gets: its own, but for the control experiment.
+    /// Whose features each clip gets: its own, but for the control experiments.
     sources: Vec<usize>,
+    /// Whose mouthing the clips of `sources` get.
+    mouths: Vec<usize>,
     /// Whether the bytes of a clip have been compared with their checksums.
     verified: Vec<AtomicBool>,
 }
@@ -102,15 +104,13 @@ impl Corpus {
         if store.clips.is_empty() {
             return Err(Error::input(&store.folder, "", "the store has no clips", "run extract again"));
         }
-        let sources = if settings.shuffle_features {
-            others(store.clips.len(), settings.seed)
-        } else {
-            (0..store.clips.len()).collect()
-        };
+        let count = store.clips.len();
+        let shuffled = |yes| if yes { others(count, settings.seed) } else { (0..count).collect() };
         Ok(Self {
             verified: store.clips.iter().map(|_| AtomicBool::new(false)).collect(),
-            texts: vec![String::new(); store.clips.len()],
-            sources,
+            texts: vec![String::new(); count],
+            sources: shuffled(settings.shuffle_features),
+            mouths: shuffled(settings.shuffle_mouthing),
             store,
             targets: Vec::new(),
             streams,
@@ -188,6 +188,7 @@ impl Corpus {
         let cuts: Vec<(usize, usize, usize)> = clips.iter().map(cut).collect();
         for &(clip, ..) in &cuts {
             self.verify(clip)?;
+            self.verify(self.mouths[clip])?;
         }
         // A device without a share of the last batch has no clips, but takes part in what is done together.
         let longest = cuts.iter().map(|(_, _, taken)| *taken).max().unwrap_or(1);
@@ -217,7 +218,8 @@ impl Corpus {
         Ok(())
     }
 
-    /// Rows of a stream `[b, longest, dim]`, as they are stored or standardised.
+    /// Rows of a stream `[b, longest, dim]`, as they are stored or standardised. Another clip's mouthing is stretched or
+    /// shrunk to the length of the clip.
     fn padded(&self, stream: &str, cuts: &[(usize, usize, usize)], longest: usize) -> Tensor {
         let dim = self.dim(stream) as usize;
         let kind = match self.store.info.dtype {
@@ -227,16 +229,20 @@ impl Corpus {
         let clip_bytes = longest * dim * kind.elt_size_in_bytes();
         let mut bytes = vec![0_u8; cuts.len() * clip_bytes];
         for (&(clip, first, taken), place) in cuts.iter().zip(bytes.chunks_exact_mut(clip_bytes)) {
-            let Some(features) = self.store.features(clip, stream) else { continue };
-            let rows = features.rows(first, taken);
+            let source = if stream == MOUTHING { self.mouths[clip] } else { clip };
+            let Some(features) = self.store.features(source, stream) else { continue };
+            let frames = self.store.clips[clip].frames;
+            let row = |frame: usize| features.rows((first + frame) * features.frames / frames, 1);
+            let rows = (0..taken).map(row);
             if self.standardise {
-                let mut values = rows.to_f32();
+                let mut values: Vec<f32> = rows.flat_map(|row| row.to_f32()).collect();
                 standardise(&mut values, dim);
                 for (value, place) in values.iter().zip(place.chunks_exact_mut(4)) {
                     place.copy_from_slice(&value.to_le_bytes());
                 }
             } else {
-                place[..rows.bytes.len()].copy_from_slice(rows.bytes);
+                rows.zip(place.chunks_exact_mut(clip_bytes / longest))
+                    .for_each(|(row, place)| place.copy_from_slice(row.bytes));
             }
         }
         Tensor::from_data_size(&bytes, &[cuts.len() as i64, longest as i64, dim as i64], kind)

@@ -5,13 +5,60 @@
 //! ```
 //!
 //! The paper leaves the MLP open. Here: Linear(2d → d), GELU (erf), Linear(d → d), one gate value per channel, since ⊙
-//! needs d of them.
+//! needs d of them. Two other ways to fuse are there to be compared with it: a Linear of the concatenated streams, and
+//! their mean.
 //
 // Shapes: B clips, T frames, D channels.
 
 use crate::projector::Affine;
+use serde::{Deserialize, Serialize};
 use signclip_common::weights::Part;
 use tch::Tensor;
+
+/// How two streams become one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FusionKind {
+    /// By the gate (paper).
+    #[default]
+    Gate,
+    /// W [Z'_s ; Z_m] + b, without a gate.
+    Concatenation,
+    /// ½ Z'_s + ½ Z_m, without a gate and without weights.
+    Addition,
+}
+
+/// The fusion of a head.
+pub enum Fusion {
+    Gate(GatedFusion),
+    Concatenation(Affine),
+    Addition,
+}
+
+impl Fusion {
+    /// Build in the part `gate` or `concatenation` of `part`.
+    pub fn new(part: &Part, d: i64, kind: FusionKind) -> Self {
+        match kind {
+            FusionKind::Gate => Self::Gate(GatedFusion::new(&part.sub("gate"), d)),
+            FusionKind::Concatenation => {
+                Self::Concatenation(Affine::new(&part.sub("concatenation"), 2 * d, d))
+            }
+            FusionKind::Addition => Self::Addition,
+        }
+    }
+
+    /// Gate, where there is one, and fused features; at padded positions too.
+    pub fn forward(&self, spatial_btd: &Tensor, mouth_btd: &Tensor) -> (Option<Tensor>, Tensor) {
+        match self {
+            Self::Gate(gate) => {
+                let (gate_btd, fused_btd) = gate.forward(spatial_btd, mouth_btd);
+                (Some(gate_btd), fused_btd)
+            }
+            Self::Concatenation(proj) => (None, proj.forward(&Tensor::cat(&[spatial_btd, mouth_btd], -1))),
+            Self::Addition => (None, (spatial_btd + mouth_btd) * 0.5),
+        }
+    }
+}
 
 pub struct GatedFusion {
     gate_0: Affine,

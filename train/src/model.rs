@@ -4,7 +4,7 @@
 
 use crate::adapter;
 use crate::beam_search::{BeamSearchConfig, Hypothesis};
-use crate::config::{TrainConfig, TuningKind, VtTarget};
+use crate::config::{LossSettings, TrainConfig, TuningKind, VtTarget};
 use crate::corpus::{Batch, Corpus};
 use crate::dropout;
 use crate::exchange::Exchange;
@@ -12,6 +12,7 @@ use crate::loader::Step;
 use crate::lora::LoraConfig;
 use crate::sign_head::{HeadConfig, HeadOutput, SignHead};
 use crate::t5::{IGNORE, T5, T5Config, Tuning};
+use crate::temporal::Steps;
 use crate::text::Text;
 use signclip_common::collective::Collective;
 use signclip_common::store::{MOUTHING, SPATIAL};
@@ -130,7 +131,11 @@ impl SignClip {
             d_m: widths.mouthing.max(1),
             d: config.head.d,
             d_llm: t5_config.d_model,
+            fusion: config.head.fusion,
             conv: config.head.conv,
+            norm_over: config.head.norm_over,
+            vt_mean: config.loss.vt_mean,
+            sm_pooling: config.loss.sm_pooling,
             project_mouth: config.head.project_mouth,
             loss_vt: config.loss.alpha > 0.0,
             loss_sm: config.loss.beta > 0.0,
@@ -179,7 +184,7 @@ impl SignClip {
             &batch.lengths,
             Some(&exchange),
         )?;
-        let z_t = self.head.has_loss_vt().then(|| self.sentence_embedding(&batch.labels, loss.vt_target));
+        let z_t = self.head.has_loss_vt().then(|| self.sentence_embedding(&batch.labels, loss));
         // Every device gets the embeddings of all clips: its own at their places, zeros elsewhere, added up.
         let behind = (step.clips.len() - step.own.end) as i64;
         let rows = |own: &Tensor| own.constant_pad_nd([0, 0, step.own.start as i64, behind]);
@@ -307,20 +312,23 @@ impl SignClip {
     }
 
     /// z_t: a mean over the target tokens, the end token included, `[b, d]` float32 (see [`VtTarget`]).
-    fn sentence_embedding(&self, labels_bl: &Tensor, target: VtTarget) -> Tensor {
+    fn sentence_embedding(&self, labels_bl: &Tensor, loss: &LossSettings) -> Tensor {
         if labels_bl.size()[0] == 0 {
             // A device without a share of the last batch.
             return Tensor::zeros([0, self.t5.config.d_model], (Kind::Float, self.device));
         }
         let mask_bl = labels_bl.ne(IGNORE);
         let ids_bl = labels_bl.clamp_min(0);
-        let embedded_bld = match target {
+        let embedded_bld = match loss.vt_target {
             VtTarget::Embeddings => self.t5.embed(&ids_bl),
             VtTarget::Encoder => {
                 let _frozen = tch::no_grad_guard();
                 self.t5.encode(&self.t5.embed(&ids_bl), &mask_bl.to_kind(Kind::Int64), false)
             }
         };
+        if loss.vt_mean == Steps::All {
+            return embedded_bld.to_kind(Kind::Float).mean_dim([1].as_slice(), false, Kind::Float);
+        }
         let counts_bl1 = mask_bl.to_kind(Kind::Float).unsqueeze(-1);
         // Padded rows of an encoder's output are meaningless, so they are removed and not multiplied away.
         let kept_bld =

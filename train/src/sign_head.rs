@@ -9,16 +9,16 @@
 //! * Z_m is projected too (its implementation details say so, its method does not); `project_mouth` turns that off.
 //! * z_v is the mean of the visual tokens over valid steps, because z_t has the width of the language model.
 //! * z_s and z_m are means over valid frames of Z'_s and Z'_m, each through a Linear of its own ("temporal pooling and
-//!   projection"), and L_sm has a temperature of its own.
+//!   projection"), and L_sm has a temperature of its own. `sm_pooling` takes maxima instead.
 //! * One stream alone is its projection without gate, without L_sm (paper, ablation of the encoders).
 //
 // Shapes: B clips, T frames, T' steps, S and M stream widths, D channels, L width of the language model.
 
 use crate::contrastive::InfoNce;
 use crate::exchange::Exchange;
-use crate::gated_fusion::GatedFusion;
+use crate::gated_fusion::{Fusion, FusionKind};
 use crate::projector::{Affine, Projector};
-use crate::temporal::{ConvKind, TemporalConv, masked_mean, valid};
+use crate::temporal::{ConvKind, Steps, TemporalConv, masked_max, masked_mean, valid};
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::Part;
 use signclip_common::{Error, Result};
@@ -44,6 +44,25 @@ impl Streams {
     }
 }
 
+/// What z_s and z_m are of the frames of a clip.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    #[default]
+    Mean,
+    Max,
+}
+
+impl Pooling {
+    /// `[B, T, D]` to `[B, D]`, over valid frames.
+    fn of(self, x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
+        match self {
+            Self::Mean => masked_mean(x_btd, lengths_b),
+            Self::Max => masked_max(x_btd, lengths_b),
+        }
+    }
+}
+
 /// Sizes and choices of the head. Defaults: CLIP ViT-L/14 with S², AV-HuBERT large, Flan-T5-XL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -57,7 +76,14 @@ pub struct HeadConfig {
     pub d: i64,
     /// Width of the language model.
     pub d_llm: i64,
+    pub fusion: FusionKind,
     pub conv: ConvKind,
+    /// Steps that the batch statistics of the convolution are of.
+    pub norm_over: Steps,
+    /// Steps of the visual tokens that z_v is the mean of.
+    pub vt_mean: Steps,
+    /// What z_s and z_m are of their frames.
+    pub sm_pooling: Pooling,
     /// Project Z_m as well; needed where `d_m` differs from `d`.
     pub project_mouth: bool,
     /// Whether there is an L_vt and an L_sm. What only a loss trains is absent without it.
@@ -73,7 +99,11 @@ impl Default for HeadConfig {
             d_m: 1024,
             d: 1024,
             d_llm: 2048,
+            fusion: FusionKind::Gate,
             conv: ConvKind::Spamo,
+            norm_over: Steps::Valid,
+            vt_mean: Steps::Valid,
+            sm_pooling: Pooling::Mean,
             project_mouth: true,
             loss_vt: true,
             loss_sm: true,
@@ -103,11 +133,13 @@ impl HeadConfig {
 pub struct SignHead {
     spatial_proj: Option<Affine>,
     mouth_proj: Option<Affine>,
-    gate: Option<GatedFusion>,
+    fusion: Option<Fusion>,
     temporal: TemporalConv,
     llm_proj: Projector,
     sm: Option<SpatialMouthing>,
     vt_loss: Option<InfoNce>,
+    vt_mean: Steps,
+    sm_pooling: Pooling,
     kind: Kind,
 }
 
@@ -120,7 +152,7 @@ struct SpatialMouthing {
 
 /// Everything a step of training or a translation needs from the head.
 pub struct HeadOutput {
-    /// `[B, T, D]`, at padded positions too; absent with one stream.
+    /// `[B, T, D]`, at padded positions too; absent with one stream, and with a fusion that has none.
     pub gate: Option<Tensor>,
     /// `[B, T, D]`, zero at padding.
     pub fused: Tensor,
@@ -148,8 +180,8 @@ impl SignHead {
             spatial_proj: streams.spatial().then(|| Affine::new(&part.sub("spatial_proj"), d_s, d)),
             mouth_proj: (streams.mouthing() && config.project_mouth)
                 .then(|| Affine::new(&part.sub("mouth_proj"), d_m, d)),
-            gate: both.then(|| GatedFusion::new(&part.sub("gate"), d)),
-            temporal: TemporalConv::new(&part.sub("temporal"), d, config.conv),
+            fusion: both.then(|| Fusion::new(part, d, config.fusion)),
+            temporal: TemporalConv::new(&part.sub("temporal"), d, config.conv, config.norm_over),
             llm_proj: Projector::new(&part.sub("llm_proj"), d, d_llm),
             sm: (both && config.loss_sm).then(|| SpatialMouthing {
                 sm_spatial: Affine::new(&part.sub("sm_spatial"), d, d),
@@ -157,6 +189,8 @@ impl SignHead {
                 loss: InfoNce::new(part, "logit_scale_sm"),
             }),
             vt_loss: config.loss_vt.then(|| InfoNce::new(part, "logit_scale_vt")),
+            vt_mean: config.vt_mean,
+            sm_pooling: config.sm_pooling,
             kind: part.leaf_kind(),
         }
     }
@@ -187,15 +221,15 @@ impl SignHead {
             self.mouth_proj.as_ref().map_or(mouth_btm.shallow_clone(), |proj| proj.forward(&mouth_btm))
         };
         let (mut gate, mut z_s, mut z_m) = (None, None, None);
-        let z_btd = match (spatial(), &self.gate) {
+        let z_btd = match (spatial(), &self.fusion) {
             (Some(spatial_btd), Some(fusion)) => {
                 let mouth_btd = mouth();
                 if let Some(sm) = &self.sm {
-                    z_s = Some(sm.sm_spatial.forward(&masked_mean(&spatial_btd, lengths_b)));
-                    z_m = Some(sm.sm_mouth.forward(&masked_mean(&mouth_btd, lengths_b)));
+                    z_s = Some(sm.sm_spatial.forward(&self.sm_pooling.of(&spatial_btd, lengths_b)));
+                    z_m = Some(sm.sm_mouth.forward(&self.sm_pooling.of(&mouth_btd, lengths_b)));
                 }
-                let (gate_btd, fused_btd) = fusion.forward(&spatial_btd, &mouth_btd);
-                gate = Some(gate_btd);
+                let fused_btd;
+                (gate, fused_btd) = fusion.forward(&spatial_btd, &mouth_btd);
                 fused_btd
             }
             (Some(spatial_btd), ..) => spatial_btd,
@@ -210,8 +244,12 @@ impl SignHead {
         }
         let (conv, out_lengths) = self.temporal.forward(&fused, lengths_b, batch)?;
         let mask_bt1 = valid(&out_lengths, conv.size()[1]).unsqueeze(-1);
-        let tokens = self.llm_proj.forward(&conv) * mask_bt1;
-        let z_v = masked_mean(&tokens, &out_lengths);
+        let projected = self.llm_proj.forward(&conv);
+        let tokens = &projected * mask_bt1;
+        let z_v = match self.vt_mean {
+            Steps::Valid => masked_mean(&tokens, &out_lengths),
+            Steps::All => projected.mean_dim([1].as_slice(), false, projected.kind()),
+        };
         Ok(HeadOutput { gate, fused, conv, tokens, out_lengths, z_v, z_s, z_m })
     }
 
@@ -321,6 +359,78 @@ mod tests {
             let other = if streams.spatial() { "mouth_proj" } else { "spatial_proj" };
             assert!(!names.iter().any(|name| name.starts_with(other)));
         }
+        Ok(())
+    }
+
+    /// Both streams have a say in every fusion, and only one has a gate.
+    #[test]
+    fn every_fusion_fuses_both() -> Result<()> {
+        tch::manual_seed(4);
+        let lengths = Tensor::from_slice(&[20i64, 18]);
+        let (spatial, mouth) = (random([2, 20, 10]), random([2, 20, 6]));
+        let mut fused = Vec::new();
+        for fusion in [FusionKind::Gate, FusionKind::Concatenation, FusionKind::Addition] {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let head = weights
+                .build(&[], |root| SignHead::new(root, &HeadConfig { fusion, ..config(Streams::Both) }))?;
+            let out = head.forward(Some(&spatial), Some(&mouth), &lengths, None)?;
+            assert_eq!(out.gate.is_some(), fusion == FusionKind::Gate);
+            // Each stream has a say.
+            for (spatial, mouth) in [(&(&spatial + 1.0), &mouth), (&spatial, &(&mouth + 1.0))] {
+                let other = head.forward(Some(spatial), Some(mouth), &lengths, None)?;
+                assert!(!other.fused.allclose(&out.fused, 1e-3, 1e-3, false), "{fusion:?}");
+            }
+            fused.push(out.fused);
+        }
+        assert!(!fused[1].allclose(&fused[2], 1e-3, 1e-3, false));
+        Ok(())
+    }
+
+    /// The mean of a standardised stream says nothing about a clip, its maximum does; padding counts for neither.
+    #[test]
+    fn maxima_of_standardised_streams_differ() -> Result<()> {
+        tch::manual_seed(5);
+        let centred = |x: Tensor| &x - x.mean_dim([1].as_slice(), true, Kind::Float);
+        let (spatial, mouth) = (centred(random([3, 20, 10])), centred(random([3, 20, 6])));
+        let padded = |x: &Tensor| x.constant_pad_nd([0, 0, 0, 5]) + 0.0;
+        for sm_pooling in [Pooling::Mean, Pooling::Max] {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let head = weights.build(&[], |root| {
+                SignHead::new(root, &HeadConfig { sm_pooling, ..config(Streams::Both) })
+            })?;
+            let lengths = Tensor::from_slice(&[20i64; 3]);
+            let z = |spatial: &Tensor, mouth: &Tensor| {
+                head.forward(Some(spatial), Some(mouth), &lengths, None).map(|out| [out.z_s, out.z_m])
+            };
+            let (plain, with_padding) = (z(&spatial, &mouth)?, z(&padded(&spatial), &padded(&mouth))?);
+            for (z, with_padding) in plain.iter().flatten().zip(with_padding.iter().flatten()) {
+                let equal = z.get(0).allclose(&z.get(1), 1e-4, 1e-4, false);
+                assert_eq!(equal, sm_pooling == Pooling::Mean, "{sm_pooling:?}");
+                assert!(z.allclose(with_padding, 1e-5, 1e-5, false), "{sm_pooling:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// As in SpaMo's code, padding changes z_v and the batch statistics, but never the tokens' place.
+    #[test]
+    fn padding_counts_where_asked() -> Result<()> {
+        tch::manual_seed(6);
+        let (spatial, lengths) = (random([2, 40, 10]), Tensor::from_slice(&[40i64, 20]));
+        let run = |vt_mean: Steps, norm_over: Steps| {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let config = HeadConfig { vt_mean, norm_over, ..config(Streams::Spatial) };
+            let head = weights.build(&[], |root| SignHead::new(root, &config))?;
+            let solo = Collective::Solo;
+            head.forward(Some(&spatial), None, &lengths, Some(&Exchange::new(&solo)))
+        };
+        let valid = run(Steps::Valid, Steps::Valid)?;
+        let (mean, norm) = (run(Steps::All, Steps::Valid)?, run(Steps::Valid, Steps::All)?);
+        let same = |a: &Tensor, b: &Tensor| a.allclose(b, 1e-5, 1e-5, false);
+        assert!(same(&valid.tokens, &mean.tokens) && !same(&valid.z_v, &mean.z_v));
+        assert!(same(&valid.z_v.get(0), &mean.z_v.get(0)), "the longest clip has no padding");
+        assert!(!same(&valid.tokens, &norm.tokens));
+        assert!([&mean, &norm].iter().all(|out| out.out_lengths == valid.out_lengths));
         Ok(())
     }
 

@@ -32,6 +32,17 @@ pub enum ConvKind {
     Same,
 }
 
+/// Which steps of padded clips count in a mean or in batch statistics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Steps {
+    /// Those of the clips.
+    #[default]
+    Valid,
+    /// The padding too, as in SpaMo's code: what a clip gives depends on how long its neighbours are.
+    All,
+}
+
 /// Trainable in float32, computed in the compute type of its part; input and output are float32.
 struct Conv {
     weight_ddk: Tensor,
@@ -67,18 +78,20 @@ pub struct TemporalConv {
     convs: Vec<Conv>,
     /// `1` and `5` of `spamo`.
     norms: Vec<BatchNorm>,
+    norm_over: Steps,
 }
 
 impl TemporalConv {
-    pub fn new(part: &Part, d: i64, kind: ConvKind) -> Self {
+    /// `norm_over`: the steps that batch statistics are of.
+    pub fn new(part: &Part, d: i64, kind: ConvKind, norm_over: Steps) -> Self {
         let conv = |name: &str| Conv::new(&part.sub(name), d);
         let norm = |name: &str| BatchNorm::new(&part.sub(name), d);
         match kind {
-            ConvKind::Same => Self { convs: vec![conv("0")], norms: Vec::new() },
+            ConvKind::Same => Self { convs: vec![conv("0")], norms: Vec::new(), norm_over },
             ConvKind::Spamo => {
                 let (conv0, norm0) = (conv("0"), norm("1"));
                 let (conv1, norm1) = (conv("4"), norm("5"));
-                Self { convs: vec![conv0, conv1], norms: vec![norm0, norm1] }
+                Self { convs: vec![conv0, conv1], norms: vec![norm0, norm1], norm_over }
             }
         }
     }
@@ -105,7 +118,10 @@ impl TemporalConv {
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
             x_bdt = conv.forward_unbiased(&x_bdt);
             lengths_b -= KERNEL - 1;
-            let mask_b1t = valid(&lengths_b, x_bdt.size()[2]).unsqueeze(1);
+            let mask_b1t = match self.norm_over {
+                Steps::Valid => valid(&lengths_b, x_bdt.size()[2]).unsqueeze(1),
+                Steps::All => x_bdt.narrow(1, 0, 1).ones_like(),
+            };
             // A pooled step counts as valid only where both of its steps are.
             x_bdt = norm.forward(x_bdt, &conv.bias_d, &mask_b1t, batch)?;
             x_bdt = x_bdt.relu().max_pool1d([2], [2], [0], [1], false);
@@ -120,6 +136,12 @@ impl TemporalConv {
 pub fn valid(lengths_b: &Tensor, t: i64) -> Tensor {
     let steps_t = Tensor::arange(t, (Kind::Int64, lengths_b.device()));
     steps_t.lt_tensor(&lengths_b.unsqueeze(-1)).to_kind(Kind::Float)
+}
+
+/// Maximum over valid steps: `[B, T, D]` to `[B, D]`.
+pub fn masked_max(x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
+    let padding_bt1 = valid(lengths_b, x_btd.size()[1]).unsqueeze(-1).eq(0.0);
+    x_btd.masked_fill(&padding_bt1, f64::NEG_INFINITY).amax([1].as_slice(), false)
 }
 
 /// Mean over valid steps: `[B, T, D]` to `[B, D]`.
@@ -146,7 +168,7 @@ mod tests {
 
     fn make(kind: ConvKind, d: i64) -> Result<TemporalConv> {
         let weights = Weights::synthetic(3, Device::Cpu, Kind::Float);
-        weights.build(&[], |part| TemporalConv::new(&part.sub("temporal").trainable(), d, kind))
+        weights.build(&[], |part| TemporalConv::new(&part.sub("temporal").trainable(), d, kind, Steps::Valid))
     }
 
     /// Lengths that SpaMo's network gave when it was run.

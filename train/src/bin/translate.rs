@@ -69,7 +69,8 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    memory::keep();
+    memory::huge_pages();
+    memory::start();
     program(|| run(&args).map_err(|e| vec![e]))
 }
 
@@ -142,12 +143,10 @@ enum Extraction {
 struct Extracted {
     /// From the first clip's beginning to the last one's end.
     seconds: f64,
-    /// Share of the device's time that went into networks.
-    busy: f64,
-    /// The same by network.
-    stages: Option<Stages>,
+    stages: Stages,
 }
 
+/// Shares of the devices' time by network.
 #[derive(Debug, Deserialize)]
 struct Stages {
     faces: f64,
@@ -158,18 +157,15 @@ struct Stages {
 impl Extracted {
     /// Where the time went, of `total` seconds from start to end of the program.
     fn seconds_by_stage(&self, total: f64) -> Vec<(&'static str, f64)> {
-        let mut stages = vec![("load the networks", total - self.seconds)];
-        match &self.stages {
-            Some(Stages { faces, gesture, lips }) => stages.extend([
-                ("faces", self.seconds * faces),
-                ("hands", self.seconds * gesture),
-                ("lips", self.seconds * lips),
-            ]),
-            None => stages.push(("networks", self.seconds * self.busy)),
-        }
-        let networks: f64 = stages.iter().skip(1).map(|(_, seconds)| seconds).sum();
-        stages.push(("decode and cut", (self.seconds - networks).max(0.0)));
-        stages
+        let Stages { faces, gesture, lips } = &self.stages;
+        let [faces, hands, lips] = [faces, gesture, lips].map(|share| self.seconds * share);
+        vec![
+            ("load the networks", total - self.seconds),
+            ("faces", faces),
+            ("hands", hands),
+            ("lips", lips),
+            ("decode and cut", (self.seconds - faces - hands - lips).max(0.0)),
+        ]
     }
 }
 

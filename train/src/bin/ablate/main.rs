@@ -1,0 +1,128 @@
+//! `ablate`: the paper's ablation and its open readings, measured: trains and evaluates every row of a table with
+//! several seeds and writes the table.
+
+#![allow(clippy::print_stdout)]
+
+mod rows;
+mod runs;
+mod summary;
+
+use clap::Parser;
+use rows::Table;
+use runs::Run;
+use signclip_common::panics::program;
+use signclip_common::progress::start_log;
+use signclip_common::{Error, Result, atomic};
+use signclip_train::metrics::ambiguous::AmbiguousWords;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use summary::Summary;
+
+const EXAMPLES: &str = "\
+Examples:
+  ablate --features cache/phoenix                      the six rows of the paper's Table 5, three seeds each
+  ablate --features study/cache --preset tiny --ambiguous study/corpus/ambiguous.json
+  ablate --features cache/phoenix --seeds 1            one seed; --seeds 3 later adds two and keeps the first
+  ablate --features cache/phoenix --table readings     what the paper leaves open, one choice changed a row
+  ablate --features cache/phoenix --set optimiser.epochs=10 --gpus 0
+
+Writes <out>/ablation.md and ablation.json (readings, control: likewise) and keeps each run in
+<out>/<row>/seed-<n>. The same command goes on where it was interrupted; a run that is done is not
+done again. All rows have the same settings, data and number of steps but for what the row is about.
+
+Exit codes: 0 done; 2 could not run.";
+
+/// Train and evaluate every row of an ablation table with several seeds
+#[derive(Debug, Parser)]
+#[command(name = "ablate", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Folder that extract wrote
+    #[arg(long, value_name = "DIR")]
+    features: PathBuf,
+    /// Folder of the table and its runs [default: runs/ablation-<name of the features folder>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Which rows
+    #[arg(long, value_enum, default_value = "components")]
+    table: Table,
+    /// Runs of each row, with the seeds 0, 1, 2, ...
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
+    /// Split to evaluate on
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    pub(crate) split: String,
+    /// Pairs of words that look the same on the hands: {"pairs": [["one", "other"]]}; the accuracy on them is a column
+    #[arg(long, value_name = "FILE")]
+    ambiguous: Option<PathBuf>,
+    /// Runs at a time; they share the processors
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = jobs)]
+    pub(crate) jobs: usize,
+    /// Starting point of the settings, as train has it
+    #[arg(long, value_name = "NAME", default_value = "paper")]
+    preset: String,
+    /// JSON file with settings that differ from the preset
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting of all rows, as in optimiser.epochs=10
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
+    /// Devices of each run: CUDA numbers or cpu, as in 0,1 [default: the first CUDA device, else cpu]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) gpus: Option<String>,
+}
+
+fn jobs(text: &str) -> std::result::Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|jobs| (1..=64).contains(jobs))
+        .ok_or_else(|| "give a number from 1 to 64".to_owned())
+}
+
+impl Args {
+    /// What every run of `train` is given.
+    pub(crate) fn shared_arguments(&self) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let mut line =
+            vec!["--features".to_owned(), path(&self.features), "--preset".to_owned(), self.preset.clone()];
+        let mut option = |name: &str, value: Option<String>| {
+            line.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        };
+        option("--config", self.config.as_deref().map(path));
+        option("--weights", self.weights.as_deref().map(path));
+        option("--gpus", self.gpus.clone());
+        self.settings.iter().for_each(|setting| option("--set", Some(setting.clone())));
+        line
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    program(|| run(&args).map(|()| ExitCode::SUCCESS).map_err(|e| vec![e]))
+}
+
+fn run(args: &Args) -> Result<()> {
+    // What can be wrong is found before hours of training.
+    args.table.check(&args.settings)?;
+    let ambiguous = args.ambiguous.as_deref().map(AmbiguousWords::read).transpose()?;
+    let name = args.features.file_name().unwrap_or_default().to_string_lossy();
+    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablation-{name}")));
+    std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
+    start_log(None)?;
+    // Seed by seed, so that a table with fewer seeds is there early.
+    let runs: Vec<Run> = (0..args.seeds)
+        .flat_map(|seed| args.table.rows().iter().map(move |row| (*row, seed)))
+        .map(|(row, seed)| Run::new(&out, row, seed))
+        .collect();
+    runs::finish(&runs, args)?;
+    let summary = Summary::of(&runs, args, ambiguous.as_ref())?;
+    let file = |ending: &str| out.join(format!("{}.{ending}", args.table.file()));
+    let json = serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n";
+    atomic::write(&file("json"), json.as_bytes())?;
+    let markdown = summary.markdown();
+    atomic::write(&file("md"), markdown.as_bytes())?;
+    println!("{markdown}\ntable: {}, {}", file("md").display(), file("json").display());
+    Ok(())
+}

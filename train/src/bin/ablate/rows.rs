@@ -1,0 +1,157 @@
+//! The rows of the tables: which settings each one changes.
+
+use clap::ValueEnum;
+use signclip_common::{Error, Result};
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Table {
+    /// The paper's Table 5: spatial and mouthing encoder, alignment with the text, alignment of both streams
+    Components,
+    /// What the paper leaves open, one choice changed in each row
+    Readings,
+    /// Mouthing of another clip: what a second stream gives that says nothing of the clip
+    Control,
+}
+
+/// Settings of one row, laid over those that all rows share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) settings: &'static [&'static str],
+}
+
+const fn row(name: &'static str, settings: &'static [&'static str]) -> Row {
+    Row { name, settings }
+}
+
+/// Everything the paper has; its settings are nobody's but the shared ones.
+const FULL: Row = row("both+vt+sm", &["head.streams=both"]);
+const SPATIAL: Row = row("spatial", &["head.streams=spatial", "loss.alpha=0", "loss.beta=0"]);
+
+/// In the order of the paper's Table 5.
+const COMPONENTS: &[Row] = &[
+    SPATIAL,
+    row("mouthing", &["head.streams=mouthing", "loss.alpha=0", "loss.beta=0"]),
+    row("both", &["head.streams=both", "loss.alpha=0", "loss.beta=0"]),
+    row("spatial+vt", &["head.streams=spatial", "loss.beta=0"]),
+    row("both+vt", &["head.streams=both", "loss.beta=0"]),
+    FULL,
+];
+
+const READINGS: &[Row] = &[
+    FULL,
+    row("text-encoder", &["head.streams=both", "loss.vt_target=encoder"]),
+    row("symmetric", &["head.streams=both", "loss.symmetric=true"]),
+    row("concatenation", &["head.streams=both", "head.fusion=concatenation"]),
+    row("addition", &["head.streams=both", "head.fusion=addition"]),
+    row("one-convolution", &["head.streams=both", "head.conv=same"]),
+    row("mean-over-padding", &["head.streams=both", "loss.vt_mean=all"]),
+    row("norm-over-padding", &["head.streams=both", "head.norm_over=all"]),
+];
+
+const CONTROL: &[Row] =
+    &[SPATIAL, FULL, row("shuffled-mouthing", &["head.streams=both", "shuffle_mouthing=true"])];
+
+impl Table {
+    pub(crate) fn rows(self) -> &'static [Row] {
+        match self {
+            Self::Components => COMPONENTS,
+            Self::Readings => READINGS,
+            Self::Control => CONTROL,
+        }
+    }
+
+    /// Name of its files, without the ending.
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Self::Components => "ablation",
+            Self::Readings => "readings",
+            Self::Control => "control",
+        }
+    }
+
+    /// The rows that each row is tested against: the one above where each adds something, and the first.
+    pub(crate) fn against(self, row: usize) -> Vec<usize> {
+        let mut others = match (self, row) {
+            (_, 0) => Vec::new(),
+            (Self::Components, row) => vec![row - 1, 0],
+            _ => vec![0],
+        };
+        others.dedup();
+        others
+    }
+
+    /// Refuse shared settings that would make rows equal or are the rows' own.
+    pub(crate) fn check(self, settings: &[String]) -> Result<()> {
+        let refuse = |setting: &str, what: &str, remedy: &str| {
+            Err(Error::usage(format!("--set {setting}: {what}"), remedy))
+        };
+        let own = |key: &str| {
+            let mut keys = self.rows().iter().flat_map(|row| row.settings).filter_map(|s| s.split_once('='));
+            keys.any(|(row_key, _)| row_key == key)
+        };
+        for setting in settings {
+            match setting.split_once('=') {
+                Some(("seed", _)) => return refuse(setting, "every row has the same seeds", "use --seeds"),
+                // Other weights than 0 leave the rows what they are.
+                Some(("loss.alpha" | "loss.beta", weight)) if weight.parse() != Ok(0.0) => {}
+                Some(("loss.alpha" | "loss.beta", _)) => {
+                    return refuse(setting, "rows with and without this loss would be equal", "leave it out");
+                }
+                Some((key, _)) if own(key) => {
+                    return refuse(setting, "the rows of the table differ in it", "leave it out");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signclip_train::config::TrainConfig;
+    use std::collections::BTreeSet;
+
+    const TABLES: [Table; 3] = [Table::Components, Table::Readings, Table::Control];
+
+    /// No two rows of a table train the same, whichever preset they are laid over.
+    #[test]
+    fn rows_differ() -> Result<()> {
+        for base in [TrainConfig::default(), TrainConfig::tiny()] {
+            for table in TABLES {
+                let mut configs = BTreeSet::new();
+                for row in table.rows() {
+                    let settings: Vec<String> = row.settings.iter().map(|s| (*s).to_owned()).collect();
+                    let config = base.clone().with(None, &settings)?;
+                    assert!(configs.insert(serde_json::to_string(&config).expect("JSON")), "{}", row.name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs are found again by the name of their row.
+    #[test]
+    fn a_name_stands_for_one_row() {
+        let rows: Vec<&Row> = TABLES.iter().flat_map(|table| table.rows()).collect();
+        for one in &rows {
+            assert!(rows.iter().all(|other| (one.name == other.name) == (one == other)), "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn shared_settings_are_checked() {
+        let check = |table: Table, setting: &str| table.check(&[setting.to_owned()]).is_ok();
+        assert!(check(Table::Components, "optimiser.epochs=3") && check(Table::Components, "loss.beta=0.5"));
+        assert!(
+            check(Table::Components, "head.fusion=addition")
+                && !check(Table::Readings, "head.fusion=addition")
+        );
+        for setting in ["seed=3", "head.streams=both", "loss.beta=0", "loss.alpha=0.0"] {
+            assert!(!check(Table::Components, setting), "{setting}");
+        }
+    }
+}
