@@ -48,7 +48,7 @@ impl Element for bf16 {
 fn exp(x: f32) -> f32 {
     // Adding this leaves the nearest whole number in the lowest bits (Cephes' expf is the model of what follows).
     const ROUND: f32 = 12_582_912.0;
-    const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+    const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
     let bounded = x.clamp(-87.0, 88.0);
     let shifted = bounded.mul_add(std::f32::consts::LOG2_E, ROUND);
     let whole = shifted - ROUND;
