@@ -126,7 +126,7 @@ impl Settings {
             };
             all.push(networks);
         }
-        memory::keep();
+        memory::keep(memory::ALL);
         Ok(all)
     }
 

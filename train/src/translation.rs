@@ -38,7 +38,7 @@ pub fn translate(
     batch: usize,
     collective: &Collective,
 ) -> Result<Vec<Prediction>> {
-    memory::keep();
+    memory::keep(memory::ALL);
     let rules = corpus.store.info.text;
     let mut order: Vec<usize> = (0..corpus.len()).collect();
     order.sort_by_key(|&clip| (corpus.store.clips[clip].frames, clip));

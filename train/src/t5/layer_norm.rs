@@ -21,10 +21,9 @@ impl T5LayerNorm {
 
     /// Normalise the last axis.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        // Each operation reads `x` in its own type, so that no float32 copy of it is kept for the backward pass.
-        let norm = x.norm_scalaropt_dim_dtype(2.0, [-1_i64].as_slice(), true, self.weight_d.kind());
-        let variance = norm.square() / x.size().last().copied().unwrap_or(1) as f64;
-        (x * (variance + self.epsilon).rsqrt() * &self.weight_d).to_kind(x.kind())
+        let x_f32 = x.to_kind(Kind::Float);
+        let variance = x_f32.square().mean_dim(-1, true, Kind::Float);
+        (x_f32 * (variance + self.epsilon).rsqrt() * &self.weight_d).to_kind(x.kind())
     }
 
     /// Normalise every column of `x_dr`.
