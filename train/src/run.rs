@@ -8,7 +8,7 @@ use crate::t5::T5Config;
 use crate::text::{Text, word_tokenizer};
 use crate::trainer::model_tensors;
 use serde::{Deserialize, Serialize};
-use signclip_common::{Error, Result, atomic, devices};
+use signclip_common::{Error, Result, atomic, devices, memory};
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -123,6 +123,7 @@ impl RunInfo {
         let (tensors, state) = checkpoint::load(&best)?;
         let model = self.model(corpus, text, device)?;
         checkpoint::restore(&best, &model_tensors(&model), &tensors, &self.settings)?;
+        memory::keep(memory::ALL);
         Ok((model, state))
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use signclip_common::collective::Collective;
 use signclip_common::manifest::TextRules;
 use signclip_common::progress::Progress;
-use signclip_common::{Error, Result, memory};
+use signclip_common::{Error, Result};
 
 /// One line of `predictions.jsonl`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,7 +38,6 @@ pub fn translate(
     batch: usize,
     collective: &Collective,
 ) -> Result<Vec<Prediction>> {
-    memory::keep(memory::ALL);
     let rules = corpus.store.info.text;
     let mut order: Vec<usize> = (0..corpus.len()).collect();
     order.sort_by_key(|&clip| (corpus.store.clips[clip].frames, clip));
