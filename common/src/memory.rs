@@ -20,18 +20,12 @@ pub fn huge_pages() {
     }
 }
 
-/// From now on keep freed blocks below `bytes` for the next allocation instead of giving them back; to be called once
-/// everything is loaded. A training step and a decoding step allocate the same sizes again and again; by default glibc
-/// returns each large block, and the kernel clears its pages anew: a sixth of the time of a step.
-pub fn keep(bytes: i32) {
-    map_from(bytes);
+/// From now on keep freed memory for the next allocation instead of giving it back; to be called once everything is
+/// loaded. A training step and a decoding step allocate the same sizes again and again; by default glibc returns each
+/// large block, and the kernel clears its pages anew: a sixth of the time of a step.
+pub fn keep() {
+    map_from(1 << 30);
 }
-
-/// For [`keep`]: all blocks.
-pub const ALL: i32 = 1 << 30;
-
-/// For [`keep`]: those of a training step but for the widest of large models, which would not fit into each other's gaps.
-pub const NARROW: i32 = 4 << 20;
 
 /// Blocks of this many bytes and more get a mapping of their own, which goes when they are freed.
 #[cfg(target_env = "gnu")]

@@ -126,7 +126,7 @@ fn spatial(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result
     let flops = frames.len() as f64 * s2_flops(&tower);
     let config = SpatialConfig { tower, s2_source: S2Source::Upsampled, squash: None };
     let encoder = SpatialEncoder::load(&Weights::synthetic(0, Device::Cpu, kind), &config, Device::Cpu)?;
-    memory::keep(memory::ALL);
+    memory::keep();
     let networks = Networks { spatial: Some(encoder), ..Networks::default() };
     let encode = |networks: &Networks, frames: &[Frame]| -> Result<()> {
         let prepared = frames.iter().map(|frame| config.prepare(frame)).collect::<Result<Vec<Prepared>>>()?;

@@ -126,7 +126,7 @@ impl Settings {
             };
             all.push(networks);
         }
-        memory::keep(memory::ALL);
+        memory::keep();
         Ok(all)
     }
 

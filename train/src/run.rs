@@ -123,7 +123,7 @@ impl RunInfo {
         let (tensors, state) = checkpoint::load(&best)?;
         let model = self.model(corpus, text, device)?;
         checkpoint::restore(&best, &model_tensors(&model), &tensors, &self.settings)?;
-        memory::keep(memory::ALL);
+        memory::keep();
         Ok((model, state))
     }
 

@@ -62,7 +62,7 @@ impl Trainer<'_> {
         };
         let mut adamw = self.optimiser();
         let mut state = self.resume(&mut adamw)?;
-        memory::keep(memory::NARROW);
+        memory::keep();
         let mut record = match self.collective.leads() {
             true => Some(Record {
                 log: StepLog::open(self.folder, state.step)?,

@@ -37,7 +37,7 @@ pub(crate) fn train(
         LanguageBase { config: T5Config::read(&model.join("config.json"))?, folder: Some(model), kind };
     let signclip = SignClip::build(&config, &base, WIDTHS, &[], Device::Cpu)?;
     let load = begun.elapsed().as_secs_f64();
-    memory::keep(memory::NARROW);
+    memory::keep();
     let loaded = resident_gib("VmRSS:");
     let options = &config.optimiser;
     let group = |parameters: &[(String, Tensor)], lr| ParameterGroup {
@@ -82,7 +82,7 @@ pub(crate) fn generate(
     let _no_grad = tch::no_grad_guard();
     let config = T5Config::read(&model.join("config.json"))?;
     let t5 = T5::load(&Weights::open(model, Device::Cpu, kind)?, &config, Tuning::Frozen)?;
-    memory::keep(memory::ALL);
+    memory::keep();
     tch::manual_seed(0);
     let inputs_bsd = Tensor::randn([batch, visual_tokens, config.d_model], (Kind::Float, Device::Cpu));
     let mask_bs = Tensor::ones([batch, visual_tokens], (Kind::Int64, Device::Cpu));
