@@ -13,6 +13,7 @@
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use signclip_common::manifest::TextRules;
+use signclip_common::panics::program;
 use signclip_common::store::{
     ClipFacts, FORMAT, MOUTHING, SPATIAL, Store, StoreDtype, StoreInfo, StoreWriter, StreamInfo,
 };
@@ -59,16 +60,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse().command) {
-        Ok(json) => {
-            println!("{json}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("{error}");
-            ExitCode::from(2)
-        }
-    }
+    program(|| {
+        println!("{}", run(&Cli::parse().command).map_err(|e| vec![e])?);
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn run(command: &Command) -> Result<Value> {

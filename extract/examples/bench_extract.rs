@@ -15,6 +15,7 @@
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 use signclip_common::manifest::Media;
+use signclip_common::panics::program;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, devices, memory};
 use signclip_extract::frame::Frame;
@@ -74,16 +75,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     memory::huge_pages();
     memory::start();
-    match run(&cli.command) {
-        Ok(json) => {
-            println!("{json}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            println!("{error}");
-            ExitCode::from(2)
-        }
-    }
+    program(|| {
+        println!("{}", run(&cli.command).map_err(|e| vec![e])?);
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn run(command: &Command) -> Result<Value> {

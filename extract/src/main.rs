@@ -158,11 +158,12 @@ fn extract(
     for folder in plan.splits.iter().filter_map(|split| preview(args, split)) {
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     }
+    let like = args.like.as_deref().map(Like::read).transpose()?;
     let mut opened = Vec::new();
     for (split, clips) in shares {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
-        if let Some(store) = &args.like {
-            Like::read(store)?.check(&info)?;
+        if let Some(like) = &like {
+            like.check(&info)?;
         }
         let folder = out.join(&split.name);
         let mut store = StoreWriter::open(&folder, info, rank.number)?;

@@ -47,6 +47,22 @@ pub fn save(file: &Path, tensors: &Named, progress: &Progress, settings: &TrainC
 
 /// Read what [`save`] wrote.
 pub fn load(file: &Path) -> Result<(BTreeMap<String, Tensor>, Progress)> {
+    let (stored, progress) = open(file)?;
+    let mut tensors = BTreeMap::new();
+    for name in stored.names() {
+        if let Some(tensor) = stored.tensor(name) {
+            tensors.insert(name.to_owned(), tensor?);
+        }
+    }
+    Ok((tensors, progress))
+}
+
+/// Where the run of a checkpoint stood, without reading its tensors.
+pub fn progress(file: &Path) -> Result<Progress> {
+    open(file).map(|(_, progress)| progress)
+}
+
+fn open(file: &Path) -> Result<(SafetensorsFile, Progress)> {
     if !file.exists() {
         let remedy = "train until the first validation, or give another run";
         return Err(Error::input(file, "", "the run has no such checkpoint", remedy));
@@ -60,13 +76,7 @@ pub fn load(file: &Path) -> Result<(BTreeMap<String, Tensor>, Progress)> {
         stored.metadata().get("progress").ok_or_else(|| Error::input(file, "progress", "absent", remedy))?;
     let progress =
         serde_json::from_str(state).map_err(|e| Error::input(file, "progress", e.to_string(), remedy))?;
-    let mut tensors = BTreeMap::new();
-    for name in stored.names() {
-        if let Some(tensor) = stored.tensor(name) {
-            tensors.insert(name.to_owned(), tensor?);
-        }
-    }
-    Ok((tensors, progress))
+    Ok((stored, progress))
 }
 
 /// Copy `tensors` of `file` into `named`, which must match exactly. Nothing changes where they do not; the error names

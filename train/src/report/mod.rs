@@ -111,8 +111,7 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     let chosen = examples::choose(&clips, request.clips)?;
 
     let best = request.run.join(BEST);
-    let best_epoch =
-        best.is_file().then(|| checkpoint::load(&best)).transpose()?.map(|(_, state)| state.best_epoch);
+    let best_epoch = best.is_file().then(|| checkpoint::progress(&best)).transpose()?.map(|p| p.best_epoch);
     if let (Some(now), Some(metrics)) = (best_epoch, &metrics) {
         let then = metrics.weights.epoch;
         if now != then {

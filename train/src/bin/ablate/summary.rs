@@ -10,9 +10,8 @@ use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, p_value, resample
 use signclip_train::metrics::final_dot::FinalDot;
 use signclip_train::metrics::numpy_random::SEED;
 use signclip_train::metrics::sentence::{Measure, SentenceCounts};
-use signclip_train::translation::Prediction;
+use signclip_train::predictions::{Line, Predictions};
 use std::fmt::Write;
-use std::path::Path;
 
 /// The content of `ablation.json`. It has no times and no names of machines: the same runs give the same file.
 #[derive(Debug, Serialize)]
@@ -84,8 +83,8 @@ struct Scored {
 
 impl Scored {
     fn of(run: &Run, split: &str, ambiguous: Option<&AmbiguousWords>) -> Result<Self> {
-        let predictions = read(&run.folder.join(split).join("predictions.jsonl"))?;
-        let texts = |text: fn(&Prediction) -> &String| predictions.iter().map(text).collect::<Vec<_>>();
+        let predictions = Predictions::read(&run.folder, split)?.lines;
+        let texts = |text: fn(&Line) -> &String| predictions.iter().map(text).collect::<Vec<_>>();
         let counts = SentenceCounts::of_corpus(&texts(|p| &p.hypothesis), &texts(|p| &p.reference));
         let cases = ambiguous.map(|words| {
             let mut cases = Cases::default();
@@ -102,18 +101,6 @@ impl Scored {
             references: predictions.into_iter().map(|p| (p.id, p.reference)).collect(),
         })
     }
-}
-
-/// Read a `predictions.jsonl`.
-fn read(file: &Path) -> Result<Vec<Prediction>> {
-    let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-    let line = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|e| {
-            let remedy = "remove the run's folder and run the same command again";
-            Error::input(file, format!("line {number}"), e.to_string(), remedy)
-        })
-    };
-    (1..).zip(text.lines()).map(line).collect()
 }
 
 impl Summary {
