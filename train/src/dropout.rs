@@ -5,7 +5,6 @@
 //! process. Here each thread has a stream of its own: masks are numbered, and four elements share the 64 bits of one
 //! splitmix64.
 
-use half::bf16;
 use signclip_common::synthetic::Stream;
 use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
@@ -52,48 +51,31 @@ pub fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
     if x.device() != Device::Cpu {
         return x.dropout(p, true);
     }
-    let mask = mask(&x.size(), x.kind(), p);
-    x * mask
+    let threshold = (p * f64::from(1 << 16)).round().min(f64::from(u16::MAX)) as u16;
+    let kept = 1.0 / (1.0 - f64::from(threshold) / f64::from(1 << 16));
+    let mask = mask(&x.size(), threshold);
+    (x * mask).g_mul_scalar_(kept)
 }
 
 /// `x + dropout(y)`.
-pub fn add_dropout(x: &Tensor, y: &Tensor, p: f64, train: bool) -> Tensor {
-    if !train || p <= 0.0 {
-        return x + y;
-    }
-    if x.device() != Device::Cpu {
-        return x + y.dropout(p, true);
-    }
-    x.addcmul(y, &mask(&y.size(), y.kind(), p))
+pub fn add_dropout(x: &Tensor, y: Tensor, p: f64, train: bool) -> Tensor {
+    x + dropout(y, p, train)
 }
 
-/// 0 with probability `p`, else `1 / (1 - p)`.
-fn mask(shape: &[i64], kind: Kind, p: f64) -> Tensor {
+/// False with probability `threshold / 2^16`, else true. A byte an element: the backward pass needs every mask of a step.
+fn mask(shape: &[i64], threshold: u16) -> Tensor {
     let stream = Stream::seeded(MASKS.with_borrow_mut(|(stream, drawn)| {
         *drawn += 1;
         stream.bits(*drawn)
     }));
-    let threshold = (p * f64::from(1 << 16)).round().min(f64::from(u16::MAX)) as u16;
-    let kept = 1.0 / (1.0 - f64::from(threshold) / f64::from(1 << 16));
-    match kind {
-        Kind::BFloat16 => filled(shape, kind, stream, threshold, bf16::from_f64(kept).to_bits()),
-        Kind::Double => filled(shape, kind, stream, threshold, kept),
-        _ => filled(shape, Kind::Float, stream, threshold, kept as f32).to_kind(kind),
-    }
-}
-
-/// Where 16 bits are below `threshold`, zero; `kept` elsewhere. `T` has the size of an element of `kind`, and its
-/// default is the zero of `kind`.
-fn filled<T: Copy + Default>(shape: &[i64], kind: Kind, stream: Stream, threshold: u16, kept: T) -> Tensor {
-    let mask = Tensor::empty(shape, (kind, Device::Cpu));
-    assert_eq!(size_of::<T>(), kind.elt_size_in_bytes(), "{kind:?}");
-    // SAFETY: a new tensor on the CPU is contiguous, nobody else knows it, and it has `numel` elements of this size.
+    let mask = Tensor::empty(shape, (Kind::Bool, Device::Cpu));
+    // SAFETY: a new tensor on the CPU is contiguous, nobody else knows it, and it has `numel` elements of one byte.
     #[allow(unsafe_code)]
-    let values = unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<T>(), mask.numel()) };
+    let values = unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<bool>(), mask.numel()) };
     for (i, four) in values.chunks_mut(4).enumerate() {
         let mut bits = stream.bits(i as u64);
         for value in four {
-            *value = if bits as u16 >= threshold { kept } else { T::default() };
+            *value = bits as u16 >= threshold;
             bits >>= 16;
         }
     }
@@ -145,6 +127,6 @@ mod tests {
     fn evaluation_has_none() {
         let x = ones(Kind::Float);
         assert_eq!(dropout(x.shallow_clone(), 0.1, false), x);
-        assert_eq!(add_dropout(&x, &x, 0.1, false), &x * 2.0);
+        assert_eq!(add_dropout(&x, x.shallow_clone(), 0.1, false), &x * 2.0);
     }
 }

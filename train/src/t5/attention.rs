@@ -145,7 +145,7 @@ impl T5LayerSelfAttention {
         let norm_btd = self.layer_norm.forward(x_btd);
         let own = self.attention.key_value(&norm_btd, train);
         let y_btd = self.attention.forward(&norm_btd, &own, bias, train);
-        add_dropout(x_btd, &y_btd, self.dropout, train)
+        add_dropout(x_btd, y_btd, self.dropout, train)
     }
 
     /// The next position of every row, in columns. Its keys and values are appended to `past`, the earlier ones.
@@ -194,7 +194,7 @@ impl T5LayerCrossAttention {
     pub fn forward(&self, x_btd: &Tensor, encoder: &KeyValue, mask_b11s: &Tensor, train: bool) -> Tensor {
         let norm_btd = self.layer_norm.forward(x_btd);
         let y_btd = self.attention.forward(&norm_btd, encoder, mask_b11s, train);
-        add_dropout(x_btd, &y_btd, self.dropout, train)
+        add_dropout(x_btd, y_btd, self.dropout, train)
     }
 
     /// The next position of every row, in columns.

@@ -69,7 +69,7 @@ impl T5LayerFF {
 
     pub fn forward(&self, x_btd: &Tensor, train: bool) -> Tensor {
         let y_btd = self.dense.forward(&self.layer_norm.forward(x_btd), train);
-        add_dropout(x_btd, &y_btd, self.dropout, train)
+        add_dropout(x_btd, y_btd, self.dropout, train)
     }
 
     /// The next position of every row, in columns.
