@@ -94,8 +94,13 @@ impl Linear {
         bias_quick_gelu(x.matmul(&self.weight_io), &self.bias)
     }
 
-    /// `residual + map(x)`, added in place; `residual` is contiguous.
+    /// `residual + map(x)`, added in place; `residual` is contiguous. In float32 the product is finished first: kernels
+    /// that add it panel by panel would round each panel to the digits of the residual, which is much larger.
     pub(crate) fn add_to(&self, mut residual: Tensor, x: &Tensor) -> Tensor {
+        if residual.kind() == Kind::Float {
+            residual += self.forward(x);
+            return residual;
+        }
         let _ = residual.view([-1, self.bias.size()[0]]).addmm_(&x.flatten(0, -2), &self.weight_io);
         residual += &self.bias;
         residual
