@@ -145,7 +145,7 @@ ablate cache *options: build
 # does mouthing help? Table 5 on a rendered corpus where only the mouth tells some words apart (`just study how2sign`: mp4)
 study layout="phoenix" *options: (_study-features layout)
     target/release/ablate --features study/{{ layout }}/cache --out study/{{ layout }}/runs --preset tiny --gpus cpu \
-        --jobs 2 --set optimiser.epochs=20 --set validate_every=4 --ambiguous study/{{ layout }}/corpus/ambiguous.json {{ options }}
+        --jobs 2 --set optimiser.epochs=40 --set validate_every=8 --ambiguous study/{{ layout }}/corpus/ambiguous.json {{ options }}
 
 # the full model of the study with the mouthing of other clips
 study-control layout="phoenix": (study layout "--table control")

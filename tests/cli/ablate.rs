@@ -56,6 +56,9 @@ fn a_table_is_made_once_and_gone_on_with() {
     }
     assert_eq!(rows[2]["against"][0]["row"], "mouthing");
     assert_eq!(rows[2]["against"][1]["row"], "spatial");
+    // 24.71 − 22.33 in the paper.
+    let paper = rows[5]["against"][0]["paper"].as_f64().expect("a number");
+    assert!((paper - 2.38).abs() < 1e-9, "{paper}");
 
     // The same command again does nothing, and says the same.
     let before = tree(&place.path().join("out"));

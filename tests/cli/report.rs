@@ -39,13 +39,22 @@ fn report(folder: &Path, more: &str) -> String {
 /// Lists of ambiguous words and of an ablation in `folder`, and the flags that name them.
 fn lists(folder: &Path) -> String {
     let ambiguous = json!({ "pairs": [["heute", "morgen"], ["regen", "schnee"]] });
-    let seed = |seed: u64, bleu4: f64| json!({ "seed": seed, "bleu4": bleu4, "ambiguous_accuracy": 0.515 });
-    let rows = json!([
-        { "name": "spatial", "bleu4": 11.25, "ambiguous_accuracy": 0.525, "by_seed": [seed(1, 11.0), seed(2, 11.5)] },
-        { "name": "both+vt+sm", "bleu4": 33.0, "ambiguous_accuracy": null, "by_seed": [seed(1, 33.0)],
-          "against": [{ "row": "spatial", "difference": 21.75, "p": 0.001 }] },
-    ]);
-    for (name, json) in [("pairs.json", ambiguous), ("ablation.json", json!({ "rows": rows }))] {
+    let seed = |seed: u64, bleu4: f64| json!({ "seed": seed, "bleu4": bleu4, "rouge_l": 20.0, "ambiguous_accuracy": 0.515 });
+    let row = |name: &str, bleu4: f64, accuracy: Option<f64>, by_seed: &[Value], against: &[Value]| {
+        json!({ "name": name, "settings": [], "bleu4": bleu4, "rouge_l": 20.0, "ambiguous_accuracy": accuracy,
+                "by_seed": by_seed, "against": against })
+    };
+    let against = |other: &str, difference: f64, p: f64, paper: f64| json!({ "row": other, "difference": difference, "p": p, "paper": paper });
+    let ablation = json!({
+        "features": "cache", "split": "test", "sentences": 2, "seeds": [1, 2], "shared": [], "signatures": ["", ""],
+        "bootstrap": { "resamples": 1000, "seed": 12345 },
+        "rows": [
+            row("spatial", 11.25, Some(0.525), &[seed(1, 11.0), seed(2, 11.5)], &[]),
+            row("both+vt+sm", 33.0, None, &[seed(1, 33.0)],
+                &[against("both+vt", 0.25, 0.4, 2.38), against("spatial", 21.75, 0.001, 4.84)]),
+        ],
+    });
+    for (name, json) in [("pairs.json", ambiguous), ("ablation.json", ablation)] {
         std::fs::write(folder.join(name), json.to_string()).expect("a list");
     }
     let shown = folder.display();
@@ -64,9 +73,14 @@ fn a_report_of_everything() {
     let metrics: Value = serde_json::from_str(&metrics).expect("JSON");
     let signature = metrics["scores"]["bleu"]["signature"].as_str().expect("a signature");
     let test = store(features(), "test");
-    for part in
-        [signature, "52.5 %", "+21.75 to spatial, p 0.001", "language_model.tuning", "data:image/png;base64,"]
-    {
+    for part in [
+        signature,
+        "52.5 %",
+        "+21.75 to spatial, p 0.001; paper +4.84",
+        "both+vt+sm on both+vt: +0.25, p = 0.400; the paper has +2.38",
+        "language_model.tuning",
+        "data:image/png;base64,",
+    ] {
         assert!(html.contains(part), "{part}");
     }
     // Both clips are shown (the best is the median of two), with frames, mouths and gate.
@@ -133,7 +147,11 @@ fn what_cannot_be_reported_is_one_line() {
     report(&format!("{made} --clips nosuch")).refuses(&[&["--clips nosuch", "no such clip"]]);
     report(&format!("{made} --ambiguous nosuch.json")).refuses(&[&["nosuch.json"]]);
     report(&format!("{made} --split ../x")).refuses(&[&["--split"]]);
-    std::fs::write(place.path().join("rows.json"), "{\"rows\": []}").expect("written");
+    lists(place.path());
+    let text = std::fs::read_to_string(place.path().join("ablation.json")).expect("an ablation");
+    let mut empty: Value = serde_json::from_str(&text).expect("JSON");
+    empty["rows"] = json!([]);
+    std::fs::write(place.path().join("rows.json"), empty.to_string()).expect("written");
     report(&format!("{made} --ablation rows.json")).refuses(&[&["rows.json, rows: no rows"]]);
     // A sheet of an earlier version does not say where its pictures are.
     let sheet = store(features(), "test").clips[0].id.clone() + ".png";

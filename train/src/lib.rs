@@ -1,5 +1,6 @@
 //! Cached features in, translations and scores out.
 
+pub mod ablation;
 pub mod adamw;
 pub mod adapter;
 pub mod batch_norm;

@@ -1,58 +1,8 @@
-//! The table of an ablation, from the `ablation.json` that the ablation's command wrote.
+//! The table of an ablation.
 
 use super::page::{missing, section};
+use crate::ablation::{Ablation, Row, Seed};
 use maud::{Markup, html};
-use serde::Deserialize;
-use signclip_common::{Error, Result};
-use std::path::Path;
-
-/// `ablation.json`: a row for each variant. Fields that the report does not show are passed over.
-#[derive(Debug, Deserialize)]
-pub(super) struct Ablation {
-    rows: Vec<Row>,
-}
-
-/// One variant: means over its seeds.
-#[derive(Debug, Deserialize)]
-struct Row {
-    name: String,
-    /// 0 to 100.
-    bleu4: f64,
-    /// 0 to 1; absent where no list of ambiguous words was given.
-    ambiguous_accuracy: Option<f64>,
-    by_seed: Vec<Seed>,
-    /// How far it is from other rows.
-    #[serde(default)]
-    against: Vec<Against>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Seed {
-    seed: u64,
-    bleu4: f64,
-    ambiguous_accuracy: Option<f64>,
-}
-
-/// BLEU-4 of a row less that of another, and the p-value of the paired bootstrap.
-#[derive(Debug, Deserialize)]
-struct Against {
-    row: String,
-    difference: f64,
-    p: f64,
-}
-
-impl Ablation {
-    pub(super) fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
-        let ablation: Self = serde_json::from_str(&text).map_err(|e| {
-            Error::input(file, "", e.to_string(), "give an ablation.json as the ablation's command writes it")
-        })?;
-        if ablation.rows.is_empty() {
-            return Err(Error::input(file, "rows", "no rows", "run the ablation first"));
-        }
-        Ok(ablation)
-    }
-}
 
 pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
     let body = match ablation {
@@ -60,7 +10,7 @@ pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
             "No ablation was given (each part of the model alone and together, over several seeds).",
             "just ablate CACHE\nevaluate report RUN --ablation ablation.json",
         ),
-        Some(Ablation { rows }) => html! {
+        Some(ablation @ Ablation { rows, .. }) => html! {
             @let best = |row: &Row| row.by_seed.iter().map(|seed| seed.bleu4).fold(row.bleu4, f64::max);
             @let most = rows.iter().map(best).fold(1.0, f64::max).ceil();
             div class="scroll" {
@@ -90,9 +40,18 @@ pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
                         td { @for other in &row.against {
                             p class="against" {
                                 (format!("{:+.2}", other.difference)) " to " (other.row) ", p " (format!("{:.3}", other.p))
+                                @if let Some(paper) = other.paper { "; paper " (format!("{paper:+.2}")) }
                             }
                         } }
                     } } }
+                }
+            }
+            @match ablation.not_reproduced().as_deref() {
+                None => {}
+                Some([]) => p { "Every difference of the paper's Table 5 is here too (same sign, p < 0.05)." }
+                Some(missed) => {
+                    p { "Of the paper's Table 5 these runs do not show (other sign, or p of 0.05 and more):" }
+                    ul { @for line in missed { li { (line) } } }
                 }
             }
         },

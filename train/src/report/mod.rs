@@ -16,6 +16,7 @@ mod sheet;
 mod translations;
 mod word_map;
 
+use crate::ablation::Ablation;
 use crate::checkpoint::{self, BEST};
 use crate::corpus::Corpus;
 use crate::gate_track::{self, GateTrack};
@@ -25,7 +26,6 @@ use crate::metrics::sentence::{EachScore, SentenceCounts};
 use crate::predictions::{PREDICTIONS, Predictions};
 use crate::run::RunInfo;
 use crate::sign_head::Streams;
-use ablation::Ablation;
 use curves::Curves;
 use examples::{Context, Example};
 use maud::html;

@@ -16,7 +16,6 @@ use signclip_common::{Error, Result, atomic};
 use signclip_train::metrics::ambiguous::AmbiguousWords;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use summary::Summary;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -117,11 +116,11 @@ fn run(args: &Args) -> Result<()> {
         .map(|(row, seed)| Run::new(&out, row, seed))
         .collect();
     runs::finish(&runs, args)?;
-    let summary = Summary::of(&runs, args, ambiguous.as_ref())?;
+    let ablation = summary::summarise(&runs, args, ambiguous.as_ref())?;
     let file = |ending: &str| out.join(format!("{}.{ending}", args.table.file()));
-    let json = serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n";
+    let json = serde_json::to_string_pretty(&ablation).unwrap_or_default() + "\n";
     atomic::write(&file("json"), json.as_bytes())?;
-    let markdown = summary.markdown();
+    let markdown = summary::markdown(&ablation);
     atomic::write(&file("md"), markdown.as_bytes())?;
     println!("{markdown}\ntable: {}, {}", file("md").display(), file("json").display());
     Ok(())

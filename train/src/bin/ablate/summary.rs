@@ -2,8 +2,8 @@
 
 use crate::Args;
 use crate::runs::Run;
-use serde::Serialize;
 use signclip_common::{Error, Result};
+use signclip_train::ablation::{Ablation, Against, Resampling, Row, Seed};
 use signclip_train::metrics::Scores;
 use signclip_train::metrics::ambiguous::{AmbiguousWords, Cases};
 use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, p_value, resample};
@@ -12,64 +12,6 @@ use signclip_train::metrics::numpy_random::SEED;
 use signclip_train::metrics::sentence::{Measure, SentenceCounts};
 use signclip_train::predictions::{Line, Predictions};
 use std::fmt::Write;
-
-/// The content of `ablation.json`. It has no times and no names of machines: the same runs give the same file.
-#[derive(Debug, Serialize)]
-pub(crate) struct Summary {
-    features: String,
-    split: String,
-    sentences: usize,
-    seeds: Vec<u64>,
-    /// What all rows were trained with.
-    shared: Vec<String>,
-    /// How BLEU-4 and ROUGE-L were computed.
-    signatures: [String; 2],
-    bootstrap: Resampling,
-    /// Words of pairs in the references; null where no list was given.
-    ambiguous_cases: Option<usize>,
-    rows: Vec<RowSummary>,
-}
-
-#[derive(Debug, Serialize)]
-struct Resampling {
-    resamples: usize,
-    seed: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct RowSummary {
-    name: String,
-    settings: Vec<String>,
-    /// Means over the seeds, 0 to 100.
-    bleu4: f64,
-    rouge_l: f64,
-    /// Mean over the seeds of the share of right words, 0 to 1; null where no list was given.
-    ambiguous_accuracy: Option<f64>,
-    /// Mean share of cases in which the partner was said instead, 0 to 1.
-    ambiguous_swapped: Option<f64>,
-    /// Standard deviations over the seeds; null with one seed.
-    bleu4_deviation: Option<f64>,
-    ambiguous_accuracy_deviation: Option<f64>,
-    by_seed: Vec<SeedSummary>,
-    against: Vec<Against>,
-}
-
-#[derive(Debug, Serialize)]
-struct SeedSummary {
-    seed: u64,
-    bleu4: f64,
-    rouge_l: f64,
-    ambiguous_accuracy: Option<f64>,
-}
-
-/// BLEU-4 of this row less that of another.
-#[derive(Debug, Serialize)]
-struct Against {
-    row: String,
-    difference: f64,
-    /// Of the paired bootstrap of sentences, on the means over the seeds (see [`p_value`]).
-    p: f64,
-}
 
 /// One run's translations, scored.
 struct Scored {
@@ -103,126 +45,133 @@ impl Scored {
     }
 }
 
-impl Summary {
-    /// Of runs that are finished. Errors: translations that cannot be read or are not of the same clips, no word of the
-    /// list in any reference.
-    pub(crate) fn of(runs: &[Run], args: &Args, ambiguous: Option<&AmbiguousWords>) -> Result<Self> {
-        let scored: Vec<Scored> =
-            runs.iter().map(|run| Scored::of(run, &args.split, ambiguous)).collect::<Result<_>>()?;
-        let first = &scored[0];
-        if let Some((run, _)) = runs.iter().zip(&scored).find(|(_, s)| s.references != first.references) {
-            let remedy = "the features have changed since; give another --out";
-            let what = format!("not the clips and references of {}", runs[0].folder.display());
-            return Err(Error::input(&run.folder, "", what, remedy));
-        }
-        if let (Some(Cases { all: 0, .. }), Some(file)) = (first.cases, &args.ambiguous) {
-            let what = format!("none of its words is in the references of {}", args.split);
-            return Err(Error::input(file, "pairs", what, "give the list that belongs to these features"));
-        }
-        let rows = args.table.rows();
-        let of_row = |row: usize| -> Vec<&Scored> { scored.iter().skip(row).step_by(rows.len()).collect() };
-        let by_row: Vec<Vec<&Scored>> = (0..rows.len()).map(of_row).collect();
-        let against = |row: usize, other: usize| {
-            let [a, b] = [&by_row[other], &by_row[row]].map(|row| mean_resamples(row));
-            let difference = mean(&bleu4(&by_row[row])) - mean(&bleu4(&by_row[other]));
-            Against { row: rows[other].name.to_owned(), difference, p: p_value(&a, &b, difference) }
-        };
-        let row_summary = |(number, row): (usize, &crate::rows::Row)| {
-            let seeds = &by_row[number];
-            let shares = |share: fn(&Cases) -> usize| -> Option<Vec<f64>> {
-                seeds.iter().map(|s| s.cases.map(|c| share(&c) as f64 / c.all as f64)).collect()
-            };
-            let accuracy = shares(|cases| cases.right);
-            RowSummary {
-                name: row.name.to_owned(),
-                settings: row.settings.iter().map(|s| (*s).to_owned()).collect(),
-                bleu4: mean(&bleu4(seeds)),
-                rouge_l: mean(&seeds.iter().map(|s| s.scores.get(Measure::RougeL)).collect::<Vec<_>>()),
-                ambiguous_accuracy: accuracy.as_deref().map(mean),
-                ambiguous_swapped: shares(|cases| cases.swapped).as_deref().map(mean),
-                bleu4_deviation: deviation(&bleu4(seeds)),
-                ambiguous_accuracy_deviation: accuracy.as_deref().and_then(deviation),
-                by_seed: seeds.iter().map(|s| SeedSummary::of(s)).collect(),
-                against: args.table.against(number).into_iter().map(|other| against(number, other)).collect(),
-            }
-        };
-        Ok(Self {
-            features: args.features.display().to_string(),
-            split: args.split.clone(),
-            sentences: first.references.len(),
-            seeds: by_row[0].iter().map(|s| s.seed).collect(),
-            shared: args.shared_arguments(),
-            signatures: [Measure::Bleu4, Measure::RougeL].map(|m| first.scores.signature(m).to_owned()),
-            bootstrap: Resampling { resamples: RESAMPLES, seed: SEED },
-            ambiguous_cases: first.cases.map(|cases| cases.all),
-            rows: rows.iter().enumerate().map(row_summary).collect(),
-        })
+/// Of runs that are finished. Errors: translations that cannot be read or are not of the same clips, no word of the
+/// list in any reference.
+pub(crate) fn summarise(runs: &[Run], args: &Args, ambiguous: Option<&AmbiguousWords>) -> Result<Ablation> {
+    let scored: Vec<Scored> =
+        runs.iter().map(|run| Scored::of(run, &args.split, ambiguous)).collect::<Result<_>>()?;
+    let first = &scored[0];
+    if let Some((run, _)) = runs.iter().zip(&scored).find(|(_, s)| s.references != first.references) {
+        let remedy = "the features have changed since; give another --out";
+        let what = format!("not the clips and references of {}", runs[0].folder.display());
+        return Err(Error::input(&run.folder, "", what, remedy));
     }
-
-    /// The table for people.
-    pub(crate) fn markdown(&self) -> String {
-        let Self { sentences, split, seeds, bootstrap, signatures, .. } = self;
-        let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
-        let mut out = format!(
-            "`train {}`; {sentences} sentences of {split}, seeds {}.\n\n",
-            self.shared.join(" "),
-            seeds.join(", ")
-        );
-        let ambiguous = self.ambiguous_cases.is_some();
-        let column = |text: &str| if ambiguous { format!(" {text} |") } else { String::new() };
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            out,
-            "| row | BLEU-4 | of each seed | ROUGE-L |{} difference in BLEU-4 |",
-            column("ambiguous words")
-        );
-        let _ = writeln!(out, "|---|---|---|---|{}---|", if ambiguous { "---|" } else { "" });
-        for row in &self.rows {
-            let spread = row.bleu4_deviation.map_or(String::new(), |d| format!(" ± {d:.2}"));
-            let each: Vec<String> = row.by_seed.iter().map(|s| format!("{:.2}", s.bleu4)).collect();
-            let spread_of_words =
-                row.ambiguous_accuracy_deviation.map_or(String::new(), |d| format!(" ± {:.1}", 100.0 * d));
-            let words =
-                row.ambiguous_accuracy.map(|a| column(&format!("{:.1} %{spread_of_words}", 100.0 * a)));
-            let against: Vec<String> = (row.against.iter())
-                .map(|a| format!("{:+.2} on {} (p = {:.3})", a.difference, a.row, a.p))
-                .collect();
-            let _ = writeln!(
-                out,
-                "| {} | {:.2}{spread} | {} | {:.2} |{} {} |",
-                row.name,
-                row.bleu4,
-                each.join(", "),
-                row.rouge_l,
-                words.unwrap_or_default(),
-                against.join("; ")
-            );
-        }
-        let _ = writeln!(
-            out,
-            "\nMeans over the seeds ± standard deviation. p: paired bootstrap of the sentences on these means, {} \
-             resamples. BLEU-4: `{}`. ROUGE-L: `{}`.",
-            bootstrap.resamples, signatures[0], signatures[1]
-        );
-        if let Some(cases) = self.ambiguous_cases {
-            let _ = writeln!(
-                out,
-                "Ambiguous words: how many of the {cases} words that look like another one on the hands are in the \
-                 translation, and not the other one; guessing gives 50 % at most."
-            );
-        }
-        out
+    if let (Some(Cases { all: 0, .. }), Some(file)) = (first.cases, &args.ambiguous) {
+        let what = format!("none of its words is in the references of {}", args.split);
+        return Err(Error::input(file, "pairs", what, "give the list that belongs to these features"));
     }
+    let rows = args.table.rows();
+    let of_row = |row: usize| -> Vec<&Scored> { scored.iter().skip(row).step_by(rows.len()).collect() };
+    let by_row: Vec<Vec<&Scored>> = (0..rows.len()).map(of_row).collect();
+    let against = |row: usize, other: usize| {
+        let [a, b] = [&by_row[other], &by_row[row]].map(|row| mean_resamples(row));
+        let difference = mean(&bleu4(&by_row[row])) - mean(&bleu4(&by_row[other]));
+        let paper = rows[row].paper.zip(rows[other].paper).map(|(row, other)| row - other);
+        Against { row: rows[other].name.to_owned(), difference, p: p_value(&a, &b, difference), paper }
+    };
+    let row_summary = |(number, row): (usize, &crate::rows::Row)| {
+        let seeds = &by_row[number];
+        let shares = |share: fn(&Cases) -> usize| -> Option<Vec<f64>> {
+            seeds.iter().map(|s| s.cases.map(|c| share(&c) as f64 / c.all as f64)).collect()
+        };
+        let accuracy = shares(|cases| cases.right);
+        Row {
+            name: row.name.to_owned(),
+            settings: row.settings.iter().map(|s| (*s).to_owned()).collect(),
+            bleu4: mean(&bleu4(seeds)),
+            rouge_l: mean(&seeds.iter().map(|s| s.scores.get(Measure::RougeL)).collect::<Vec<_>>()),
+            ambiguous_accuracy: accuracy.as_deref().map(mean),
+            ambiguous_swapped: shares(|cases| cases.swapped).as_deref().map(mean),
+            bleu4_deviation: deviation(&bleu4(seeds)),
+            ambiguous_accuracy_deviation: accuracy.as_deref().and_then(deviation),
+            by_seed: seeds.iter().map(|s| of_seed(s)).collect(),
+            against: args.table.against(number).into_iter().map(|other| against(number, other)).collect(),
+        }
+    };
+    Ok(Ablation {
+        features: args.features.display().to_string(),
+        split: args.split.clone(),
+        sentences: first.references.len(),
+        seeds: by_row[0].iter().map(|s| s.seed).collect(),
+        shared: args.shared_arguments(),
+        signatures: [Measure::Bleu4, Measure::RougeL].map(|m| first.scores.signature(m).to_owned()),
+        bootstrap: Resampling { resamples: RESAMPLES, seed: SEED },
+        ambiguous_cases: first.cases.map(|cases| cases.all),
+        rows: rows.iter().enumerate().map(row_summary).collect(),
+    })
 }
 
-impl SeedSummary {
-    fn of(scored: &Scored) -> Self {
-        Self {
-            seed: scored.seed,
-            bleu4: scored.scores.get(Measure::Bleu4),
-            rouge_l: scored.scores.get(Measure::RougeL),
-            ambiguous_accuracy: scored.cases.and_then(|cases| cases.accuracy()),
-        }
+/// The table for people.
+pub(crate) fn markdown(ablation: &Ablation) -> String {
+    let Ablation { sentences, split, seeds, bootstrap, signatures, .. } = ablation;
+    let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    let mut out = format!(
+        "`train {}`; {sentences} sentences of {split}, seeds {}.\n\n",
+        ablation.shared.join(" "),
+        seeds.join(", ")
+    );
+    let ambiguous = ablation.ambiguous_cases.is_some();
+    let column = |text: &str| if ambiguous { format!(" {text} |") } else { String::new() };
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "| row | BLEU-4 | of each seed | ROUGE-L |{} difference in BLEU-4 |",
+        column("ambiguous words")
+    );
+    let _ = writeln!(out, "|---|---|---|---|{}---|", if ambiguous { "---|" } else { "" });
+    for row in &ablation.rows {
+        let spread = row.bleu4_deviation.map_or(String::new(), |d| format!(" ± {d:.2}"));
+        let each: Vec<String> = row.by_seed.iter().map(|s| format!("{:.2}", s.bleu4)).collect();
+        let spread_of_words =
+            row.ambiguous_accuracy_deviation.map_or(String::new(), |d| format!(" ± {:.1}", 100.0 * d));
+        let words = row.ambiguous_accuracy.map(|a| column(&format!("{:.1} %{spread_of_words}", 100.0 * a)));
+        let against: Vec<String> = (row.against.iter())
+            .map(|a| {
+                let paper = a.paper.map_or(String::new(), |paper| format!("; paper {paper:+.2}"));
+                format!("{:+.2} on {} (p = {:.3}{paper})", a.difference, a.row, a.p)
+            })
+            .collect();
+        let _ = writeln!(
+            out,
+            "| {} | {:.2}{spread} | {} | {:.2} |{} {} |",
+            row.name,
+            row.bleu4,
+            each.join(", "),
+            row.rouge_l,
+            words.unwrap_or_default(),
+            against.join("; ")
+        );
+    }
+    let _ = writeln!(
+        out,
+        "\nMeans over the seeds ± standard deviation. p: paired bootstrap of the sentences on these means, {} \
+         resamples. BLEU-4: `{}`. ROUGE-L: `{}`.",
+        bootstrap.resamples, signatures[0], signatures[1]
+    );
+    if let Some(cases) = ablation.ambiguous_cases {
+        let _ = writeln!(
+            out,
+            "Ambiguous words: how many of the {cases} words that look like another one on the hands are in the \
+             translation, and not the other one; guessing gives 50 % at most."
+        );
+    }
+    if let Some(missed) = ablation.not_reproduced() {
+        let _ = match missed.as_slice() {
+            [] => {
+                writeln!(out, "\nEvery difference of the paper's Table 5 is here too (same sign, p < 0.05).")
+            }
+            missed => writeln!(out, "\nOf the paper's Table 5 not shown here: {}.", missed.join("; ")),
+        };
+    }
+    out
+}
+
+fn of_seed(scored: &Scored) -> Seed {
+    Seed {
+        seed: scored.seed,
+        bleu4: scored.scores.get(Measure::Bleu4),
+        rouge_l: scored.scores.get(Measure::RougeL),
+        ambiguous_accuracy: scored.cases.and_then(|cases| cases.accuracy()),
     }
 }
 

@@ -1,0 +1,101 @@
+//! What an ablation found: the content of `ablation.json`, which `ablate` writes and `evaluate report` shows.
+
+use serde::{Deserialize, Serialize};
+use signclip_common::{Error, Result};
+use std::path::Path;
+
+/// A table of runs. It has no times and no names of machines: the same runs give the same file.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ablation {
+    pub features: String,
+    pub split: String,
+    pub sentences: usize,
+    pub seeds: Vec<u64>,
+    /// What all rows were trained with.
+    pub shared: Vec<String>,
+    /// How BLEU-4 and ROUGE-L were computed.
+    pub signatures: [String; 2],
+    pub bootstrap: Resampling,
+    /// Words of pairs in the references; null where no list was given.
+    pub ambiguous_cases: Option<usize>,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Resampling {
+    pub resamples: usize,
+    pub seed: u64,
+}
+
+/// One variant of the model.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Row {
+    pub name: String,
+    pub settings: Vec<String>,
+    /// Means over the seeds, 0 to 100.
+    pub bleu4: f64,
+    pub rouge_l: f64,
+    /// Mean over the seeds of the share of right words, 0 to 1; null where no list was given.
+    pub ambiguous_accuracy: Option<f64>,
+    /// Mean share of cases in which the partner was said instead, 0 to 1.
+    pub ambiguous_swapped: Option<f64>,
+    /// Standard deviations over the seeds; null with one seed.
+    pub bleu4_deviation: Option<f64>,
+    pub ambiguous_accuracy_deviation: Option<f64>,
+    pub by_seed: Vec<Seed>,
+    pub against: Vec<Against>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Seed {
+    pub seed: u64,
+    pub bleu4: f64,
+    pub rouge_l: f64,
+    pub ambiguous_accuracy: Option<f64>,
+}
+
+/// BLEU-4 of this row less that of another.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Against {
+    pub row: String,
+    pub difference: f64,
+    /// Of the paired bootstrap of sentences, on the means over the seeds (see
+    /// [`p_value`](crate::metrics::bootstrap::p_value)).
+    pub p: f64,
+    /// The same difference in the paper's Table 5 (PHOENIX14T); null for rows that are not in it.
+    pub paper: Option<f64>,
+}
+
+impl Against {
+    /// Whether the paper's difference is here too: of the same sign, and not chance (p < 0.05). `None` where the paper
+    /// has none.
+    pub fn reproduced(&self) -> Option<bool> {
+        self.paper.map(|paper| self.difference * paper > 0.0 && self.p < 0.05)
+    }
+}
+
+impl Ablation {
+    /// Errors: not an `ablation.json`, no rows.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+        let ablation: Self = serde_json::from_str(&text).map_err(|e| {
+            Error::input(file, "", e.to_string(), "give an ablation.json as the ablation's command writes it")
+        })?;
+        if ablation.rows.is_empty() {
+            return Err(Error::input(file, "rows", "no rows", "run the ablation first"));
+        }
+        Ok(ablation)
+    }
+
+    /// What of the paper's Table 5 these runs do not show, a line each, and whether there is anything to compare.
+    pub fn not_reproduced(&self) -> Option<Vec<String>> {
+        let compared = || self.rows.iter().flat_map(|row| row.against.iter().map(move |other| (row, other)));
+        let missed = compared().filter(|(_, other)| other.reproduced() == Some(false));
+        let line = |(row, other): (&Row, &Against)| {
+            let Against { row: below, difference, p, paper } = other;
+            let paper = paper.unwrap_or_default();
+            format!("{} on {below}: {difference:+.2}, p = {p:.3}; the paper has {paper:+.2}", row.name)
+        };
+        compared().any(|(_, other)| other.paper.is_some()).then(|| missed.map(line).collect())
+    }
+}
