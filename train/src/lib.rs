@@ -14,6 +14,7 @@ pub mod cut;
 pub mod dropout;
 pub mod exchange;
 pub mod failure;
+mod few_rows;
 pub mod gate_track;
 pub mod gated_fusion;
 pub mod linear;

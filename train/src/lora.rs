@@ -161,12 +161,6 @@ impl LoraPair {
         y.flatten(0, -2).addmm_(&low_nr, &self.b_or.to_kind(kind).tr()).reshape(shape)
     }
 
-    /// `(alpha / r) B(A(x))` of vectors in columns (see [`crate::linear::Linear::columns`]).
-    pub fn columns(&self, x_ir: &Tensor) -> Tensor {
-        let kind = x_ir.kind();
-        self.b_or.to_kind(kind).matmul(&(self.a_ri.to_kind(kind).matmul(x_ir) * self.scale))
-    }
-
     /// `(alpha / r) B A`, what the update adds to the frozen weight; float32.
     pub fn delta(&self) -> Tensor {
         self.b_or.matmul(&self.a_ri) * self.scale

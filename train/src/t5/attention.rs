@@ -4,7 +4,7 @@ use super::{Past, T5Config, T5LayerNorm};
 use crate::dropout::{add_dropout, dropout};
 use crate::linear::{Joined, Linear};
 use crate::lora::Adapted;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Keys and values of one layer, per head: `[b, h, s, k]`.
 #[derive(Debug)]
@@ -17,6 +17,12 @@ impl KeyValue {
     /// These rows, in this order; a row may be taken several times.
     pub fn select(&self, rows_r: &Tensor) -> Self {
         Self { k_bhsk: self.k_bhsk.index_select(0, rows_r), v_bhsk: self.v_bhsk.index_select(0, rows_r) }
+    }
+
+    /// The same in another type, one clip and head behind the other.
+    pub(super) fn to_kind(&self, kind: Kind) -> Self {
+        let [k_bhsk, v_bhsk] = [&self.k_bhsk, &self.v_bhsk].map(|x| x.to_kind(kind).contiguous());
+        Self { k_bhsk, v_bhsk }
     }
 }
 
@@ -74,29 +80,43 @@ impl T5Attention {
         self.o.forward(&out_bhtk.transpose(1, 2).flatten(-2, -1), train)
     }
 
-    /// The next position of every row, in columns: its queries `[i, r]`, keys and values `[r, h, k]`.
-    fn query_key_value_columns(&self, x_dr: &Tensor) -> [Tensor; 3] {
-        let [q_ir, k_ir, v_ir] = self.qkv.columns([&self.q, &self.k, &self.v], x_dr);
-        let split = |x_ir: Tensor| x_ir.unflatten(0, [self.heads, self.d_kv]).permute([2, 0, 1]);
-        [q_ir, split(k_ir), split(v_ir)]
+    /// The next position of every row: its queries `[r, i]`, keys and values `[r, h, k]`.
+    fn query_key_value(&self, x_rd: &Tensor) -> [Tensor; 3] {
+        let [q_ri, k_ri, v_ri] = self.qkv.forward([&self.q, &self.k, &self.v], x_rd);
+        let split = |x_ri: Tensor| x_ri.unflatten(1, [self.heads, self.d_kv]).to_kind(step_kind(x_rd));
+        [q_ri, split(k_ri), split(v_ri)]
     }
 
-    /// Attend from the queries `q_ir`, in columns, to `past`, which has one row for every `r / b` of them: the beams of
-    /// a clip are no more than further queries to the keys of the clip, which so need no copy per beam. `bias`
-    /// broadcasts to `[b, h, r / b, s]`.
-    fn attend_columns(&self, q_ir: &Tensor, past: &KeyValue, bias: &Tensor) -> Tensor {
+    /// Attend from the queries `q_ri` to `past`, which has one row for every `r / b` of them: the beams of a clip are no
+    /// more than further queries to the keys of the clip, which so need no copy per beam. `bias` broadcasts to
+    /// `[b, h, r / b, s]`; it and `past` are in the [type of steps](step_kind).
+    fn step(&self, q_ri: &Tensor, past: &KeyValue, bias: &Tensor) -> Tensor {
         let clips = past.k_bhsk.size()[0];
-        let rows = q_ir.size()[1];
-        let q_hkbn = q_ir.view([self.heads, self.d_kv, clips, rows / clips]);
-        // In order of memory: with a strided last axis libtorch's products of bfloat16 go by way of float32.
-        let q_bhnk = q_hkbn.permute([2, 0, 3, 1]).contiguous();
-        let out_bhnk = attend(&q_bhnk, past, bias, None);
-        self.o.columns(&out_bhnk.permute([1, 3, 0, 2]).reshape([-1, rows]))
+        let q_bnhk = q_ri.reshape([clips, -1, self.heads, self.d_kv]).to_kind(bias.kind());
+        let q_bhnk = q_bnhk.transpose(1, 2);
+        let out_bhnk = match q_ri.device() {
+            Device::Cpu => {
+                let scores_bhns = q_bhnk.matmul(&past.k_bhsk.transpose(-1, -2)) + bias;
+                scores_bhns.softmax(-1, bias.kind()).matmul(&past.v_bhsk)
+            }
+            _ => attend(&q_bhnk, past, bias, None),
+        };
+        let out_ri = out_bhnk.transpose(1, 2).reshape(q_ri.size());
+        self.o.forward(&out_ri.to_kind(q_ri.kind()), false)
     }
 
     fn merge(&mut self) {
         [&mut self.q, &mut self.k, &mut self.v, &mut self.o].into_iter().for_each(Linear::merge);
         self.qkv = Joined::of([&mut self.q, &mut self.k, &mut self.v]);
+    }
+}
+
+/// Type in which decoding step by step attends. Float32 on the CPU, where libtorch's products of a query or a few with keys
+/// in bfloat16 take two to six times as long, fused or not.
+pub(super) fn step_kind(x: &Tensor) -> Kind {
+    match (x.device(), x.kind()) {
+        (Device::Cpu, Kind::BFloat16) => Kind::Float,
+        (_, kind) => kind,
     }
 }
 
@@ -148,15 +168,15 @@ impl T5LayerSelfAttention {
         add_dropout(x_btd, y_btd, self.dropout, train)
     }
 
-    /// The next position of every row, in columns. Its keys and values are appended to `past`, the earlier ones.
-    pub fn step(&self, x_dr: &Tensor, bias: &Tensor, past: &mut Option<Past>) -> Tensor {
-        let [q_ir, k_rhk, v_rhk] = self.attention.query_key_value_columns(&self.layer_norm.columns(x_dr));
+    /// The next position of every row. Its keys and values are appended to `past`, the earlier ones.
+    pub fn step(&self, x_rd: &Tensor, bias: &Tensor, past: &mut Option<Past>) -> Tensor {
+        let [q_ri, k_rhk, v_rhk] = self.attention.query_key_value(&self.layer_norm.forward(x_rd));
         match past {
             Some(past) => past.append(&k_rhk, &v_rhk),
             None => *past = Some(Past::new(&k_rhk, &v_rhk)),
         }
         let all = past.as_ref().map(Past::key_value).expect("there is one position");
-        x_dr + self.attention.attend_columns(&q_ir, &all, bias)
+        x_rd + self.attention.step(&q_ri, &all, bias)
     }
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).
@@ -197,10 +217,10 @@ impl T5LayerCrossAttention {
         add_dropout(x_btd, y_btd, self.dropout, train)
     }
 
-    /// The next position of every row, in columns.
-    pub fn step(&self, x_dr: &Tensor, encoder: &KeyValue, mask_b11s: &Tensor) -> Tensor {
-        let q_ir = self.attention.q.columns(&self.layer_norm.columns(x_dr));
-        x_dr + self.attention.attend_columns(&q_ir, encoder, mask_b11s)
+    /// The next position of every row.
+    pub fn step(&self, x_rd: &Tensor, encoder: &KeyValue, mask_b11s: &Tensor) -> Tensor {
+        let q_ri = self.attention.q.forward(&self.layer_norm.forward(x_rd), false);
+        x_rd + self.attention.step(&q_ri, encoder, mask_b11s)
     }
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).

@@ -35,9 +35,9 @@ impl T5DenseGatedActDense {
         self.wo.forward(&dropout(hidden_btf, self.dropout, train), train)
     }
 
-    fn columns(&self, x_dr: &Tensor) -> Tensor {
-        let [gate_fr, linear_fr] = self.wi.columns([&self.wi_0, &self.wi_1], x_dr);
-        self.wo.columns(&(gate_fr.gelu("tanh") * linear_fr))
+    fn step(&self, x_rd: &Tensor) -> Tensor {
+        let [gate_rf, linear_rf] = self.wi.forward([&self.wi_0, &self.wi_1], x_rd);
+        self.wo.forward(&(gate_rf.gelu("tanh") * linear_rf), false)
     }
 
     fn merge(&mut self) {
@@ -72,9 +72,9 @@ impl T5LayerFF {
         add_dropout(x_btd, y_btd, self.dropout, train)
     }
 
-    /// The next position of every row, in columns.
-    pub fn step(&self, x_dr: &Tensor) -> Tensor {
-        x_dr + self.dense.columns(&self.layer_norm.columns(x_dr))
+    /// The next position of every row.
+    pub fn step(&self, x_rd: &Tensor) -> Tensor {
+        x_rd + self.dense.step(&self.layer_norm.forward(x_rd))
     }
 
     /// Add the adapter to the frozen weights (see [`Linear::merge`]).

@@ -2,6 +2,7 @@
 
 use super::{DecoderCache, T5};
 use crate::beam_search::{self, BeamSearchConfig, Hypothesis, Moves};
+use crate::few_rows::FewRows;
 use signclip_common::Result;
 use tch::{Tensor, no_grad_guard};
 
@@ -18,6 +19,7 @@ impl T5 {
         let start = self.config.decoder_start_token_id;
         let end = config.eos_token_id.unwrap_or(self.config.eos_token_id);
         let clips = encoder_bsd.size()[0] as usize;
+        let _few_rows = FewRows::begin(clips * config.num_beams, self.kind(), encoder_bsd.device());
         beam_search::search(config, clips, start, end, |tokens, moves| self.step(&mut cache, tokens, moves))
     }
 
@@ -31,7 +33,6 @@ impl T5 {
             }
         }
         let ids_r = Tensor::from_slice(tokens).to_device(device);
-        let hidden_dr = self.decoder.step(self.embed(&ids_r).tr().contiguous(), cache);
-        self.logits_of_columns(&hidden_dr)
+        self.logits(&self.decoder.step(self.embed(&ids_r), cache), false)
     }
 }

@@ -25,14 +25,4 @@ impl T5LayerNorm {
         let variance = x_f32.square().mean_dim(-1, true, Kind::Float);
         (x_f32 * (variance + self.epsilon).rsqrt() * &self.weight_d).to_kind(x.kind())
     }
-
-    /// Normalise every column of `x_dr`.
-    pub fn columns(&self, x_dr: &Tensor) -> Tensor {
-        let mut x_f32 = x_dr.to_dtype(Kind::Float, false, true);
-        let mut variance_1r = x_f32.square().mean_dim(0, true, Kind::Float);
-        variance_1r += self.epsilon;
-        x_f32 *= variance_1r.rsqrt_();
-        x_f32 *= self.weight_d.unsqueeze(-1);
-        x_f32.to_kind(x_dr.kind())
-    }
 }

@@ -138,16 +138,6 @@ impl T5 {
         self.lm_head.forward(&self.scaled(decoder_btd), train).to_kind(Kind::Float)
     }
 
-    /// [`Self::logits`] of decoder outputs in columns: `[d, r]` to `[r, v]`.
-    pub(super) fn logits_of_columns(&self, decoder_dr: &Tensor) -> Tensor {
-        let logits_vr = self.lm_head.columns(&self.scaled(decoder_dr));
-        let [v, r] = [0, 1].map(|axis| logits_vr.size()[axis]);
-        // Turned and converted in one pass, which libtorch's `contiguous` does not do.
-        let mut logits_rv = Tensor::empty([r, v], (Kind::Float, logits_vr.device()));
-        logits_rv.copy_(&logits_vr.tr());
-        logits_rv
-    }
-
     /// The input of `lm_head`.
     fn scaled(&self, decoder: &Tensor) -> Tensor {
         match self.config.scales_outputs() {

@@ -1,5 +1,6 @@
 //! The encoder and the decoder: blocks, the position bias that they share, and the final norm.
 
+use super::attention::step_kind;
 use super::{
     KeyValue, MASKED, Past, RelativePositionBias, T5Config, T5LayerCrossAttention, T5LayerFF, T5LayerNorm,
     T5LayerSelfAttention,
@@ -44,13 +45,13 @@ impl T5Block {
         self.feed_forward.forward(&x_btd, train)
     }
 
-    /// The next position of every row, in columns.
-    fn step(&self, x_dr: &Tensor, bias: &Tensor, cache: &mut BlockCache, mask_b11s: &Tensor) -> Tensor {
-        let mut x_dr = self.self_attention.step(x_dr, bias, &mut cache.past);
+    /// The next position of every row.
+    fn step(&self, x_rd: &Tensor, bias: &Tensor, cache: &mut BlockCache, mask_b11s: &Tensor) -> Tensor {
+        let mut x_rd = self.self_attention.step(x_rd, bias, &mut cache.past);
         if let Some(layer) = &self.cross_attention {
-            x_dr = layer.step(&x_dr, &cache.encoder, mask_b11s);
+            x_rd = layer.step(&x_rd, &cache.encoder, mask_b11s);
         }
-        self.feed_forward.step(&x_dr)
+        self.feed_forward.step(&x_rd)
     }
 
     fn merge(&mut self) {
@@ -216,23 +217,24 @@ impl T5Stack {
 
     /// The cache before the first step, for the clips of `encoder_bsd`.
     pub fn start(&self, encoder_bsd: &Tensor, mask_bs: &Tensor) -> DecoderCache {
+        let kind = step_kind(encoder_bsd);
         let blocks = self.block.iter().filter_map(|block| block.cross_key_value(encoder_bsd, false));
         DecoderCache {
-            blocks: blocks.map(|encoder| BlockCache { past: None, encoder }).collect(),
-            mask_b11s: key_mask(mask_bs, encoder_bsd.kind()),
+            blocks: blocks.map(|encoder| BlockCache { past: None, encoder: encoder.to_kind(kind) }).collect(),
+            mask_b11s: key_mask(mask_bs, kind),
             length: 0,
         }
     }
 
-    /// Decode the next position of every row, a column of `x_dr`, after those in `cache`.
-    pub fn step(&self, x_dr: Tensor, cache: &mut DecoderCache) -> Tensor {
-        let bias_1h1t = self.position_bias(cache.length, 1, cache.length + 1, x_dr.kind());
+    /// Decode the next position of every row of `x_rd` after those in `cache`.
+    pub fn step(&self, x_rd: Tensor, cache: &mut DecoderCache) -> Tensor {
+        let bias_1h1t = self.position_bias(cache.length, 1, cache.length + 1, step_kind(&x_rd));
         cache.length += 1;
-        let mut x_dr = x_dr;
+        let mut x_rd = x_rd;
         for (block, of_block) in self.block.iter().zip(&mut cache.blocks) {
-            x_dr = block.step(&x_dr, &bias_1h1t, of_block, &cache.mask_b11s);
+            x_rd = block.step(&x_rd, &bias_1h1t, of_block, &cache.mask_b11s);
         }
-        self.final_layer_norm.columns(&x_dr)
+        self.final_layer_norm.forward(&x_rd)
     }
 
     /// Add the adapter to the frozen weights (see [`crate::linear::Linear::merge`]).
