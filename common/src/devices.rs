@@ -138,6 +138,12 @@ pub fn cpu_has_bf16() -> bool {
     flags.contains(" avx512_bf16") || flags.contains(" amx_bf16")
 }
 
+/// Whether this is a processor of AMD with AVX-512.
+pub fn cpu_is_amd_with_avx512() -> bool {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.contains("AuthenticAMD") && text.contains(" avx512f")
+}
+
 /// Short name of a compute type, as `--dtype` takes it.
 pub fn kind_name(kind: Kind) -> &'static str {
     match kind {
