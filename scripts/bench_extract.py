@@ -5,7 +5,7 @@
 EXTRACT and BENCH are the programs `extract` and `bench_extract`, PEERS the folder of peer_extract.py, DATA that of the real
 clips. Each turn runs, in bf16 and in fp32: the gesture stage alone, the whole of `extract`, and the peer, which reports
 its gesture stage and its whole. Loading and process start are in neither side's time. All figures of a turn stand in
-benches/extract-<date>.json; the last line is one JSON object of medians:
+benches/extract-<date>-<processor>.json; the last line is one JSON object of medians:
 
     share_*           arithmetic of the published algorithm in the gesture stage, per second, over that of the products
     ratio_*           the peer's seconds a frame over ours, gesture stage
@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -115,9 +116,10 @@ if default == "f32":
     print("this processor has no bf16 arithmetic: the default is fp32 here, and bf16 is emulated on both sides")
 
 today = datetime.date.today().isoformat()
-path = pathlib.Path(f"benches/extract-{today}.json")
+this = machine()
+path = pathlib.Path(f"benches/extract-{today}-{re.sub('[^a-z0-9]+', '-', this['cpu'].lower()).strip('-')}.json")
 path.parent.mkdir(exist_ok=True)
-report = {"date": today, "machine": machine(), "frames": FRAMES, "clips": [video.name for video in videos], "turns": turns,
+report = {"date": today, "machine": this, "frames": FRAMES, "clips": [video.name for video in videos], "turns": turns,
           "medians": median, "result": result}
 path.with_suffix(".tmp").write_text(json.dumps(report, indent=1) + "\n")
 path.with_suffix(".tmp").replace(path)
