@@ -153,6 +153,13 @@ study-control layout="phoenix": (study layout "--table control")
 # the full model of the study with one choice of those that the paper leaves open changed in each row
 study-readings layout="phoenix": (study layout "--table readings")
 
+# the study as a page to look at: its table, and the full model's translations with frames, mouths and the gate
+study-report layout="phoenix": (study layout)
+    target/release/extract --dataset {{ layout }} --root study/{{ layout }}/corpus --preset tiny --gpus cpu --split test \
+        --landmarks study/{{ layout }}/corpus/landmarks --out study/{{ layout }}/pictures --preview study/{{ layout }}/sheets
+    target/release/evaluate report study/{{ layout }}/runs/both+vt+sm/seed-0 --sheets study/{{ layout }}/sheets \
+        --ambiguous study/{{ layout }}/corpus/ambiguous.json --ablation study/{{ layout }}/runs/ablation.json
+
 _study-features layout: build
     target/release/render-corpus --out study/{{ layout }}/corpus --layout {{ layout }} --clips 2400
     target/release/extract --dataset {{ layout }} --root study/{{ layout }}/corpus --preset tiny --gpus cpu \

@@ -6,6 +6,7 @@
 use crate::{Error, Result};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use tch::{Device, Kind, Tensor};
 
 /// What `--gpus` says: a comma-separated list of CUDA indices and `cpu`.
@@ -138,10 +139,14 @@ pub fn cpu_has_bf16() -> bool {
     flags.contains(" avx512_bf16") || flags.contains(" amx_bf16")
 }
 
-/// Whether this is a processor of AMD with AVX-512.
-pub fn cpu_is_amd_with_avx512() -> bool {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    text.contains("AuthenticAMD") && text.contains(" avx512f")
+/// Whether libtorch multiplies float32 matrices at half of this processor's width: it leaves them to MKL, which has
+/// AVX-512 for Intel's processors only. oneDNN, which libtorch has as well, takes what there is.
+pub fn mkl_is_narrow() -> bool {
+    static NARROW: LazyLock<bool> = LazyLock::new(|| {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        text.contains("AuthenticAMD") && text.contains(" avx512f")
+    });
+    *NARROW
 }
 
 /// Short name of a compute type, as `--dtype` takes it.

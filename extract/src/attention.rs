@@ -3,7 +3,7 @@
 //! Shapes: n sequences, t tokens, d width, h heads, e size of a head.
 
 use crate::passes::{bias_quick_gelu, softmax};
-use signclip_common::devices::cpu_is_amd_with_avx512;
+use signclip_common::devices::mkl_is_narrow;
 use signclip_common::weights::Part;
 use tch::{Device, Kind, Tensor};
 
@@ -65,8 +65,7 @@ fn attend(q_nhse: &Tensor, k_nhte: &Tensor, v_nhte: &Tensor, attended_n11t: Opti
 pub(crate) struct Linear {
     weight_io: Tensor,
     bias: Tensor,
-    /// Multiply by oneDNN, which is up to twice as fast as MKL, libtorch's choice for float32, where MKL does not use the
-    /// width of AVX-512.
+    /// Multiply by oneDNN, about twice as fast where [MKL is narrow](mkl_is_narrow).
     onednn: bool,
 }
 
@@ -77,7 +76,7 @@ impl Linear {
 
     fn of(weight_oi: Tensor, bias: Tensor) -> Self {
         let float_on_cpu = weight_oi.kind() == Kind::Float && weight_oi.device() == Device::Cpu;
-        match float_on_cpu && cpu_is_amd_with_avx512() {
+        match float_on_cpu && mkl_is_narrow() {
             true => Self { weight_io: weight_oi.tr(), bias, onednn: true },
             // A column for each output.
             false => Self { weight_io: weight_oi.tr().contiguous(), bias, onednn: false },

@@ -2,9 +2,8 @@
 
 use crate::few_rows;
 use crate::lora::{Adapted, LoraPair};
-use signclip_common::devices::cpu_is_amd_with_avx512;
+use signclip_common::devices::mkl_is_narrow;
 use signclip_common::weights::Init;
-use std::sync::LazyLock;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// `y = W x`, plus the update of an adapter. `W [out, in]` is frozen in the compute type, or a float32 leaf that is
@@ -113,16 +112,14 @@ fn product(x: &Tensor, weight_oi: &Tensor) -> Tensor {
     }
     let rows = x.numel() as i64 / weight_oi.size()[1].max(1);
     let large = rows >= 64 && weight_oi.numel() >= 1 << 18;
-    if large && x.kind() == Kind::Float && x.device() == Device::Cpu && *MKL_IS_NARROW {
+    if large && x.kind() == Kind::Float && x.device() == Device::Cpu && mkl_is_narrow() {
         return by_convolution(x, weight_oi, rows);
     }
     x.linear::<&Tensor>(weight_oi, None)
 }
 
-/// libtorch multiplies float32 matrices by MKL, which uses half of the vector width of AMD's processors with AVX-512.
-static MKL_IS_NARROW: LazyLock<bool> = LazyLock::new(cpu_is_amd_with_avx512);
-
-/// `x W^T` as a convolution of one pixel, which libtorch gives to oneDNN: about twice as fast there, forwards and backwards.
+/// `x W^T` as a convolution of one pixel, which libtorch gives to oneDNN: where MKL is narrow about twice as fast, forwards
+/// and backwards.
 fn by_convolution(x: &Tensor, weight_oi: &Tensor, rows: i64) -> Tensor {
     let [outputs, inputs] = [0, 1].map(|axis| weight_oi.size()[axis]);
     let mut size = x.size();
