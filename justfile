@@ -257,7 +257,7 @@ bench-store:
     cargo build --release --workspace --example bench_store
     .tools/arrays/bin/python scripts/bench_store.py target/release/examples/bench_store
 
-# peak memory of extract: ten minutes of video against ten seconds, 2000 clips against 100, no face, 4K (ffmpeg; minutes)
+# peak memory of extract: ten minutes of video against ten seconds, 2000 clips against 500, no face, 4K (ffmpeg; minutes)
 check-memory: build
     python3 scripts/check_memory.py target/release/extract "${SIGNCLIP_TEST_DATA:-../shared/data}"
 
