@@ -75,7 +75,7 @@ with tempfile.TemporaryDirectory(dir="target") as place:
     results = {}
     short, long = video(place, "hd", "1280x720", 10, signer, 60)
     results["long"] = compare(place, "1280x720, 10 minutes against 10 seconds", whole(short), whole(long), 1.3)
-    # The allocator's pools of all threads are full after some 300 clips; from there on the size stays what it is.
+    # The allocator's pools of all threads fill in steps, most of them within the first 300 clips.
     results["clips"] = compare(place, "2000 clips against 500", [part(short, n) for n in range(500)],
                                [part(short, n) for n in range(2000)], 1.1)
     short, long = video(place, "faceless", "1280x720", 10, None, 6)
