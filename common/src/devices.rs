@@ -135,18 +135,22 @@ pub fn compute_kind(name: &str, device: Device) -> Result<Kind> {
 
 /// Whether this processor multiplies bf16 matrices in hardware.
 pub fn cpu_has_bf16() -> bool {
-    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = cpuinfo();
     flags.contains(" avx512_bf16") || flags.contains(" amx_bf16")
 }
 
-/// Whether libtorch multiplies float32 matrices at half of this processor's width: it leaves them to MKL, which has
-/// AVX-512 for Intel's processors only. oneDNN, which libtorch has as well, takes what there is.
-pub fn mkl_is_narrow() -> bool {
+/// Whether libtorch multiplies `x` at half of this processor's width: it leaves float32 to MKL, which has AVX-512 for
+/// Intel's processors only. oneDNN, which libtorch has as well, takes what there is.
+pub fn mkl_is_narrow(x: &Tensor) -> bool {
     static NARROW: LazyLock<bool> = LazyLock::new(|| {
-        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let text = cpuinfo();
         text.contains("AuthenticAMD") && text.contains(" avx512f")
     });
-    *NARROW
+    x.kind() == Kind::Float && x.device() == Device::Cpu && *NARROW
+}
+
+fn cpuinfo() -> String {
+    std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()
 }
 
 /// Short name of a compute type, as `--dtype` takes it.

@@ -16,9 +16,10 @@ pub(crate) struct Attention {
 
 impl Attention {
     pub(crate) fn new(part: &Part, d: i64, heads: i64) -> Self {
-        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|name| Linear::new(&part.sub(name), d, d));
-        let weights = [&q, &k, &v].map(|linear| linear.weight_io.tr());
-        let qkv = Linear::of(Tensor::cat(&weights, 0), Tensor::cat(&[q.bias, k.bias, v.bias], 0));
+        let joined = |what: &str, shape: &[i64]| {
+            Tensor::cat(&["q_proj", "k_proj", "v_proj"].map(|name| part.sub(name).get(what, shape)), 0)
+        };
+        let qkv = Linear::of(joined("weight", &[d, d]), joined("bias", &[d]));
         Self { qkv, out_proj: Linear::new(&part.sub("out_proj"), d, d), heads }
     }
 
@@ -75,12 +76,10 @@ impl Linear {
     }
 
     fn of(weight_oi: Tensor, bias: Tensor) -> Self {
-        let float_on_cpu = weight_oi.kind() == Kind::Float && weight_oi.device() == Device::Cpu;
-        match float_on_cpu && mkl_is_narrow() {
-            true => Self { weight_io: weight_oi.tr(), bias, onednn: true },
-            // A column for each output.
-            false => Self { weight_io: weight_oi.tr().contiguous(), bias, onednn: false },
-        }
+        let onednn = mkl_is_narrow(&weight_oi);
+        let weight_io = weight_oi.tr();
+        // oneDNN reads a row for each output, MKL a column.
+        Self { weight_io: if onednn { weight_io } else { weight_io.contiguous() }, bias, onednn }
     }
 
     /// The map to these outputs alone.
@@ -106,13 +105,13 @@ impl Linear {
         let mut size = x.size();
         size.splice(size.len() - 1.., [self.bias.size()[0]]);
         let x_ni = x.flatten(0, -2);
-        let y_no = match bias {
-            _ if self.onednn => {
-                let weight_oi = self.weight_io.tr();
-                x_ni.contiguous().to_mkldnn().mkldnn_linear(&weight_oi, bias).to_dense(None, false)
-            }
-            Some(bias) => Tensor::addmm(bias, &x_ni, &self.weight_io),
-            None => x_ni.mm(&self.weight_io),
+        let y_no = if self.onednn {
+            let weight_oi = self.weight_io.tr();
+            x_ni.contiguous().to_mkldnn().mkldnn_linear(&weight_oi, bias).to_dense(None, false)
+        } else if let Some(bias) = bias {
+            Tensor::addmm(bias, &x_ni, &self.weight_io)
+        } else {
+            x_ni.mm(&self.weight_io)
         };
         y_no.view(size.as_slice())
     }

@@ -3,11 +3,11 @@
 //!
 //! For processors with the bfloat16 dot products of AVX-512, between [`FewRows::begin`] and the end of the guard; then
 //! libtorch keeps to one thread, and threads of this module take their share of each product. A value is summed in one
-//! order, whatever the number of rows and threads: a translation does not depend on the others of its batch.
+//! order, whatever the number of rows and threads.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use tch::{Device, Kind, Tensor};
 
@@ -58,9 +58,10 @@ pub(crate) fn product(x_ri: &Tensor, weight_oi: &Tensor) -> Option<Tensor> {
         return None;
     }
     TEAM.with_borrow(|team| {
+        let team = team.as_ref()?;
         let x_ri = x_ri.contiguous();
         let y_ro = Tensor::empty([*rows, outputs], (Kind::BFloat16, Device::Cpu));
-        team.as_ref()?.run(Job {
+        team.run(Job {
             weight: weight_oi.data_ptr() as usize,
             x: x_ri.data_ptr() as usize,
             y: y_ro.data_ptr() as usize,
@@ -92,7 +93,7 @@ struct Team {
 #[derive(Default)]
 struct Board {
     /// The job in hand, which changes only while nobody works.
-    job: std::sync::RwLock<Job>,
+    job: RwLock<Job>,
     number: AtomicUsize,
     done: AtomicUsize,
     ended: AtomicBool,
@@ -178,8 +179,8 @@ mod kernel {
         for block in begin..end {
             let output = block * OUTPUTS;
             let weight = (job.weight as *const u16).wrapping_add(output * job.inputs);
-            let ahead = block + 1 < end;
             for row in (0..job.rows).step_by(ROWS) {
+                let ahead = row == 0 && block + 1 < end;
                 let x = (job.x as *const u16).wrapping_add(row * job.inputs);
                 let y = (job.y as *mut u16).wrapping_add(row * job.outputs + output);
                 // SAFETY: whoever made the job holds arrays of these sizes until every part is done, inputs and outputs
@@ -187,11 +188,11 @@ mod kernel {
                 #[allow(unsafe_code)]
                 unsafe {
                     match job.rows - row {
-                        1 => tile::<1>(weight, x, y, job.inputs, job.outputs, ahead && row == 0),
-                        2 => tile::<2>(weight, x, y, job.inputs, job.outputs, ahead && row == 0),
-                        3 => tile::<3>(weight, x, y, job.inputs, job.outputs, ahead && row == 0),
-                        4 => tile::<4>(weight, x, y, job.inputs, job.outputs, ahead && row == 0),
-                        _ => tile::<ROWS>(weight, x, y, job.inputs, job.outputs, ahead && row == 0),
+                        1 => tile::<1>(weight, x, y, job.inputs, job.outputs, ahead),
+                        2 => tile::<2>(weight, x, y, job.inputs, job.outputs, ahead),
+                        3 => tile::<3>(weight, x, y, job.inputs, job.outputs, ahead),
+                        4 => tile::<4>(weight, x, y, job.inputs, job.outputs, ahead),
+                        _ => tile::<ROWS>(weight, x, y, job.inputs, job.outputs, ahead),
                     }
                 }
             }

@@ -4,7 +4,7 @@ use crate::few_rows;
 use crate::lora::{Adapted, LoraPair};
 use signclip_common::devices::mkl_is_narrow;
 use signclip_common::weights::Init;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
 /// `y = W x`, plus the update of an adapter. `W [out, in]` is frozen in the compute type, or a float32 leaf that is
 /// cast to the type of the input.
@@ -112,7 +112,7 @@ fn product(x: &Tensor, weight_oi: &Tensor) -> Tensor {
     }
     let rows = x.numel() as i64 / weight_oi.size()[1].max(1);
     let large = rows >= 64 && weight_oi.numel() >= 1 << 18;
-    if large && x.kind() == Kind::Float && x.device() == Device::Cpu && mkl_is_narrow() {
+    if large && mkl_is_narrow(x) {
         return by_convolution(x, weight_oi, rows);
     }
     x.linear::<&Tensor>(weight_oi, None)

@@ -95,10 +95,7 @@ impl T5Attention {
         let q_bnhk = q_ri.reshape([clips, -1, self.heads, self.d_kv]).to_kind(bias.kind());
         let q_bhnk = q_bnhk.transpose(1, 2);
         let out_bhnk = match q_ri.device() {
-            Device::Cpu => {
-                let scores_bhns = q_bhnk.matmul(&past.k_bhsk.transpose(-1, -2)) + bias;
-                scores_bhns.softmax(-1, bias.kind()).matmul(&past.v_bhsk)
-            }
+            Device::Cpu => attend_explicitly(&q_bhnk, past, bias, None),
             _ => attend(&q_bhnk, past, bias, None),
         };
         let out_ri = out_bhnk.transpose(1, 2).reshape(q_ri.size());
@@ -125,23 +122,27 @@ pub(super) fn step_kind(x: &Tensor) -> Kind {
 /// Explicit for training on the CPU, where libtorch has no fused form with dropout and the backward pass of the one
 /// without is three times as slow (bfloat16, 120 positions); fused otherwise.
 fn attend(q_bhqk: &Tensor, past: &KeyValue, bias: &Tensor, p: Option<f64>) -> Tensor {
-    let KeyValue { k_bhsk, v_bhsk } = past;
     if q_bhqk.device() == Device::Cpu && (p.is_some() || q_bhqk.requires_grad()) {
-        let scores_bhqs = q_bhqk.matmul(&k_bhsk.transpose(-1, -2)) + bias;
-        // A softmax of bfloat16 is computed in float32 and rounded at the end.
-        let weights_bhqs = scores_bhqs.softmax(-1, q_bhqk.kind());
-        return dropout(weights_bhqs, p.unwrap_or(0.0), p.is_some()).matmul(v_bhsk);
+        return attend_explicitly(q_bhqk, past, bias, p);
     }
     Tensor::scaled_dot_product_attention(
         q_bhqk,
-        k_bhsk,
-        v_bhsk,
+        &past.k_bhsk,
+        &past.v_bhsk,
         Some(bias),
         p.unwrap_or(0.0),
         false,
         1.0,
         false,
     )
+}
+
+/// [`attend`] by separate products.
+fn attend_explicitly(q_bhqk: &Tensor, past: &KeyValue, bias: &Tensor, p: Option<f64>) -> Tensor {
+    let scores_bhqs = q_bhqk.matmul(&past.k_bhsk.transpose(-1, -2)) + bias;
+    // A softmax of bfloat16 is computed in float32 and rounded at the end.
+    let weights_bhqs = scores_bhqs.softmax(-1, q_bhqk.kind());
+    dropout(weights_bhqs, p.unwrap_or(0.0), p.is_some()).matmul(&past.v_bhsk)
 }
 
 /// `x + dropout(SelfAttention(norm(x)))`.
