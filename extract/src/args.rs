@@ -10,24 +10,26 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  extract --dataset phoenix --root /data/PHOENIX-2014-T --dry-run     what would be done, and what is missing
-  extract --dataset phoenix --dry-run --calibrate                     how long it will take here
-  extract --dataset how2sign --gpus 0,1                               encode How2Sign on two GPUs
-  extract --dataset own/clips.jsonl --out cache/own                   own data, one JSON object a line
-  extract --videos a.mp4 b.mp4 --out cache/mine                       a few videos
-  extract --videos a.mp4 --like cache/phoenix --out cache/mine        with the networks and settings of a store
-  extract --dataset phoenix --preview sheets/ --limit 20              look at faces and mouth crops first
-  extract --verify --out cache/phoenix                                check every byte of a store
-  extract --dataset phoenix --shard 2/8                               the second of eight shares, on any machine
-  extract status cache/phoenix                                        what is done, by whom, what is missing
-  extract convert large_vox_iter5.pt large.safetensors                an official checkpoint, executing nothing
-  extract doctor                                                      what this machine has and lacks
+  extract --dataset phoenix --root /data/PHOENIX-2014-T --dry-run  what is there and what lacks
+  extract --dataset phoenix --dry-run --calibrate                  how long it will take here
+  extract --dataset how2sign --gpus 0,1                            encode How2Sign on two GPUs
+  extract --dataset own/clips.jsonl --out cache/own                own data, one JSON object a line
+  extract --videos a.mp4 b.mp4 --out cache/mine                    a few videos
+  extract --videos a.mp4 --like cache/phoenix --out cache/mine     settings and networks of a store
+  extract --dataset phoenix --preview sheets/ --limit 20           look at faces and mouths first
+  extract --verify --out cache/phoenix                             check every byte of a store
+  extract --dataset phoenix --shard 2/8                            the second of eight shares
+  extract status cache/phoenix                                     what is done, what is missing
+  extract convert large_vox_iter5.pt large.safetensors             official file, executing nothing
+  extract doctor                                                   what this machine has and lacks
 
-Where things are looked for: the data set in --root, else $SIGNCLIP_DATA/<dataset>, else data/<dataset>; weights in
---weights, else $SIGNCLIP_WEIGHTS, else weights/. Running the same command again goes on where it stopped.
+Where things are looked for: the data set in --root, else $SIGNCLIP_DATA/<dataset>, else
+data/<dataset>; weights in --weights, else $SIGNCLIP_WEIGHTS, else weights/. Running the same
+command again goes on where it stopped.
 
-Exit codes: 0 done; 1 done, but some clips failed (listed); 2 could not run; 130 interrupted by Ctrl-C or SIGTERM
-before everything was done: the clips in flight were finished, and the same command goes on.";
+Exit codes: 0 done; 1 done, but some clips failed (listed); 2 could not run; 130 interrupted by
+Ctrl-C or SIGTERM before everything was done: the clips in flight were finished, and the same
+command goes on.";
 
 /// Sign-language clips in, cached features out.
 #[derive(Debug, Parser)]

@@ -25,14 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 const EXAMPLES: &str = "\
 Examples:
-  train --features cache/phoenix                       the paper's recipe: Flan-T5-XL with LoRA, into runs/phoenix
-  train --features cache/phoenix --set optimiser.epochs=10 --set head.streams=spatial --run runs/spatial
-  train --features demo/cache --preset tiny            a small model trained from nothing, in minutes
-  train --features cache/phoenix --gpus 0,1            on two devices, 16 clips a step together
-  train --features cache/phoenix --check               open everything, train nothing
+  train --features cache/phoenix              the paper's recipe (Flan-T5-XL) into runs/phoenix
+  train --features cache/phoenix --set optimiser.epochs=10 --set head.streams=spatial --run runs/s
+  train --features demo/cache --preset tiny   a small model trained from nothing, in minutes
+  train --features cache/phoenix --gpus 0,1   on two devices, 16 clips a step together
+  train --features cache/phoenix --check      open everything, train nothing
 
-Running the same command again goes on after the last checkpoint. docs/cluster.md shows mpirun and Slurm. All settings with their values stand in
-<run>/config.json; any of them can be set with --set or in a --config file.
+Running the same command again goes on after the last checkpoint. docs/cluster.md shows mpirun and
+Slurm. All settings with their values stand in <run>/config.json; any of them can be set with --set
+or in a --config file.
 
 Exit codes: 0 done; 2 could not run.";
 

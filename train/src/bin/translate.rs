@@ -23,11 +23,11 @@ use std::time::Instant;
 const EXAMPLES: &str = "\
 Examples:
   translate clip.mp4 --run runs/phoenix
-  translate talk.mp4 --start 12.5 --end 17 --run runs/how2sign      one sentence of a long video
-  translate frames/ --run runs/phoenix --landmarks marks/           a folder of pictures, 25 a second
+  translate talk.mp4 --start 12.5 --end 17 --run runs/how2sign    one sentence of a long video
+  translate frames/ --run runs/phoenix --landmarks marks/         a folder of pictures, 25 a second
 
-The features are made as those that the run was trained on: the same networks, settings and weight files. Where a weight
-file is missing or another one by now, extract says which.
+The features are made as those that the run was trained on: the same networks, settings and weight
+files. Where a weight file is missing or another one by now, extract says which.
 
 Exit codes: 0 done; 1 the clip could not be read; 2 could not run.";
 

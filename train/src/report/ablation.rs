@@ -12,31 +12,32 @@ pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
         ),
         Some(ablation @ Ablation { rows, .. }) => html! {
             @let best = |row: &Row| row.by_seed.iter().map(|seed| seed.bleu4).fold(row.bleu4, f64::max);
+            @let seed_list = ablation.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
             @let most = rows.iter().map(best).fold(1.0, f64::max).ceil();
             div class="scroll" {
                 table class="numbers" {
                     caption { span {
-                    "Means over the seeds; strokes on the bar are the seeds. Ambiguous words: share of the words that only the \
-                     mouth tells apart which were translated right."
+                    "Means over the seeds; below them, and as strokes on the bar, seed by seed (" (seed_list) "). \
+                     Ambiguous words: share of the words that only the mouth tells apart which were translated right."
                 } }
                     thead { tr {
                         th scope="col" { "Variant" }
                         th scope="col" class="right" { "BLEU-4" }
                         th scope="col" { (format!("0 to {most:.0}")) }
-                        th scope="col" { "by seed" }
                         th scope="col" class="right" { "Ambiguous words" }
-                        th scope="col" { "by seed" }
                         th scope="col" { "Difference in BLEU-4" }
                     } }
                     tbody { @for row in rows { tr {
                         th scope="row" { (row.name) }
-                        td class="right" { (format!("{:.2}", row.bleu4)) }
+                        td class="right" {
+                            (format!("{:.2}", row.bleu4))
+                            (seeds(&row.by_seed, |seed| Some(format!("{:.2}", seed.bleu4))))
+                        }
                         td class="bar" { (bar(row, most)) }
-                        td { (list(&row.by_seed, |seed| Some(format!("{:.2}", seed.bleu4)))) }
                         td class="right" {
                             @match row.ambiguous_accuracy { Some(value) => (percent(value)), None => "–" }
+                            (seeds(&row.by_seed, |seed| seed.ambiguous_accuracy.map(percent)))
                         }
-                        td { (list(&row.by_seed, |seed| seed.ambiguous_accuracy.map(percent))) }
                         td { @for other in &row.against {
                             p class="against" {
                                 (format!("{:+.2}", other.difference)) " to " (other.row) ", p " (format!("{:.3}", other.p))
@@ -64,10 +65,9 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// The values of the seeds.
-fn list(seeds: &[Seed], value: impl Fn(&Seed) -> Option<String>) -> String {
-    let values = seeds.iter().filter_map(|seed| Some(format!("{}: {}", seed.seed, value(seed)?)));
-    values.collect::<Vec<_>>().join(", ")
+/// The values of the seeds, in their order.
+fn seeds(seeds: &[Seed], value: impl Fn(&Seed) -> Option<String>) -> Markup {
+    html! { @for value in seeds.iter().filter_map(value) { span class="seed" { (value) } } }
 }
 
 /// Mean as a bar, the seeds as upright strokes on it.

@@ -19,10 +19,10 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
-  ablate --features cache/phoenix                      the six rows of the paper's Table 5, three seeds each
-  ablate --features study/cache --preset tiny --ambiguous study/corpus/ambiguous.json
-  ablate --features cache/phoenix --seeds 1            one seed; --seeds 3 later adds two and keeps the first
-  ablate --features cache/phoenix --table readings     what the paper leaves open, one choice changed a row
+  ablate --features cache/phoenix                     the paper's Table 5, three seeds each row
+  ablate --features cache/own --ambiguous pairs.json  accuracy on words that look alike, too
+  ablate --features cache/phoenix --seeds 1           one seed; --seeds 3 later keeps it, adds two
+  ablate --features cache/phoenix --table readings    what the paper leaves open, a choice a row
   ablate --features cache/phoenix --set optimiser.epochs=10 --gpus 0
 
 Writes <out>/ablation.md and ablation.json (readings, control: likewise) and keeps each run in
