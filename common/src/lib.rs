@@ -7,6 +7,7 @@ pub mod devices;
 pub mod difference;
 mod disk;
 pub mod error;
+pub mod lock;
 pub mod manifest;
 pub mod memory;
 pub mod panics;

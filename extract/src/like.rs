@@ -95,8 +95,7 @@ impl Like {
 
     /// Refuse features that would not be like those of the store; names the first difference.
     pub fn check(&self, made: &StoreInfo) -> Result<()> {
-        let features = |info: &StoreInfo| serde_json::json!({ "dtype": info.dtype, "fps": info.fps, "streams": info.streams, "config": info.config });
-        difference::first(&features(&self.info), &features(made)).map_or(Ok(()), |(field, there, here)| {
+        difference::first(&self.info.making(), &made.making()).map_or(Ok(()), |(field, there, here)| {
             let what = format!("the store has {there}, here it would be {here}");
             let remedy = "give the weights that the store was made with (--weights DIR, and --lip-encoder FILE where it \
                           had one), or extract the data set again with these";

@@ -1,7 +1,7 @@
 //! `ablate` on features of the rendered corpus: the table, going on, and what cannot be used.
 
-use crate::corpus::{empty, features, phoenix, tree};
-use crate::program::{Done, run, words};
+use crate::corpus::{empty, extract_phoenix, features, phoenix, tree};
+use crate::program::{Done, command, run, train, words};
 use serde_json::Value;
 use signclip_train::config::TrainConfig;
 use signclip_train::corpus::{Corpus, Window};
@@ -43,7 +43,9 @@ fn a_table_is_made_once_and_gone_on_with() {
         };
         // One seed: its score is the mean, and the one that evaluate wrote.
         assert_eq!(row["bleu4"], row["by_seed"][0]["bleu4"]);
-        assert_eq!(row["bleu4"], read("train/metrics.json")["scores"]["bleu"]["bleu"][3], "{name}");
+        let scores = &read("train/metrics.json")["scores"]["bleu"];
+        assert_eq!(row["bleu4"], scores["bleu"][3], "{name}");
+        assert_eq!(json["signatures"][0], scores["signature"], "{name}");
         assert!(row["bleu4_deviation"].is_null());
         let accuracy = row["ambiguous_accuracy"].as_f64().expect("an accuracy");
         assert!((0.0..=1.0).contains(&accuracy), "{name}: {accuracy}");
@@ -85,12 +87,76 @@ fn a_table_is_made_once_and_gone_on_with() {
 
     // Runs of other settings are not mixed in.
     let changed = ablate(place.path(), "--seeds 1 --set optimiser.batch_size=4");
-    changed.refuses(&[&[
-        "spatial with seed 0: train: ",
-        "config.json",
-        "optimiser.batch_size",
-        "began with 16",
+    let began = ["out/spatial/seed-0/config.json, settings.optimiser.batch_size", "began with 16", "--out"];
+    changed.refuses(&[&began]);
+    std::fs::write(place.path().join("c.json"), "{\"optimiser\": {\"batch_size\": 4}}").expect("written");
+    ablate(place.path(), "--seeds 1 --config c.json").refuses(&[&began]);
+    // Another way to the same folder is no other folder.
+    std::os::unix::fs::symlink(features(), place.path().join("link")).expect("a link");
+    let line = format!("--features link --out out {SHORT} --seeds 1 --table control");
+    run(place.path(), "ablate", words(&line))
+        .exits(0)
+        .says(&["3 of 3: shuffled-mouthing, seed 0: there already"]);
+
+    // Translations that are not whole are found where they are.
+    let cut = both.join("train/predictions.jsonl");
+    let lines = std::fs::read_to_string(&cut).expect("predictions");
+    std::fs::write(&cut, lines.lines().next().expect("a line")).expect("written");
+    ablate(place.path(), "--seeds 1").refuses(&[&[
+        "out/both/seed-0/train/predictions.jsonl: not the clips and references of",
+        "evaluate --run",
     ]]);
+}
+
+/// Features that were made anew with other weights are others, wherever they lie.
+#[test]
+fn features_of_other_networks_are_refused() {
+    let place = empty();
+    let extract = |more: &str| extract_phoenix(&place.path().join("cache"), more).exits(0).code();
+    extract("");
+    let line = format!("--features cache --out out {SHORT} --seeds 1 --table control");
+    let ablate = || run(place.path(), "ablate", words(&line));
+    ablate().exits(0);
+    let train = || train(place.path(), "--features cache --run run");
+    train().exits(0);
+    std::fs::remove_dir_all(place.path().join("cache")).expect("removed");
+    extract("--salt 9");
+    ablate().refuses(&[&["out/spatial/seed-0/config.json, extraction.streams.spatial.weights.", "salt 0x9"]]);
+    train().refuses(&[&["run/config.json, extraction.streams.spatial.weights.", "salt 0x9", "--run"]]);
+    run(place.path(), "evaluate", words("--run run --gpus cpu")).refuses(&[&[
+        "cache/test/store.json, streams.spatial.weights.",
+        "salt 0x9",
+        "trained on",
+    ]]);
+}
+
+/// SIGTERM ends `ablate` with the run that it has started; the same command goes on. What another process is at work
+/// on is left alone.
+#[test]
+fn it_ends_with_its_runs() {
+    let place = empty();
+    let line =
+        format!("--features {} --out out {SHORT} --seeds 1 --set optimiser.epochs=500", features().display());
+    let mut command = command("ablate");
+    let mut child = command.current_dir(place.path()).args(words(&line)).spawn().expect("ablate starts");
+    let folder = place.path().join("out/spatial/seed-0");
+    let begun = std::time::Instant::now();
+    while !folder.join("checkpoints").exists() {
+        assert!(begun.elapsed().as_secs() < 120, "no checkpoint yet");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // Both the folder of the table and that of the run are taken.
+    run(place.path(), "ablate", words(&line)).refuses(&[&["out: another ablate is at work", "wait for it"]]);
+    let shared = line.split_once(" --out out").map_or("", |(features, _)| features);
+    train(place.path(), &format!("{shared} --run out/spatial/seed-0"))
+        .refuses(&[&["out/spatial/seed-0: another process is training in this folder"]]);
+    let kill = ["-TERM", &child.id().to_string()];
+    assert!(std::process::Command::new("kill").args(kill).status().expect("kill").success());
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    for lock in ["out/.lock", "out/spatial/seed-0/.lock"] {
+        let file = std::fs::File::open(place.path().join(lock)).expect("a lock");
+        assert!(file.try_lock().is_ok(), "{lock} is still held");
+    }
 }
 
 #[test]
@@ -98,23 +164,37 @@ fn tables_that_cannot_be_made() {
     let place = empty();
     std::fs::write(place.path().join("none.json"), "{\"pairs\": []}").expect("written");
     std::fs::write(place.path().join("file"), "").expect("written");
+    std::fs::write(place.path().join("foreign.json"), "{\"pairs\": [[\"a\", \"b\"]]}").expect("written");
+    std::fs::write(place.path().join("noloss.json"), "{\"loss\": {\"alpha\": 0}}").expect("written");
     for (arguments, parts) in [
         ("--ambiguous nosuch.json", ["nosuch.json", "check the path"]),
         ("--ambiguous none.json", ["none.json, pairs: no pair of words", "write {\"pairs\""]),
-        ("--set seed=3", ["--set seed=3", "--seeds"]),
-        ("--set head.streams=both", ["--set head.streams=both", "leave it out"]),
-        ("--set loss.beta=0", ["--set loss.beta=0", "would be equal"]),
+        ("--set seed=3", ["seed: every row has the same", "--seeds"]),
+        ("--set head.streams=spatial", ["head.streams: the rows", "leave it out"]),
+        ("--set loss.beta=0", ["loss.beta: rows", "would be equal"]),
+        ("--config noloss.json", ["loss.alpha: rows", "would be equal"]),
         ("--set nosuch=1", ["--set nosuch=1", "no such field"]),
+        ("--set loss.beta=nan", ["--set loss.beta=nan: invalid type", "config.json of any run"]),
+        ("--split nosplit", ["nosplit/store.json", "no feature store"]),
+        ("--split ../x", ["--split \"../x\" is no split", "train, dev or test"]),
+        (
+            "--ambiguous foreign.json",
+            ["foreign.json, pairs: none of its words is in the references of test", ""],
+        ),
         ("--out file/below", ["file/below", "a file is where a folder should be"]),
     ] {
         let line = format!("--features {} --preset tiny --gpus cpu {arguments}", features().display());
         run(place.path(), "ablate", words(&line)).refuses(&[&parts]);
     }
     let nosuch = run(place.path(), "ablate", words("--features nosuch --preset tiny --gpus cpu"));
-    nosuch.refuses(&[&["spatial with seed 0: train: nosuch/train/store.json", "no feature store"]]);
-    let preset = run(place.path(), "ablate", words("--features x --out y --preset nosuch"));
-    preset
-        .refuses(&[&["y/spatial/seed-0.log: spatial with seed 0: train ended with exit status: 2", "read"]]);
+    nosuch.refuses(&[&["nosuch/train/store.json", "no feature store"]]);
+    run(place.path(), "ablate", words("--features x --preset nosuch")).exits(2).says(&["--preset"]);
+    // A mistake that was mended is not told again.
+    let line = format!("--features {} --out again {SHORT} --seeds 1 --gpus", features().display());
+    for devices in ["foo", "bar"] {
+        run(place.path(), "ablate", words(&format!("{line} {devices}").replace("--gpus cpu ", "")))
+            .refuses(&[&["spatial with seed 0: train: ", devices]]);
+    }
     run(place.path(), "ablate", words("--features x --seeds 0")).exits(2).says(&["--seeds"]);
 }
 

@@ -38,7 +38,9 @@ fn report(folder: &Path, more: &str) -> String {
 
 /// Lists of ambiguous words and of an ablation in `folder`, and the flags that name them.
 fn lists(folder: &Path) -> String {
-    let ambiguous = json!({ "pairs": [["heute", "morgen"], ["regen", "schnee"]] });
+    let text = store(features(), "test").clips[0].facts.text.clone().expect("a sentence");
+    let word = text.split_whitespace().next().expect("a word");
+    let ambiguous = json!({ "pairs": [[word, "nosuch"], ["one", "another"]] });
     let seed = |seed: u64, bleu4: f64| json!({ "seed": seed, "bleu4": bleu4, "rouge_l": 20.0, "ambiguous_accuracy": 0.515 });
     let row = |name: &str, bleu4: f64, accuracy: Option<f64>, by_seed: &[Value], against: &[Value]| {
         json!({ "name": name, "settings": [], "bleu4": bleu4, "rouge_l": 20.0, "ambiguous_accuracy": accuracy,
@@ -128,7 +130,12 @@ fn what_is_missing_is_said_with_its_command() {
     }
     std::fs::remove_file(folder.join("log.jsonl")).expect("removed");
     std::fs::remove_file(folder.join("best.safetensors")).expect("removed");
-    let html = report(&folder, "--features nosuch");
+    let config = folder.join("config.json");
+    let text = std::fs::read_to_string(&config).expect("a configuration");
+    let mut json: Value = serde_json::from_str(&text).expect("JSON");
+    json["features"] = json!("nosuch");
+    std::fs::write(&config, json.to_string()).expect("written");
+    let html = report(&folder, "");
     for part in ["no log.jsonl", "The features are not there", "extract --dataset NAME --out nosuch"] {
         assert!(html.contains(part), "{part}");
     }
@@ -147,6 +154,16 @@ fn what_cannot_be_reported_is_one_line() {
     report(&format!("{made} --clips nosuch")).refuses(&[&["--clips nosuch", "no such clip"]]);
     report(&format!("{made} --ambiguous nosuch.json")).refuses(&[&["nosuch.json"]]);
     report(&format!("{made} --split ../x")).refuses(&[&["--split"]]);
+    report(&format!("{made} --split tset")).refuses(&[&["--split tset: neither", "has it", "another split"]]);
+    report(&format!("{made} --features nosuch")).refuses(&[&["nosuch: no folder here", "--features"]]);
+    report(&format!("{made} --sheets nosuch")).refuses(&[&["nosuch: no folder here", "--sheets"]]);
+    std::fs::write(place.path().join("foreign.json"), "{\"pairs\": [[\"a\", \"b\"]]}").expect("written");
+    report(&format!("{made} --ambiguous foreign.json"))
+        .refuses(&[&["foreign.json, pairs: none of its words"]]);
+    // Nothing but a report is replaced by one.
+    std::fs::write(place.path().join("weights"), "bytes").expect("written");
+    report(&format!("{made} --out weights")).refuses(&[&["weights: a file that is no report", "--out"]]);
+    assert_eq!(std::fs::read(place.path().join("weights")).expect("still there"), b"bytes");
     lists(place.path());
     let text = std::fs::read_to_string(place.path().join("ablation.json")).expect("an ablation");
     let mut empty: Value = serde_json::from_str(&text).expect("JSON");
@@ -162,6 +179,11 @@ fn what_cannot_be_reported_is_one_line() {
     let predictions = folder.join("test/predictions.jsonl");
     let text = std::fs::read_to_string(&predictions).expect("predictions");
     std::fs::write(&predictions, text.lines().next().expect("a line")).expect("written");
+    let metrics = folder.join("test/metrics.json");
+    let other = std::fs::read_to_string(&metrics).expect("metrics");
+    std::fs::write(&metrics, other.replacen("\"test\"", "\"dev\"", 1)).expect("written");
+    report("run").refuses(&[&["run/test/metrics.json", "scores of dev, beside predictions of test"]]);
+    std::fs::write(&metrics, other).expect("written");
     report("run").refuses(&[&[
         "run/test/metrics.json",
         "scores of 2 clips, beside 1 predictions",

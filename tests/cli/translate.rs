@@ -131,7 +131,21 @@ fn what_cannot_be_translated_is_said() {
     // The features were cut by landmarks from files.
     translate(place.path(), &format!("{clip} --run run"))
         .refuses(&[&["--landmark-source files", "--landmarks DIR"]]);
+    translate(place.path(), &format!("{clip} --run run --start 0.1"))
+        .refuses(&[&["--start in a folder of pictures", "leave it out"]]);
     std::fs::write(place.path().join("bad.mp4"), "no video").expect("written");
+    for (part, said) in [
+        ("--start nan", "--start NaN is no moment"),
+        ("--end inf", "--end inf is no moment"),
+        ("--start=-1", "--start -1 is no moment"),
+        ("--start 5 --end 3", "--end 3 is not after its start"),
+    ] {
+        translate(place.path(), &format!("bad.mp4 --run run {part}")).refuses(&[&[
+            "bad.mp4: ",
+            said,
+            "seconds",
+        ]]);
+    }
     let marks = format!("--landmarks {}", phoenix().join("landmarks/test").display());
     translate(place.path(), &format!("bad.mp4 --run run {marks}")).exits(1).says(&["bad.mp4"]);
 }

@@ -2,6 +2,7 @@
 
 use crate::adamw::AdamWConfig;
 use crate::beam_search::BeamSearchConfig;
+use crate::corpus::check_split;
 use crate::gated_fusion::FusionKind;
 use crate::lora::LoraConfig;
 use crate::schedule::Decay;
@@ -283,6 +284,8 @@ impl TrainConfig {
 
     /// Start from `self`, lay the JSON file over it, then `key=value` settings (`optimiser.epochs=10`).
     pub fn with(self, file: Option<&Path>, settings: &[String]) -> Result<Self> {
+        const EVERY_FIELD: &str = "config.json of any run shows all fields";
+        let parse = |json: &Value| Self::deserialize(json).map_err(|e| e.to_string());
         let mut json = serde_json::to_value(&self).unwrap_or_default();
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
@@ -298,6 +301,7 @@ impl TrainConfig {
                 ));
             }
             lay_over(&mut json, over);
+            parse(&json).map_err(|e| Error::input(path, "", e, EVERY_FIELD))?;
         }
         for setting in settings {
             let wrong = |what: &str| {
@@ -307,10 +311,9 @@ impl TrainConfig {
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
             let pointer = format!("/{}", key.replace('.', "/"));
             *json.pointer_mut(&pointer).ok_or_else(|| wrong("no such field"))? = value;
+            parse(&json).map_err(|e| Error::usage(format!("--set {setting}: {e}"), EVERY_FIELD))?;
         }
-        let place = file.map_or_else(|| "the settings".to_owned(), |f| f.display().to_string());
-        let config: Self = serde_json::from_value(json)
-            .map_err(|e| Error::usage(format!("{place}: {e}"), "config.json of any run shows all fields"))?;
+        let config = parse(&json).map_err(|e| Error::usage(e, EVERY_FIELD))?;
         config.check()?;
         Ok(config)
     }
@@ -342,13 +345,7 @@ impl TrainConfig {
         if let Some((name, value)) = finite.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             return Err(Error::usage(format!("{name} is {value}"), "give a number that is not negative"));
         }
-        let split = self.validation_split.as_str();
-        if split.contains(['/', '\\']) || ["", ".", ".."].contains(&split) {
-            return Err(Error::usage(
-                format!("validation_split is {split:?}"),
-                "give the name of a split: dev",
-            ));
-        }
+        check_split("validation_split", &self.validation_split)?;
         self.language_model.lora.check()?;
         self.decoding.check()
     }

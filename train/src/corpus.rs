@@ -71,6 +71,17 @@ pub enum Window {
     Random { seed: u64, epoch: usize },
 }
 
+/// A split is the name of a folder, not a way to one. `name` is the flag or field that gives it.
+pub fn check_split(name: &str, split: &str) -> Result<()> {
+    if split.contains(['/', '\\']) || ["", ".", ".."].contains(&split) {
+        return Err(Error::usage(
+            format!("{name} {split:?} is no split"),
+            "give the name of one: train, dev or test",
+        ));
+    }
+    Ok(())
+}
+
 impl Corpus {
     /// Open `folder/<split>`. Errors: no store, a stream that is wanted and absent, a clip without text.
     pub fn open(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {

@@ -264,7 +264,14 @@ impl SignClip {
         let head = self.see(batch)?;
         let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
         let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
-        self.t5.generate(&encoded_bsd, &mask_bs, search)
+        let found = self.t5.generate(&encoded_bsd, &mask_bs, search)?;
+        match found.iter().flatten().any(|hypothesis| hypothesis.score.is_nan()) {
+            true => Err(Error::usage(
+                "the scores of a translation are not numbers: a weight of the run, or a feature, is none",
+                "check the features (extract --verify), or go back to an earlier checkpoint",
+            )),
+            false => Ok(found),
+        }
     }
 
     /// What the head makes of a batch: gate, fused features, visual tokens.

@@ -1,12 +1,16 @@
 //! Translations as `evaluate` writes them, read back.
 
 use serde::Deserialize;
+use signclip_common::manifest::TextRules;
 use signclip_common::{Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Name of the file in a split's folder of a run.
 pub const PREDICTIONS: &str = "predictions.jsonl";
+
+/// Name of the file of scores beside it.
+pub const METRICS: &str = "metrics.json";
 
 /// What every line has; others that `evaluate` writes are not needed to read one.
 #[derive(Debug, Clone, Deserialize)]
@@ -53,6 +57,27 @@ impl Predictions {
             return Err(Error::input(&file, "", "no predictions in the file", "evaluate the run again"));
         }
         Ok(Self { file, lines })
+    }
+
+    /// The rules of the references, where `evaluate` has written its scores beside the predictions.
+    pub fn rules(&self) -> Result<Option<TextRules>> {
+        #[derive(Deserialize)]
+        struct Metrics {
+            references: References,
+        }
+        #[derive(Deserialize)]
+        struct References {
+            rules: TextRules,
+        }
+        let file = self.file.with_file_name(METRICS);
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
+        let metrics: Metrics = serde_json::from_str(&text).map_err(|e| {
+            Error::input(&file, format!("line {}", e.line()), e.to_string(), "evaluate the run again")
+        })?;
+        Ok(Some(metrics.references.rules))
     }
 
     /// The lines of `other` for the clips of `self`, in its order. Errors: a clip that only one has, or that has

@@ -4,11 +4,14 @@ use crate::checkpoint::{self, BEST};
 use crate::config::{TrainConfig, TuningKind, language_model_folder};
 use crate::corpus::Corpus;
 use crate::model::{LanguageBase, SignClip};
+use crate::sign_head::Streams;
 use crate::t5::T5Config;
 use crate::text::{Text, word_tokenizer};
 use crate::trainer::model_tensors;
 use serde::{Deserialize, Serialize};
-use signclip_common::{Error, Result, atomic, devices, memory};
+use serde_json::Value;
+use signclip_common::store::{MOUTHING, SPATIAL, STORE_FILE, Store, StoreInfo};
+use signclip_common::{Error, Result, atomic, devices, difference, memory};
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -22,6 +25,8 @@ pub struct RunInfo {
     pub language_model: Option<PathBuf>,
     pub prompt: String,
     pub settings: TrainConfig,
+    /// What decides over the values of the features in use, as `store.json` has it: networks, weights, settings.
+    pub extraction: Value,
     pub tool: String,
 }
 
@@ -62,8 +67,47 @@ impl RunInfo {
                 ));
             }
         };
+        let extraction = extraction(&corpus.store.info, settings.head.streams);
         let tool = format!("signclip train {}", env!("CARGO_PKG_VERSION"));
-        Ok(Self { features: features.to_path_buf(), language_model, prompt, settings, tool })
+        Ok(Self { features: features.to_path_buf(), language_model, prompt, settings, extraction, tool })
+    }
+
+    /// The first field in which the run described by `begun` is another one, with the value there and here. Another
+    /// way to the same folder makes no difference.
+    pub fn difference(&self, begun: &Self) -> Option<(String, String, String)> {
+        let same =
+            |a: &Path, b: &Path| a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a));
+        let mut begun = begun.clone();
+        if same(&begun.features, &self.features) {
+            begun.features.clone_from(&self.features);
+        }
+        if let (Some(then), Some(now)) = (&begun.language_model, &self.language_model)
+            && same(then, now)
+        {
+            begun.language_model.clone_from(&self.language_model);
+        }
+        let json = |info: &Self| serde_json::to_value(info).unwrap_or_default();
+        difference::first(&json(&begun), &json(self))
+    }
+
+    /// A run that has begun in `folder` goes on with the settings and the features that it began with.
+    pub fn goes_on(&self, folder: &Path) -> Result<()> {
+        self.difference(&Self::read(folder)?).map_or(Ok(()), |(field, begun, now)| {
+            let what = format!("the run in this folder began with {begun}, this command has {now}");
+            let remedy =
+                "use the same settings and features to go on, or another folder (train --run, ablate --out)";
+            Err(Error::input(folder.join(CONFIG), field, what, remedy))
+        })
+    }
+
+    /// Refuse features that were made otherwise than those of the training.
+    pub fn check_features(&self, store: &Store) -> Result<()> {
+        let there = extraction(&store.info, self.settings.head.streams);
+        difference::first(&self.extraction, &there).map_or(Ok(()), |(field, trained, there)| {
+            let what = format!("{there}, where the features that the run was trained on had {trained}");
+            let remedy = "extract them as those were made, or train a new run on these";
+            Err(Error::input(store.folder.join(STORE_FILE), field, what, remedy))
+        })
     }
 
     /// Read the description of the run in `folder`.
@@ -111,7 +155,8 @@ impl RunInfo {
         Text::load(&model.join(TOKENIZER))
     }
 
-    /// The model on `device` with the run's best weights, and where the run stood when they were written.
+    /// The model on `device` with the run's best weights, and where the run stood when they were written. Errors: no
+    /// weights yet, features in `corpus` that are not made as those of the training.
     pub fn trained(
         &self,
         folder: &Path,
@@ -119,6 +164,7 @@ impl RunInfo {
         text: &Text,
         device: Device,
     ) -> Result<(SignClip, checkpoint::Progress)> {
+        self.check_features(&corpus.store)?;
         let best = folder.join(BEST);
         let (tensors, state) = checkpoint::load(&best)?;
         let model = self.model(corpus, text, device)?;
@@ -140,4 +186,15 @@ impl RunInfo {
         };
         SignClip::new(&self.settings, &base, corpus, text, &self.prompt, device)
     }
+}
+
+/// Of the streams in use alone.
+fn extraction(info: &StoreInfo, streams: Streams) -> Value {
+    let mut making = info.making();
+    if let Some(stored) = making["streams"].as_object_mut() {
+        stored.retain(|name, _| {
+            (name == SPATIAL && streams.spatial()) || (name == MOUTHING && streams.mouthing())
+        });
+    }
+    making
 }

@@ -1,13 +1,10 @@
-//! Locks of a store. All are `flock`s: they end with the process, also with one that was killed on another machine, as
-//! soon as the file server notices.
+//! Locks of a store.
 
-use crate::{Error, Result, disk};
-use std::fs::{File, OpenOptions, TryLockError};
+use crate::{Result, lock};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// `extract status` holds a rank's lock for a moment to see whether anybody else does.
-const RANK_PATIENCE: Duration = Duration::from_secs(1);
 /// Adding a line takes milliseconds. Whoever holds the lock for longer has been stopped, or hangs in a dead mount, and
 /// must not take the other ranks with it.
 const INDEX_PATIENCE: Duration = Duration::from_secs(20);
@@ -16,42 +13,9 @@ fn rank_path(folder: &Path, rank: u32) -> PathBuf {
     folder.join(format!(".lock-{rank:05}"))
 }
 
-fn open(path: &Path) -> Result<File> {
-    let open = || OpenOptions::new().create(true).truncate(false).write(true).open(path);
-    disk::call(open).map_err(Error::io(path))
-}
-
-/// Try until `patience` is over.
-fn lock(file: &File, patience: Duration) -> Result<(), TryLockError> {
-    let begun = Instant::now();
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if begun.elapsed() < patience => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            other => return other,
-        }
-    }
-}
-
 /// Keep a second process from writing the same files. The lock ends with the process.
 pub(super) fn rank_lock(folder: &Path, rank: u32) -> Result<File> {
-    let path = rank_path(folder, rank);
-    let file = open(&path)?;
-    match lock(&file, RANK_PATIENCE) {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::input(
-            folder,
-            "",
-            format!("another process is writing rank {rank} of this store"),
-            "wait for it, or stop it",
-        )),
-        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
-            tracing::warn!("{}: no file locks here; start each rank only once", folder.display());
-            Ok(file)
-        }
-        Err(TryLockError::Error(e)) => Err(Error::io(&path)(e)),
-    }
+    lock::alone(&rank_path(folder, rank), &format!("another process is writing rank {rank} of this store"))
 }
 
 /// The lock of a rank that no process is writing, held until it is dropped; nothing where one is, or where that cannot
@@ -82,13 +46,13 @@ pub(super) struct Held<'f>(&'f File);
 impl IndexLock {
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(".lock-index");
-        Ok(Self { file: open(&path)?, path })
+        Ok(Self { file: lock::open(&path)?, path })
     }
 
     /// Wait for it. Where there are no locks, or somebody hangs who has it, there is none: ranks of one launch have no
     /// clip in common, so it matters only to runs with different numbers of ranks at the same time.
     pub(super) fn hold(&self) -> Option<Held<'_>> {
-        match lock(&self.file, INDEX_PATIENCE) {
+        match lock::wait(&self.file, INDEX_PATIENCE) {
             Ok(()) => Some(Held(&self.file)),
             Err(TryLockError::WouldBlock) => {
                 let seconds = INDEX_PATIENCE.as_secs();

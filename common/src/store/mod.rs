@@ -91,6 +91,11 @@ pub struct StoreInfo {
 }
 
 impl StoreInfo {
+    /// What decides over the values of the features: networks, weights, settings.
+    pub fn making(&self) -> serde_json::Value {
+        serde_json::json!({ "dtype": self.dtype, "fps": self.fps, "streams": self.streams, "config": self.config })
+    }
+
     /// Read `store.json` of the split folder `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(STORE_FILE);

@@ -3,15 +3,16 @@
 #![allow(clippy::print_stdout)]
 #![cfg_attr(feature = "mpi", allow(clippy::print_stderr))]
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use signclip_common::collective::{Collective, ThreadRank, threads};
 use signclip_common::panics::{guarded, program};
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, devices, difference, memory};
+use signclip_common::{Error, Result, devices, lock, memory};
 use signclip_train::checkpoint::{self, Progress};
 use signclip_train::config::TrainConfig;
 use signclip_train::corpus::Corpus;
 use signclip_train::run::RunInfo;
+use signclip_train::setting_flags::SettingFlags;
 use signclip_train::text::Text;
 use signclip_train::trainer::Trainer;
 use std::path::{Path, PathBuf};
@@ -54,15 +55,8 @@ struct Args {
     /// Folder of the run [default: runs/<name of the features folder>]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// Starting point of the settings
-    #[arg(long, value_enum, default_value = "paper")]
-    preset: Preset,
-    /// JSON file with settings that differ from the preset
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// One setting, as in optimiser.epochs=10
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    settings: SettingFlags,
     /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -72,15 +66,6 @@ struct Args {
     /// Open features and model, say what would be trained, and stop
     #[arg(long)]
     check: bool,
-}
-
-/// Sets of defaults.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Preset {
-    /// The paper's values.
-    Paper,
-    /// A small model trained from nothing.
-    Tiny,
 }
 
 fn main() -> ExitCode {
@@ -128,11 +113,7 @@ fn mpi_run(args: &Args) -> Result<(), Vec<Error>> {
 /// Open everything and train. In an MPI job this process takes the device number `local` of the list.
 fn prepare(args: &Args, local: Option<usize>, collective: &Collective) -> Result<(), Vec<Error>> {
     let one = |e| vec![e];
-    let preset = match args.preset {
-        Preset::Paper => TrainConfig::default(),
-        Preset::Tiny => TrainConfig::tiny(),
-    };
-    let settings = preset.with(args.config.as_deref(), &args.settings).map_err(one)?;
+    let settings = args.settings.effective().map_err(one)?;
     // Everything that may be missing is looked for before anything is done, so that it can be mended in one go.
     let mut problems = Vec::new();
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
@@ -174,11 +155,14 @@ fn train_on(
     let name = args.features.file_name().unwrap_or_default();
     let folder = args.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
     let info = RunInfo::new(&args.features, settings, args.weights.as_deref(), &train)?;
+    info.check_features(&dev.store)?;
+    let mut lock = None;
     if collective.leads() {
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        lock = Some(lock::alone(&folder.join(".lock"), "another process is training in this folder")?);
         start_log(Some(&folder.join("train.log.jsonl")))?;
         if folder.join(checkpoint::FOLDER).exists() {
-            same_run(&folder, &info)?;
+            info.goes_on(&folder)?;
         } else if !args.check {
             info.write(&folder)?;
         }
@@ -198,6 +182,7 @@ fn train_on(
     if collective.leads() {
         job.summary(state);
     }
+    drop(lock);
     Ok(())
 }
 
@@ -284,18 +269,4 @@ impl Job {
         println!("curves:      tensorboard --logdir {folder}");
         println!("next:        evaluate --run {folder} --split test");
     }
-}
-
-/// A run that has begun goes on with the settings it began with.
-fn same_run(folder: &Path, info: &RunInfo) -> Result<()> {
-    let json = |info: &RunInfo| serde_json::to_value(info).unwrap_or_default();
-    let Some((field, begun, now)) = difference::first(&json(&RunInfo::read(folder)?), &json(info)) else {
-        return Ok(());
-    };
-    Err(Error::input(
-        folder.join("config.json"),
-        field,
-        format!("the run in this folder began with {begun}, this command has {now}"),
-        "use the same settings to go on, or another folder with --run",
-    ))
 }

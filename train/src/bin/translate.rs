@@ -11,6 +11,7 @@ use signclip_common::panics::program;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, devices, memory};
 use signclip_train::beam_search::BeamSearchConfig;
+use signclip_train::children;
 use signclip_train::corpus::{Corpus, Window};
 use signclip_train::gate_track::GateTrack;
 use signclip_train::run::RunInfo;
@@ -78,8 +79,23 @@ fn run(args: &Args) -> Result<ExitCode> {
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
     let device = devices::open(&list)?[0];
     start_log(None)?;
-    let info = RunInfo::read(&args.run)?;
+    check(args)?;
+    let mut info = RunInfo::read(&args.run)?;
+    if let Some(features) = &args.features {
+        info.features.clone_from(features);
+    }
+    if !info.features.is_dir() {
+        let what = format!("{} is not there", info.features.display());
+        let remedy = "say where the features of the training are now, with --features";
+        return Err(Error::input(args.run.join("config.json"), "features", what, remedy));
+    }
     let place = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+    let folder = place.path().to_path_buf();
+    children::end_on_interrupt(move || {
+        if let Err(e) = std::fs::remove_dir_all(&folder) {
+            tracing::warn!("{}: {e}", folder.display());
+        }
+    })?;
     let begun = Instant::now();
     let extraction = match extract(args, &info, &list, place.path())? {
         Extraction::Done(extraction) => extraction,
@@ -126,6 +142,39 @@ fn run(args: &Args) -> Result<ExitCode> {
         false => print!("{}", translation.table()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuse a part of a clip that cannot be, before anything is loaded.
+fn check(args: &Args) -> Result<()> {
+    let shown = args.clip.display();
+    let wrong = |what: String, remedy: &str| Err(Error::usage(format!("{shown}: {what}"), remedy));
+    if args.clip.to_str().is_none() {
+        return wrong(
+            "its name is not UTF-8".to_owned(),
+            "rename it, or make a link to it with another name",
+        );
+    }
+    let seconds = "give seconds from the beginning of the video, as in --start 12.5 --end 17";
+    for (flag, value) in [("--start", args.start), ("--end", args.end)] {
+        match value {
+            Some(value) if !(value.is_finite() && value >= 0.0) => {
+                return wrong(format!("{flag} {value} is no moment of it"), seconds);
+            }
+            Some(_) if args.clip.is_dir() => {
+                return wrong(
+                    format!("{flag} in a folder of pictures"),
+                    "leave it out, and give a folder with those alone",
+                );
+            }
+            _ => {}
+        }
+    }
+    match args.end {
+        Some(end) if end <= args.start.unwrap_or(0.0) => {
+            wrong(format!("--end {end} is not after its start"), seconds)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Folder of the features in the temporary one, and their split.
@@ -187,7 +236,7 @@ fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<E
         return Err(Error::input(&program, "", "the program is not there", "build it: ./justw build"));
     }
     let mut command = Command::new(&program);
-    command.arg("--dataset").arg(&list).arg("--like").arg(args.features.as_ref().unwrap_or(&info.features));
+    command.arg("--dataset").arg(&list).arg("--like").arg(&info.features);
     command.arg("--out").arg(place.join(FEATURES)).args(["--json", "--gpus", devices]);
     for (flag, folder) in [("--weights", &args.weights), ("--landmarks", &args.landmarks)] {
         if let Some(folder) = folder {
@@ -198,13 +247,13 @@ fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<E
     if std::env::var_os("SIGNCLIP_LOG").is_none() {
         command.env("SIGNCLIP_LOG", "warn");
     }
-    let output =
-        command.args(["--shard", "1/1"]).stderr(Stdio::inherit()).output().map_err(Error::io(&program))?;
-    let code = output.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2);
+    command.args(["--shard", "1/1"]).stdout(Stdio::piped());
+    let (status, said) = children::run(&mut command).map_err(Error::io(&program))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2);
     if code > 1 {
         return Ok(Extraction::Refused(code));
     }
-    let outcome: Result<BTreeMap<String, Extracted>, _> = serde_json::from_slice(&output.stdout);
+    let outcome: Result<BTreeMap<String, Extracted>, _> = serde_json::from_slice(&said);
     match outcome.ok().and_then(|mut outcome| outcome.remove(SPLIT)) {
         Some(extracted) if code == 0 => Ok(Extraction::Done(extracted)),
         // The clip failed.

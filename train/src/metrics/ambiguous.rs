@@ -81,6 +81,20 @@ impl AmbiguousWords {
         &self.pairs
     }
 
+    /// Refuse the list in `file` where none of its words is in the references of `split`.
+    pub fn check<'t>(
+        &self,
+        file: &Path,
+        split: &str,
+        references: impl IntoIterator<Item = &'t str>,
+    ) -> Result<()> {
+        if references.into_iter().any(|reference| self.cases("", reference).all > 0) {
+            return Ok(());
+        }
+        let what = format!("none of its words is in the references of {split}");
+        Err(Error::input(file, "pairs", what, "give the list that belongs to these features"))
+    }
+
     /// The cases of a sentence.
     pub fn cases(&self, hypothesis: &str, reference: &str) -> Cases {
         let [hypothesis, reference] = [hypothesis, reference].map(|text| words(text).collect::<Vec<_>>());

@@ -23,7 +23,7 @@ use crate::gate_track::{self, GateTrack};
 use crate::metrics::ambiguous::AmbiguousWords;
 use crate::metrics::final_dot::FinalDot;
 use crate::metrics::sentence::{EachScore, SentenceCounts};
-use crate::predictions::{PREDICTIONS, Predictions};
+use crate::predictions::{METRICS, PREDICTIONS, Predictions};
 use crate::run::RunInfo;
 use crate::sign_head::Streams;
 use curves::Curves;
@@ -37,6 +37,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use tch::Device;
 use word_map::WordMap;
+
+/// How every report begins.
+pub const PAGE: &str = "<!DOCTYPE html>";
 
 /// What a report is asked to show.
 pub struct Request<'a> {
@@ -104,11 +107,14 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     let ablation = request.ablation.map(Ablation::read).transpose()?;
     let there = request.run.join(split).join(PREDICTIONS).is_file();
     let predictions = there.then(|| Predictions::read(request.run, split)).transpose()?;
-    let metrics = predictions.as_ref().map(|p| Metrics::beside(p, &commands.evaluate)).transpose()?;
+    let metrics = predictions.as_ref().map(|p| Metrics::beside(p, split, &commands.evaluate)).transpose()?;
     let folder = features.join(split);
     let store = folder.join(STORE_FILE).is_file().then(|| Store::open(&folder)).transpose()?;
     let clips = clips(predictions.as_ref(), store.as_ref(), &commands)?;
     let chosen = examples::choose(&clips, request.clips)?;
+    if let (Some(pairs), Some(file), false) = (&pairs, request.ambiguous, clips.is_empty()) {
+        pairs.check(file, split, clips.iter().map(|clip| clip.reference.as_str()))?;
+    }
 
     let best = request.run.join(BEST);
     let best_epoch = best.is_file().then(|| checkpoint::progress(&best)).transpose()?.map(|p| p.best_epoch);
@@ -119,7 +125,7 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
                 "translations by the weights of epoch {then}; those of epoch {now} are better by now"
             );
             let remedy = format!("translate again: {}", commands.evaluate);
-            return Err(Error::input(request.run.join(split).join(scores::METRICS), "weights", what, remedy));
+            return Err(Error::input(request.run.join(split).join(METRICS), "weights", what, remedy));
         }
     }
     let model = match (best_epoch, &store) {

@@ -2,18 +2,16 @@
 
 use super::page::{missing, section};
 use crate::metrics::Scores;
-use crate::predictions::Predictions;
+use crate::predictions::{METRICS, Predictions};
 use maud::{Markup, html};
 use serde::Deserialize;
 use signclip_common::manifest::TextRules;
 use signclip_common::{Error, Result};
 
-/// Name of the file in a split's folder of a run.
-pub(super) const METRICS: &str = "metrics.json";
-
 /// What the report takes from `metrics.json`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Metrics {
+    split: String,
     pub(super) clips: usize,
     pub(super) weights: Weights,
     pub(super) references: References,
@@ -34,11 +32,14 @@ pub(super) struct References {
 
 impl Metrics {
     /// Those beside `predictions`. Errors: none there, another program's, or of other predictions.
-    pub(super) fn beside(predictions: &Predictions, again: &str) -> Result<Self> {
+    pub(super) fn beside(predictions: &Predictions, split: &str, again: &str) -> Result<Self> {
         let file = predictions.file.with_file_name(METRICS);
         let wrong = |what: String| Error::input(&file, "", what, format!("make both again with: {again}"));
         let text = std::fs::read_to_string(&file).map_err(|e| wrong(e.to_string()))?;
         let metrics: Self = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        if metrics.split != split {
+            return Err(wrong(format!("scores of {}, beside predictions of {split}", metrics.split)));
+        }
         if metrics.clips != predictions.lines.len() {
             let lines = predictions.lines.len();
             return Err(wrong(format!("scores of {} clips, beside {lines} predictions", metrics.clips)));

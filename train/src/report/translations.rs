@@ -78,11 +78,11 @@ pub(super) fn pair(reference: &str, hypothesis: &str) -> Markup {
     html! {
         p class="reference" lang="" {
             span class="side" { "reference" }
-            (side(reference, &pieces(&old, DiffOp::old_range), |words| html! { del { (words) } }))
+            bdi { (side(reference, &pieces(&old, DiffOp::old_range), |words| html! { del { (words) } })) }
         }
         p class="hypothesis" lang="" {
             span class="side" { "translation" }
-            (side(hypothesis, &pieces(&new, DiffOp::new_range), |words| html! { ins { (words) } }))
+            bdi { (side(hypothesis, &pieces(&new, DiffOp::new_range), |words| html! { ins { (words) } })) }
             @if new.is_empty() { em { "(empty)" } }
         }
     }

@@ -12,8 +12,13 @@ use rows::Table;
 use runs::Run;
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, atomic};
+use signclip_common::{Error, Result, atomic, lock};
+use signclip_train::children;
+use signclip_train::config::TrainConfig;
+use signclip_train::corpus::{Corpus, check_split};
 use signclip_train::metrics::ambiguous::AmbiguousWords;
+use signclip_train::run::RunInfo;
+use signclip_train::setting_flags::SettingFlags;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,13 +42,13 @@ Exit codes: 0 done; 2 could not run.";
 pub(crate) struct Args {
     /// Folder that extract wrote
     #[arg(long, value_name = "DIR")]
-    features: PathBuf,
+    pub(crate) features: PathBuf,
     /// Folder of the table and its runs [default: runs/ablation-<name of the features folder>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Which rows
     #[arg(long, value_enum, default_value = "components")]
-    table: Table,
+    pub(crate) table: Table,
     /// Runs of each row, with the seeds 0, 1, 2, ...
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
@@ -56,15 +61,9 @@ pub(crate) struct Args {
     /// Runs at a time; they share the processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = jobs)]
     pub(crate) jobs: usize,
-    /// Starting point of the settings, as train has it
-    #[arg(long, value_name = "NAME", default_value = "paper")]
-    preset: String,
-    /// JSON file with settings that differ from the preset
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// One setting of all rows, as in optimiser.epochs=10
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    /// Settings of all rows.
+    #[command(flatten)]
+    settings: SettingFlags,
     /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -83,16 +82,17 @@ fn jobs(text: &str) -> std::result::Result<usize, String> {
 impl Args {
     /// What every run of `train` is given.
     pub(crate) fn shared_arguments(&self) -> Vec<String> {
-        let path = |path: &Path| path.display().to_string();
+        let SettingFlags { preset, config, set } = &self.settings;
+        let (preset, path) = (preset.name(), |path: &Path| path.display().to_string());
         let mut line =
-            vec!["--features".to_owned(), path(&self.features), "--preset".to_owned(), self.preset.clone()];
+            vec!["--features".to_owned(), path(&self.features), "--preset".to_owned(), preset.to_owned()];
         let mut option = |name: &str, value: Option<String>| {
             line.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
         };
-        option("--config", self.config.as_deref().map(path));
+        option("--config", config.as_deref().map(path));
         option("--weights", self.weights.as_deref().map(path));
         option("--gpus", self.gpus.clone());
-        self.settings.iter().for_each(|setting| option("--set", Some(setting.clone())));
+        set.iter().for_each(|setting| option("--set", Some(setting.clone())));
         line
     }
 }
@@ -104,24 +104,56 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     // What can be wrong is found before hours of training.
-    args.table.check(&args.settings)?;
+    let base = args.settings.effective()?;
+    args.table.check(&base, &args.settings.preset.settings())?;
     let ambiguous = args.ambiguous.as_deref().map(AmbiguousWords::read).transpose()?;
     let name = args.features.file_name().unwrap_or_default().to_string_lossy();
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablation-{name}")));
-    std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
-    start_log(None)?;
+    let (infos, evaluated) = open_everything(args, &base)?;
+    if let (Some(words), Some(file)) = (&ambiguous, &args.ambiguous) {
+        words.check(file, &args.split, evaluated.texts.iter().map(String::as_str))?;
+    }
     // Seed by seed, so that a table with fewer seeds is there early.
     let runs: Vec<Run> = (0..args.seeds)
-        .flat_map(|seed| args.table.rows().iter().map(move |row| (*row, seed)))
-        .map(|(row, seed)| Run::new(&out, row, seed))
+        .flat_map(|seed| args.table.rows().iter().zip(&infos).map(move |(row, info)| (*row, info, seed)))
+        .map(|(row, info, seed)| Run::new(&out, row, info, seed))
         .collect();
+    runs.iter().try_for_each(Run::check)?;
+    std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
+    let lock = lock::alone(&out.join(".lock"), "another ablate is at work in this folder")?;
+    start_log(None)?;
+    children::end_on_interrupt(|| {})?;
     runs::finish(&runs, args)?;
-    let ablation = summary::summarise(&runs, args, ambiguous.as_ref())?;
+    let ablation = summary::summarise(&runs, args, &evaluated, ambiguous.as_ref())?;
     let file = |ending: &str| out.join(format!("{}.{ending}", args.table.file()));
     let json = serde_json::to_string_pretty(&ablation).unwrap_or_default() + "\n";
     atomic::write(&file("json"), json.as_bytes())?;
     let markdown = summary::markdown(&ablation);
     atomic::write(&file("md"), markdown.as_bytes())?;
     println!("{markdown}\ntable: {}, {}", file("md").display(), file("json").display());
+    drop(lock);
     Ok(())
+}
+
+/// What the runs of each row will be, and the split that they will be scored on. Errors: features that are not there or
+/// not all made alike, a stream that a row needs, rows that would be the same.
+fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<RunInfo>, Corpus)> {
+    check_split("--split", &args.split)?;
+    let mut infos: Vec<RunInfo> = Vec::new();
+    for row in args.table.rows() {
+        let settings = base.clone().with(None, &row.settings())?;
+        let open = |split: &str| Corpus::open(&args.features, split, &settings);
+        let info = RunInfo::new(&args.features, settings.clone(), args.weights.as_deref(), &open("train")?)?;
+        for split in [&settings.validation_split, &args.split] {
+            info.check_features(&open(split)?.store)?;
+        }
+        if let Some(same) = infos.iter().position(|other| *other == info) {
+            let what =
+                format!("the rows {} and {} would be the same", args.table.rows()[same].name, row.name);
+            return Err(Error::usage(what, "leave the settings that they differ in to the rows"));
+        }
+        infos.push(info);
+    }
+    let evaluated = Corpus::open(&args.features, &args.split, &infos[0].settings)?;
+    Ok((infos, evaluated))
 }

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use signclip_common::{Error, Result};
+use signclip_train::config::TrainConfig;
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,6 +31,13 @@ const fn row(name: &'static str, settings: &'static [&'static str]) -> Row {
 /// A row of the paper's Table 5.
 const fn component(name: &'static str, paper: f64, settings: &'static [&'static str]) -> Row {
     Row { name, settings, paper: Some(paper) }
+}
+
+impl Row {
+    /// As `--set` takes them.
+    pub(crate) fn settings(&self) -> Vec<String> {
+        self.settings.iter().map(|setting| (*setting).to_owned()).collect()
+    }
 }
 
 /// Everything the paper has; its settings are nobody's but the shared ones.
@@ -89,27 +97,29 @@ impl Table {
         others
     }
 
-    /// Refuse shared settings that would make rows equal or are the rows' own.
-    pub(crate) fn check(self, settings: &[String]) -> Result<()> {
-        let refuse = |setting: &str, what: &str, remedy: &str| {
-            Err(Error::usage(format!("--set {setting}: {what}"), remedy))
-        };
-        let own = |key: &str| {
-            let mut keys = self.rows().iter().flat_map(|row| row.settings).filter_map(|s| s.split_once('='));
-            keys.any(|(row_key, _)| row_key == key)
-        };
-        for setting in settings {
-            match setting.split_once('=') {
-                Some(("seed", _)) => return refuse(setting, "every row has the same seeds", "use --seeds"),
-                // Other weights than 0 leave the rows what they are.
-                Some(("loss.alpha" | "loss.beta", weight)) if weight.parse() != Ok(0.0) => {}
-                Some(("loss.alpha" | "loss.beta", _)) => {
-                    return refuse(setting, "rows with and without this loss would be equal", "leave it out");
-                }
-                Some((key, _)) if own(key) => {
-                    return refuse(setting, "the rows of the table differ in it", "leave it out");
-                }
-                _ => {}
+    /// Refuse shared settings that are the rows' own, or would make rows equal; `preset` is what they began with.
+    pub(crate) fn check(self, shared: &TrainConfig, preset: &TrainConfig) -> Result<()> {
+        let refuse =
+            |key: &str, what: &str, remedy: &str| Err(Error::usage(format!("{key}: {what}"), remedy));
+        if shared.loss.alpha == 0.0 || shared.loss.beta == 0.0 {
+            let what = "rows with and without this loss would be equal";
+            return refuse(
+                if shared.loss.alpha == 0.0 { "loss.alpha" } else { "loss.beta" },
+                what,
+                "leave it out",
+            );
+        }
+        if shared.seed != preset.seed {
+            return refuse("seed", "every row has the same seeds", "use --seeds");
+        }
+        let [shared, preset] =
+            [shared, preset].map(|config| serde_json::to_value(config).unwrap_or_default());
+        let keys = self.rows().iter().flat_map(|row| row.settings).filter_map(|s| s.split_once('='));
+        // Other weights than 0 leave the rows what they are.
+        for (key, _) in keys.filter(|(key, _)| !["loss.alpha", "loss.beta"].contains(key)) {
+            let pointer = format!("/{}", key.replace('.', "/"));
+            if shared.pointer(&pointer) != preset.pointer(&pointer) {
+                return refuse(key, "the rows of the table differ in it", "leave it out");
             }
         }
         Ok(())
@@ -119,7 +129,6 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signclip_train::config::TrainConfig;
     use std::collections::BTreeSet;
 
     const TABLES: [Table; 3] = [Table::Components, Table::Readings, Table::Control];
@@ -131,8 +140,7 @@ mod tests {
             for table in TABLES {
                 let mut configs = BTreeSet::new();
                 for row in table.rows() {
-                    let settings: Vec<String> = row.settings.iter().map(|s| (*s).to_owned()).collect();
-                    let config = base.clone().with(None, &settings)?;
+                    let config = base.clone().with(None, &row.settings())?;
                     assert!(configs.insert(serde_json::to_string(&config).expect("JSON")), "{}", row.name);
                 }
             }
@@ -150,15 +158,21 @@ mod tests {
     }
 
     #[test]
-    fn shared_settings_are_checked() {
-        let check = |table: Table, setting: &str| table.check(&[setting.to_owned()]).is_ok();
-        assert!(check(Table::Components, "optimiser.epochs=3") && check(Table::Components, "loss.beta=0.5"));
+    fn shared_settings_are_checked() -> Result<()> {
+        let check = |table: Table, setting: &str| -> Result<bool> {
+            let preset = TrainConfig::tiny();
+            Ok(table.check(&preset.clone().with(None, &[setting.to_owned()])?, &preset).is_ok())
+        };
         assert!(
-            check(Table::Components, "head.fusion=addition")
-                && !check(Table::Readings, "head.fusion=addition")
+            check(Table::Components, "optimiser.epochs=3")? && check(Table::Components, "loss.beta=0.5")?
         );
-        for setting in ["seed=3", "head.streams=both", "loss.beta=0", "loss.alpha=0.0"] {
-            assert!(!check(Table::Components, setting), "{setting}");
+        assert!(
+            check(Table::Components, "head.fusion=addition")?
+                && !check(Table::Readings, "head.fusion=addition")?
+        );
+        for setting in ["seed=3", "head.streams=spatial", "loss.beta=0", "loss.alpha=0.0"] {
+            assert!(!check(Table::Components, setting)?, "{setting}");
         }
+        Ok(())
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::Args;
 use crate::rows::Row;
+use serde::{Deserialize, Serialize};
 use signclip_common::{Error, Result, atomic};
+use signclip_train::run::RunInfo;
+use signclip_train::{checkpoint, children};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,41 +16,53 @@ use std::sync::Mutex;
 pub(crate) struct Run {
     pub(crate) row: Row,
     pub(crate) seed: u64,
+    /// What the run is: its settings, and how its features were made.
+    info: RunInfo,
     /// The run's folder.
     pub(crate) folder: PathBuf,
 }
 
-/// What a finished run was made with; written into its folder when it has been evaluated.
+/// What a finished run was, and on what it was evaluated; written into its folder after that.
 const FINISHED: &str = "finished.json";
 
+#[derive(Serialize, Deserialize)]
+struct Finished {
+    run: RunInfo,
+    split: String,
+}
+
 impl Run {
-    pub(crate) fn new(out: &Path, row: Row, seed: u64) -> Self {
-        Self { row, seed, folder: out.join(row.name).join(format!("seed-{seed}")) }
+    pub(crate) fn new(out: &Path, row: Row, info: &RunInfo, seed: u64) -> Self {
+        let mut info = info.clone();
+        info.settings.seed = seed;
+        Self { row, seed, info, folder: out.join(row.name).join(format!("seed-{seed}")) }
     }
 
-    fn train_arguments(&self, args: &Args) -> Vec<String> {
-        let mut line: Vec<String> = args.shared_arguments();
-        let own = self.row.settings.iter().map(|setting| (*setting).to_owned());
-        for setting in own.chain([format!("seed={}", self.seed)]) {
-            line.extend(["--set".to_owned(), setting]);
-        }
-        line
+    /// Refuse a folder whose run began as another one.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.folder.join(checkpoint::FOLDER).exists() { self.info.goes_on(&self.folder) } else { Ok(()) }
     }
 
     /// Train and evaluate, unless that is done: a run that was interrupted goes on. Errors: one of the programs failed.
     fn finish(&self, args: &Args, threads: Option<usize>) -> Result<bool> {
-        let train = self.train_arguments(args);
-        let finished = self.folder.join(FINISHED);
-        let made_with = format!("{:#}\n", serde_json::json!({ "train": train, "split": args.split }));
-        if std::fs::read_to_string(&finished).is_ok_and(|text| text == made_with) {
+        let file = self.folder.join(FINISHED);
+        let finished = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let is_this =
+            |Finished { run, split }: Finished| split == args.split && self.info.difference(&run).is_none();
+        if finished.is_some_and(is_this) {
             return Ok(false);
         }
         let folder = self.folder.display().to_string();
+        let mut train = args.shared_arguments();
+        for setting in self.row.settings().into_iter().chain([format!("seed={}", self.seed)]) {
+            train.extend(["--set".to_owned(), setting]);
+        }
         self.program("train", train.iter().map(String::as_str).chain(["--run", &folder]), threads)?;
         let mut evaluate = vec!["--run", &folder, "--split", &args.split];
         evaluate.extend(args.gpus.iter().flat_map(|list| ["--gpus", list]));
         self.program("evaluate", evaluate.into_iter(), threads)?;
-        atomic::write(&finished, made_with.as_bytes())?;
+        let finished = Finished { run: self.info.clone(), split: args.split.clone() };
+        atomic::write(&file, serde_json::to_string_pretty(&finished).unwrap_or_default().as_bytes())?;
         Ok(true)
     }
 
@@ -64,17 +79,19 @@ impl Run {
         let above = log.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(above).map_err(Error::io(above))?;
         let file = OpenOptions::new().create(true).append(true).open(&log).map_err(Error::io(&log))?;
+        let before = file.metadata().map_err(Error::io(&log))?.len() as usize;
         let mut command = Command::new(&program);
         command.args(arguments).stdout(file.try_clone().map_err(Error::io(&log))?).stderr(file);
         if let Some(threads) = threads.filter(|_| std::env::var_os("OMP_NUM_THREADS").is_none()) {
             command.env("OMP_NUM_THREADS", threads.to_string());
         }
-        let status = command.status().map_err(Error::io(&program))?;
+        let (status, _) = children::run(&mut command).map_err(Error::io(&program))?;
         if status.success() {
             return Ok(());
         }
         // It ends with a line for each problem, of which the first is passed on.
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        let said = std::fs::read(&log).unwrap_or_default();
+        let said = String::from_utf8_lossy(said.get(before..).unwrap_or_default());
         let error = said.lines().rev().map_while(|line| line.strip_prefix("error: ")).last();
         let which = format!("{} with seed {}: {name}", self.row.name, self.seed);
         Err(match error.and_then(|error| error.rsplit_once("; ")) {

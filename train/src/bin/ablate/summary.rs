@@ -4,11 +4,12 @@ use crate::Args;
 use crate::runs::Run;
 use signclip_common::{Error, Result};
 use signclip_train::ablation::{Ablation, Against, Resampling, Row, Seed};
+use signclip_train::corpus::Corpus;
 use signclip_train::metrics::Scores;
 use signclip_train::metrics::ambiguous::{AmbiguousWords, Cases};
 use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, p_value, resample};
-use signclip_train::metrics::final_dot::FinalDot;
 use signclip_train::metrics::numpy_random::SEED;
+use signclip_train::metrics::published::main_dot;
 use signclip_train::metrics::sentence::{Measure, SentenceCounts};
 use signclip_train::predictions::{Line, Predictions};
 use std::fmt::Write;
@@ -20,12 +21,19 @@ struct Scored {
     /// BLEU-4 of each resample.
     resamples: Vec<f64>,
     cases: Option<Cases>,
-    references: Vec<(String, String)>,
 }
 
 impl Scored {
-    fn of(run: &Run, split: &str, ambiguous: Option<&AmbiguousWords>) -> Result<Self> {
-        let predictions = Predictions::read(&run.folder, split)?.lines;
+    /// Errors: translations that cannot be read, or are not of the clips and references of `corpus`.
+    fn of(run: &Run, corpus: &Corpus, ambiguous: Option<&AmbiguousWords>) -> Result<Self> {
+        let Predictions { file, lines: predictions } =
+            Predictions::read(&run.folder, &corpus.store.info.split)?;
+        let translated = predictions.iter().map(|line| (&line.id, &line.reference));
+        if translated.ne(corpus.store.clips.iter().map(|clip| &clip.id).zip(&corpus.texts)) {
+            let what = format!("not the clips and references of {}", corpus.store.folder.display());
+            let remedy = format!("translate them again: evaluate --run {}", run.folder.display());
+            return Err(Error::input(file, "", what, remedy));
+        }
         let texts = |text: fn(&Line) -> &String| predictions.iter().map(text).collect::<Vec<_>>();
         let counts = SentenceCounts::of_corpus(&texts(|p| &p.hypothesis), &texts(|p| &p.reference));
         let cases = ambiguous.map(|words| {
@@ -37,29 +45,23 @@ impl Scored {
         let bootstrap = Bootstrap::from_resamples(&resampled);
         Ok(Self {
             seed: run.seed,
-            scores: Scores::with_bootstrap(&counts, FinalDot::AsGiven, bootstrap),
+            scores: Scores::with_bootstrap(&counts, main_dot(corpus.store.info.text), bootstrap),
             resamples: resampled.bleu4,
             cases,
-            references: predictions.into_iter().map(|p| (p.id, p.reference)).collect(),
         })
     }
 }
 
-/// Of runs that are finished. Errors: translations that cannot be read or are not of the same clips, no word of the
-/// list in any reference.
-pub(crate) fn summarise(runs: &[Run], args: &Args, ambiguous: Option<&AmbiguousWords>) -> Result<Ablation> {
+/// Of runs that are finished, on the split `corpus`.
+pub(crate) fn summarise(
+    runs: &[Run],
+    args: &Args,
+    corpus: &Corpus,
+    ambiguous: Option<&AmbiguousWords>,
+) -> Result<Ablation> {
     let scored: Vec<Scored> =
-        runs.iter().map(|run| Scored::of(run, &args.split, ambiguous)).collect::<Result<_>>()?;
+        runs.iter().map(|run| Scored::of(run, corpus, ambiguous)).collect::<Result<_>>()?;
     let first = &scored[0];
-    if let Some((run, _)) = runs.iter().zip(&scored).find(|(_, s)| s.references != first.references) {
-        let remedy = "the features have changed since; give another --out";
-        let what = format!("not the clips and references of {}", runs[0].folder.display());
-        return Err(Error::input(&run.folder, "", what, remedy));
-    }
-    if let (Some(Cases { all: 0, .. }), Some(file)) = (first.cases, &args.ambiguous) {
-        let what = format!("none of its words is in the references of {}", args.split);
-        return Err(Error::input(file, "pairs", what, "give the list that belongs to these features"));
-    }
     let rows = args.table.rows();
     let of_row = |row: usize| -> Vec<&Scored> { scored.iter().skip(row).step_by(rows.len()).collect() };
     let by_row: Vec<Vec<&Scored>> = (0..rows.len()).map(of_row).collect();
@@ -91,7 +93,7 @@ pub(crate) fn summarise(runs: &[Run], args: &Args, ambiguous: Option<&AmbiguousW
     Ok(Ablation {
         features: args.features.display().to_string(),
         split: args.split.clone(),
-        sentences: first.references.len(),
+        sentences: corpus.len(),
         seeds: by_row[0].iter().map(|s| s.seed).collect(),
         shared: args.shared_arguments(),
         signatures: [Measure::Bleu4, Measure::RougeL].map(|m| first.scores.signature(m).to_owned()),

@@ -1,10 +1,11 @@
 //! `evaluate compare`: two runs side by side.
 
-use crate::run::check_split;
 use serde::Serialize;
 use signclip_common::Result;
+use signclip_train::corpus::check_split;
 use signclip_train::metrics::comparison::Comparison;
 use signclip_train::metrics::final_dot::FinalDot;
+use signclip_train::metrics::published::main_dot;
 use signclip_train::predictions::Predictions;
 use std::path::PathBuf;
 
@@ -26,13 +27,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    check_split(&args.split)?;
+    check_split("--split", &args.split)?;
     let (a, b) = (Predictions::read(&args.a, &args.split)?, Predictions::read(&args.b, &args.split)?);
     let b_lines = a.partners(&b)?;
     let references: Vec<&str> = a.lines.iter().map(|line| line.reference.as_str()).collect();
     let of_a: Vec<&str> = a.lines.iter().map(|line| line.hypothesis.as_str()).collect();
     let of_b: Vec<&str> = b_lines.iter().map(|line| line.hypothesis.as_str()).collect();
-    let comparison = Comparison::of(&of_a, &of_b, &references, FinalDot::AsGiven);
+    let dot = a.rules()?.map_or(FinalDot::AsGiven, main_dot);
+    let comparison = Comparison::of(&of_a, &of_b, &references, dot);
     let (a_file, b_file) = (a.file.display().to_string(), b.file.display().to_string());
     if args.json {
         println!("{:#}", serde_json::json!(Compared { a_file, b_file, comparison }));

@@ -1,10 +1,15 @@
 //! `evaluate report`: one HTML file about a run.
 
-use crate::run::check_split;
 use signclip_common::progress::start_log;
-use signclip_common::{Result, devices};
-use signclip_train::report::{Request, write};
-use std::path::PathBuf;
+use signclip_common::store::STORE_FILE;
+use signclip_common::{Error, Result, devices};
+use signclip_train::corpus::check_split;
+use signclip_train::predictions::PREDICTIONS;
+use signclip_train::report::{PAGE, Request, write};
+
+use signclip_train::run::RunInfo;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 /// Write one HTML file about a run: scores, curves, translations, the gate over time
 ///
@@ -15,9 +20,9 @@ pub(crate) struct Args {
     /// Folder of a run that train wrote
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Split to report on
-    #[arg(long, value_name = "NAME", default_value = "test")]
-    split: String,
+    /// Split to report on [default: test]
+    #[arg(long, value_name = "NAME")]
+    split: Option<String>,
     /// What to write [default: RUN/report.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -44,12 +49,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
     let device = devices::open(&list)?[0];
-    check_split(&args.split)?;
+    let split = args.split.as_deref().unwrap_or("test");
+    check_split("--split", split)?;
     start_log(None)?;
     let out = args.out.clone().unwrap_or_else(|| args.run.join("report.html"));
+    replaceable(&out)?;
+    there(args)?;
     let request = Request {
         run: &args.run,
-        split: &args.split,
+        split,
         features: args.features.as_deref(),
         sheets: args.sheets.as_deref(),
         clips: &args.clips,
@@ -63,4 +71,40 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("gate:   {}", gate.display());
     }
     Ok(())
+}
+
+/// A report takes the place of an earlier one, never of a run's other files.
+fn replaceable(out: &Path) -> Result<()> {
+    let file = match std::fs::File::open(out) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::io(out))?,
+    };
+    let mut begin = Vec::new();
+    file.take(PAGE.len() as u64).read_to_end(&mut begin).map_err(Error::io(out))?;
+    if begin.is_empty() || begin == PAGE.as_bytes() {
+        return Ok(());
+    }
+    Err(Error::input(out, "", "a file that is no report is there", "give another --out, or move it away"))
+}
+
+/// What is named is there; only what nobody named may be missing, and the page says so.
+fn there(args: &Args) -> Result<()> {
+    for (flag, folder) in [("--features", &args.features), ("--sheets", &args.sheets)] {
+        if let Some(folder) = folder.as_deref().filter(|folder| !folder.is_dir()) {
+            return Err(Error::input(
+                folder,
+                "",
+                "no folder here",
+                format!("correct {flag}, or leave it out"),
+            ));
+        }
+    }
+    let Some(split) = &args.split else { return Ok(()) };
+    let info = RunInfo::read(&args.run)?;
+    let features = args.features.as_ref().unwrap_or(&info.features);
+    if args.run.join(split).join(PREDICTIONS).is_file() || features.join(split).join(STORE_FILE).is_file() {
+        return Ok(());
+    }
+    let what = format!("neither {} nor {} has it", args.run.display(), features.display());
+    Err(Error::usage(format!("--split {split}: {what}"), "give another split, or extract this one"))
 }

@@ -5,9 +5,9 @@ use signclip_common::manifest::TextRules;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, devices};
 use signclip_train::checkpoint::BEST;
-use signclip_train::corpus::Corpus;
+use signclip_train::corpus::{Corpus, check_split};
 use signclip_train::metrics::published::{Beside, SCORES, SCORES_WITHOUT_DOT};
-use signclip_train::predictions::PREDICTIONS;
+use signclip_train::predictions::{METRICS, PREDICTIONS};
 use signclip_train::run::RunInfo;
 use signclip_train::translation::{score_both_ways, translate};
 use std::io::Write;
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
     let device = devices::open(&list)?[0];
-    check_split(&args.split)?;
+    check_split("--split", &args.split)?;
     let info = RunInfo::read(&args.run)?;
     let features = args.features.as_ref().unwrap_or(&info.features);
     let mut corpus = Corpus::open(features, &args.split, &info.settings)?;
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         metrics["published"] = serde_json::json!(beside);
     }
     let metrics = serde_json::to_string_pretty(&metrics).unwrap_or_default() + "\n";
-    atomic::write(&folder.join("metrics.json"), metrics.as_bytes())?;
+    atomic::write(&folder.join(METRICS), metrics.as_bytes())?;
     if args.json {
         print!("{metrics}");
         return Ok(());
@@ -85,15 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(beside) = &beside {
         println!("{}", beside.table(&scores, without_dot.as_ref(), rules));
     }
-    println!("predictions: {}; metrics: {}", lines.display(), folder.join("metrics.json").display());
-    Ok(())
-}
-
-/// A split is the name of a folder, not a way to one.
-pub(crate) fn check_split(split: &str) -> Result<()> {
-    if split.contains(['/', '\\']) || ["", ".", ".."].contains(&split) {
-        return Err(Error::usage(format!("--split {split:?} is no split"), "give train, dev or test"));
-    }
+    println!("predictions: {}; metrics: {}", lines.display(), folder.join(METRICS).display());
     Ok(())
 }
 

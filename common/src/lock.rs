@@ -1,0 +1,44 @@
+//! Locks of files. All are `flock`s: they end with the process, also with one that was killed on another machine, as
+//! soon as the file server notices.
+
+use crate::{Error, Result, disk};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Others hold a lock for a moment to see whether anybody else does.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let open = || OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    disk::call(open).map_err(Error::io(path))
+}
+
+/// Try until `patience` is over.
+pub(crate) fn wait(file: &File, patience: Duration) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Keep a second process from writing the same files: the lock of `path`, held until it is dropped. Where another
+/// process holds it, the error says `busy`. On a file system without locks there is a warning and no protection.
+pub fn alone(path: &Path, busy: &str) -> Result<File> {
+    let file = open(path)?;
+    let folder = path.parent().unwrap_or(path);
+    match wait(&file, PATIENCE) {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::input(folder, "", busy, "wait for it, or stop it")),
+        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+            tracing::warn!("{}: no file locks here; do not start the same twice", folder.display());
+            Ok(file)
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io(path)(e)),
+    }
+}

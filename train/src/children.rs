@@ -1,0 +1,48 @@
+//! Programs that this one starts. They end with it: nobody wants a training that goes on after the table it was for was
+//! stopped.
+
+use shared_child::SharedChild;
+use signclip_common::{Error, Result};
+use std::io::Read;
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+
+static RUNNING: Mutex<Vec<Arc<SharedChild>>> = Mutex::new(Vec::new());
+
+/// Exit code of a program that Ctrl-C or SIGTERM ended.
+const INTERRUPTED: i32 = 130;
+
+/// From here on Ctrl-C and SIGTERM kill what [`run`] has started (no program of this project loses anything by that),
+/// do `also`, and end this program.
+pub fn end_on_interrupt(mut also: impl FnMut() + Send + 'static) -> Result<()> {
+    let end = move || {
+        // Held to the end, so that nothing is started any more.
+        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        for child in running.iter() {
+            if let Err(e) = child.kill().and_then(|()| child.wait()) {
+                tracing::debug!("process {}: {e}", child.id());
+            }
+        }
+        also();
+        std::process::exit(INTERRUPTED);
+    };
+    ctrlc::set_handler(end)
+        .map_err(|e| Error::usage(format!("signals cannot be caught: {e}"), "start it again"))
+}
+
+/// Run a program to its end; returns how it ended, and its standard output where that is piped.
+pub fn run(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>)> {
+    let child = {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = Arc::new(SharedChild::spawn(command)?);
+        running.push(Arc::clone(&child));
+        child
+    };
+    let mut said = Vec::new();
+    let read = child.take_stdout().map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut said));
+    let status = child.wait();
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    running.retain(|other| !Arc::ptr_eq(other, &child));
+    read?;
+    Ok((status?, said))
+}
