@@ -127,6 +127,8 @@ fn runs_that_are_spoiled() {
     ]]);
     run_with(&|r| std::fs::remove_file(r.join("best.safetensors")).expect("removed"));
     evaluate("").refuses(&[&["run/best.safetensors", "no such checkpoint"]]);
+    train(place.path(), "--features cache --run run")
+        .refuses(&[&["run/best.safetensors: gone", "put it back"]]);
     run_with(&|r| truncate(&r.join("config.json")));
     evaluate("").refuses(&[&["run/config.json", "line", "new run"]]);
     run_with(&|r| truncate(&r.join("tokenizer.json")));

@@ -1,7 +1,7 @@
 //! `translate`: a video to text by one command, as `evaluate` translates it.
 
-use crate::corpus::{copy, empty, features, how2sign, phoenix, store};
-use crate::program::{Done, TRAIN, extract, run, train, words};
+use crate::corpus::{copy, empty, features, files, how2sign, phoenix, store};
+use crate::program::{Done, TRAIN, command, extract, run, train, words};
 use crate::real_data;
 use serde_json::Value;
 use std::path::Path;
@@ -148,6 +148,31 @@ fn what_cannot_be_translated_is_said() {
     }
     let marks = format!("--landmarks {}", phoenix().join("landmarks/test").display());
     translate(place.path(), &format!("bad.mp4 --run run {marks}")).exits(1).says(&["bad.mp4"]);
+}
+
+/// SIGTERM ends it together with `extract`, and nothing of the clip stays behind.
+#[test]
+fn nothing_stays_behind() {
+    let place = empty();
+    let line = format!("--features {} --run run --set optimiser.epochs=1", features().display());
+    train(place.path(), &line).exits(0);
+    let clip = phoenix().join(&store(features(), "test").clips[0].facts.source);
+    let marks = phoenix().join("landmarks/test");
+    let temporary = place.path().join("tmp");
+    std::fs::create_dir(&temporary).expect("a folder");
+    let line = format!("{} --run run --landmarks {} --gpus cpu", clip.display(), marks.display());
+    let mut command = command("translate");
+    let mut child = (command.current_dir(place.path()).args(words(&line)).env("TMPDIR", &temporary))
+        .spawn()
+        .expect("translate starts");
+    while files(&temporary).first().is_none_or(|folder| !folder.join("clip.jsonl").exists()) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        assert_eq!(child.try_wait().expect("a state"), None, "ended too early");
+    }
+    let kill = ["-TERM", &child.id().to_string()];
+    assert!(std::process::Command::new("kill").args(kill).status().expect("kill").success());
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    assert_eq!(files(&temporary), Vec::<std::path::PathBuf>::new());
 }
 
 /// `extract --like`: the same features as by the flags themselves, and a refusal where that cannot be.

@@ -119,6 +119,11 @@ impl Trainer<'_> {
         if let Some(record) = &record {
             record.bar.finish();
         }
+        let best = self.folder.join(BEST);
+        if state.best_bleu4.is_some() && self.collective.leads() && !best.is_file() {
+            let what = format!("gone, and no later epoch than {} was better", state.best_epoch);
+            return Err(Error::input(best, "", what, "put it back, or start a new run in another folder"));
+        }
         Ok(state)
     }
 
