@@ -1,4 +1,4 @@
-//! The calls that change what is on the disk. All of `atomic` and `store` go through here, so that tests can let the
+//! The calls that change what is on the disk. All of `atomic`, `lock` and `store` go through here, so that tests can let the
 //! n-th of them fail.
 
 use std::io;

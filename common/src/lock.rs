@@ -34,8 +34,16 @@ pub fn alone(path: &Path, busy: &str) -> Result<File> {
     let folder = path.parent().unwrap_or(path);
     match wait(&file, PATIENCE) {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::input(folder, "", busy, "wait for it, or stop it")),
-        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+        Err(TryLockError::WouldBlock) => Err(Error::input(
+            folder,
+            "",
+            busy,
+            "wait for it, or stop it; if its machine is gone, delete the file .lock* there",
+        )),
+        // ENOLCK: NFS without a lock server.
+        Err(TryLockError::Error(e))
+            if e.kind() == std::io::ErrorKind::Unsupported || e.raw_os_error() == Some(libc::ENOLCK) =>
+        {
             tracing::warn!("{}: no file locks here; do not start the same twice", folder.display());
             Ok(file)
         }

@@ -123,6 +123,10 @@ fn features_of_other_networks_are_refused() {
     extract("--salt 9");
     ablate().refuses(&[&["out/spatial/seed-0/config.json, extraction.streams.spatial.weights.", "salt 0x9"]]);
     train().refuses(&[&["run/config.json, extraction.streams.spatial.weights.", "salt 0x9", "--run"]]);
+    // The page says so where it would show what the model does with them.
+    run(place.path(), "evaluate", words("report run --gpus cpu")).exits(0);
+    let page = std::fs::read_to_string(place.path().join("run/report.html")).expect("a page");
+    assert!(page.contains("streams.spatial.weights.") && page.contains("salt 0x9"));
     run(place.path(), "evaluate", words("--run run --gpus cpu")).refuses(&[&[
         "cache/test/store.json, streams.spatial.weights.",
         "salt 0x9",
@@ -130,8 +134,7 @@ fn features_of_other_networks_are_refused() {
     ]]);
 }
 
-/// SIGTERM ends `ablate` with the run that it has started; the same command goes on. What another process is at work
-/// on is left alone.
+/// SIGTERM ends `ablate` with the run that it has started. What another process is at work on is left alone.
 #[test]
 fn it_ends_with_its_runs() {
     let place = empty();

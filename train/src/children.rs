@@ -2,6 +2,9 @@
 //! stopped.
 
 use shared_child::SharedChild;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::exit;
 use signclip_common::{Error, Result};
 use std::io::Read;
 use std::process::{Command, ExitStatus};
@@ -14,26 +17,33 @@ const INTERRUPTED: i32 = 130;
 
 /// From here on Ctrl-C and SIGTERM kill what [`run`] has started (no program of this project loses anything by that),
 /// do `also`, and end this program.
-pub fn end_on_interrupt(mut also: impl FnMut() + Send + 'static) -> Result<()> {
-    let end = move || {
+pub fn end_on_interrupt(also: impl FnOnce() + Send + 'static) -> Result<()> {
+    let wrong = |e| Error::usage(format!("signals cannot be caught: {e}"), "start it again");
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(wrong)?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_none() {
+            return;
+        }
         // Held to the end, so that nothing is started any more.
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        for child in running.iter() {
-            if let Err(e) = child.kill().and_then(|()| child.wait()) {
+        let killed: Vec<_> = running.iter().map(|child| child.kill()).collect();
+        for (child, killed) in running.iter().zip(killed) {
+            if let Err(e) = killed.and_then(|()| child.wait()) {
                 tracing::debug!("process {}: {e}", child.id());
             }
         }
         also();
-        std::process::exit(INTERRUPTED);
-    };
-    ctrlc::set_handler(end)
-        .map_err(|e| Error::usage(format!("signals cannot be caught: {e}"), "start it again"))
+        // Without the destructors of libtorch, whose kernels may be at work.
+        exit(INTERRUPTED);
+    });
+    Ok(())
 }
 
 /// Run a program to its end; returns how it ended, and its standard output where that is piped.
 pub fn run(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>)> {
+    let running = || RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     let child = {
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = running();
         let child = Arc::new(SharedChild::spawn(command)?);
         running.push(Arc::clone(&child));
         child
@@ -41,8 +51,7 @@ pub fn run(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>)> {
     let mut said = Vec::new();
     let read = child.take_stdout().map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut said));
     let status = child.wait();
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    running.retain(|other| !Arc::ptr_eq(other, &child));
+    running().retain(|other| !Arc::ptr_eq(other, &child));
     read?;
     Ok((status?, said))
 }

@@ -1,6 +1,6 @@
 //! What is kept of a step that went wrong: a run's folder of its own that stands right before the step, and the batch.
 
-use crate::checkpoint::{self, Progress};
+use crate::checkpoint::{self, BEST, Progress};
 use crate::corpus::Batch;
 use crate::model::Named;
 use crate::run::RunInfo;
@@ -34,6 +34,11 @@ pub fn save(
     if collective.leads() {
         checkpoint::save(&checkpoint, tensors, state, &info.settings)?;
         info.copy_into(folder, &failed)?;
+        let best = folder.join(BEST);
+        if best.is_file() {
+            let to = failed.join(BEST);
+            std::fs::copy(&best, &to).map_err(Error::io(&to))?;
+        }
         let settings = failed.join("settings.json");
         let text = serde_json::to_string_pretty(&info.settings).unwrap_or_default() + "\n";
         atomic::write(&settings, text.as_bytes())?;

@@ -268,7 +268,7 @@ impl SignClip {
         match found.iter().flatten().any(|hypothesis| hypothesis.score.is_nan()) {
             true => Err(Error::usage(
                 "the scores of a translation are not numbers: a weight of the run, or a feature, is none",
-                "check the features (extract --verify), or go back to an earlier checkpoint",
+                "check the features with extract --verify, and train again",
             )),
             false => Ok(found),
         }

@@ -20,6 +20,12 @@ pub struct Line {
     pub reference: String,
 }
 
+/// What `metrics.json` says of the references.
+#[derive(Debug, Deserialize)]
+pub struct References {
+    pub rules: TextRules,
+}
+
 /// The lines of a file, each clip once; at least one.
 pub struct Predictions {
     pub file: PathBuf,
@@ -59,25 +65,14 @@ impl Predictions {
         Ok(Self { file, lines })
     }
 
-    /// The rules of the references, where `evaluate` has written its scores beside the predictions.
-    pub fn rules(&self) -> Result<Option<TextRules>> {
+    /// The rules of the references, where a `metrics.json` of `evaluate` is beside the predictions.
+    pub fn rules(&self) -> Option<TextRules> {
         #[derive(Deserialize)]
         struct Metrics {
             references: References,
         }
-        #[derive(Deserialize)]
-        struct References {
-            rules: TextRules,
-        }
-        let file = self.file.with_file_name(METRICS);
-        if !file.is_file() {
-            return Ok(None);
-        }
-        let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
-        let metrics: Metrics = serde_json::from_str(&text).map_err(|e| {
-            Error::input(&file, format!("line {}", e.line()), e.to_string(), "evaluate the run again")
-        })?;
-        Ok(Some(metrics.references.rules))
+        let text = std::fs::read_to_string(self.file.with_file_name(METRICS)).ok()?;
+        serde_json::from_str(&text).ok().map(|metrics: Metrics| metrics.references.rules)
     }
 
     /// The lines of `other` for the clips of `self`, in its order. Errors: a clip that only one has, or that has

@@ -77,7 +77,7 @@ impl RunInfo {
     pub fn difference(&self, begun: &Self) -> Option<(String, String, String)> {
         let same =
             |a: &Path, b: &Path| a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a));
-        let mut begun = begun.clone();
+        let mut begun = Self { tool: self.tool.clone(), ..begun.clone() };
         if same(&begun.features, &self.features) {
             begun.features.clone_from(&self.features);
         }
@@ -105,7 +105,9 @@ impl RunInfo {
         let there = extraction(&store.info, self.settings.head.streams);
         difference::first(&self.extraction, &there).map_or(Ok(()), |(field, trained, there)| {
             let what = format!("{there}, where the features that the run was trained on had {trained}");
-            let remedy = "extract them as those were made, or train a new run on these";
+            let like = self.features.display();
+            let remedy =
+                format!("extract them with --like {like}, as those were made, or train a new run on these");
             Err(Error::input(store.folder.join(STORE_FILE), field, what, remedy))
         })
     }
@@ -188,9 +190,12 @@ impl RunInfo {
     }
 }
 
-/// Of the streams in use alone.
+/// Of the streams in use alone; how many bytes a value has in the store makes no other features.
 fn extraction(info: &StoreInfo, streams: Streams) -> Value {
     let mut making = info.making();
+    if let Some(making) = making.as_object_mut() {
+        making.remove("dtype");
+    }
     if let Some(stored) = making["streams"].as_object_mut() {
         stored.retain(|name, _| {
             (name == SPATIAL && streams.spatial()) || (name == MOUTHING && streams.mouthing())

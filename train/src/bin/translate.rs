@@ -30,7 +30,7 @@ Examples:
 The features are made as those that the run was trained on: the same networks, settings and weight
 files. Where a weight file is missing or another one by now, extract says which.
 
-Exit codes: 0 done; 1 the clip could not be read; 2 could not run.";
+Exit codes: 0 done; 1 the clip could not be read; 2 could not run; 130 interrupted.";
 
 /// Translate a video with a trained run
 #[derive(Debug, Parser)]
@@ -83,6 +83,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     let mut info = RunInfo::read(&args.run)?;
     if let Some(features) = &args.features {
         info.features.clone_from(features);
+        if !features.is_dir() {
+            return Err(Error::input(features, "", "no folder here", "correct --features, or leave it out"));
+        }
     }
     if !info.features.is_dir() {
         let what = format!("{} is not there", info.features.display());
@@ -144,11 +147,16 @@ fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The path of the clip from the root, links as they are.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(Error::io(path))
+}
+
 /// Refuse a part of a clip that cannot be, before anything is loaded.
 fn check(args: &Args) -> Result<()> {
     let shown = args.clip.display();
     let wrong = |what: String, remedy: &str| Err(Error::usage(format!("{shown}: {what}"), remedy));
-    if args.clip.to_str().is_none() {
+    if absolute(&args.clip)?.to_str().is_none() {
         return wrong(
             "its name is not UTF-8".to_owned(),
             "rename it, or make a link to it with another name",
@@ -220,7 +228,8 @@ impl Extracted {
 
 /// Make the features of the clip below `place`.
 fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<Extraction> {
-    let clip = args.clip.canonicalize().map_err(Error::io(&args.clip))?;
+    let clip = absolute(&args.clip)?;
+    clip.metadata().map_err(Error::io(&args.clip))?;
     let id = if clip.is_dir() { clip.file_name() } else { clip.file_stem() };
     let kind = if clip.is_dir() { "frames" } else { "video" };
     let line = serde_json::json!({

@@ -46,7 +46,7 @@ pub(super) struct Context<'r> {
     /// Frames per second.
     pub(super) fps: f64,
     /// What is not there, with the command that makes it.
-    pub(super) missing: Vec<(&'static str, &'r str)>,
+    pub(super) missing: Vec<(&'r str, &'r str)>,
     /// Mean of the gate over all frames of the split.
     pub(super) overall: Option<f32>,
 }

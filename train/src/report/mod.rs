@@ -38,8 +38,8 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 use word_map::WordMap;
 
-/// How every report begins.
-pub const PAGE: &str = "<!DOCTYPE html>";
+/// What the head of every report says of its maker.
+pub const GENERATOR: &str = "SignClip evaluate report";
 
 /// What a report is asked to show.
 pub struct Request<'a> {
@@ -128,8 +128,10 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
             return Err(Error::input(request.run.join(split).join(METRICS), "weights", what, remedy));
         }
     }
-    let model = match (best_epoch, &store) {
-        (Some(_), Some(_)) => Some(Model::run(request, &info, features, pairs.as_ref())?),
+    let other_features =
+        store.as_ref().and_then(|store| info.check_features(store).err()).map(|e| e.to_string());
+    let model = match (best_epoch, &store, &other_features) {
+        (Some(_), Some(_), None) => Some(Model::run(request, &info, features, pairs.as_ref())?),
         _ => None,
     };
     let tracks = model.as_ref().and_then(|model| model.tracks_by_id());
@@ -139,7 +141,8 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
         gate_track::write(&gate_file, store.info.fps, tracks)?;
     }
 
-    let absent_model = match (&store, best_epoch) {
+    let absent_model = match (&store, &other_features) {
+        (Some(_), Some(refused)) => (refused.as_str(), commands.extract.as_str()),
         (None, _) => ("The features are not there.", commands.extract.as_str()),
         _ => ("The run has no weights yet.", commands.train.as_str()),
     };

@@ -1,6 +1,7 @@
 //! The page around the sections. It holds everything that it shows: a browser that opens it is forbidden to load
 //! anything else.
 
+use super::GENERATOR;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -29,6 +30,7 @@ pub(super) fn page(title: &str, below: &[Markup], sections: &[Markup]) -> String
             head {
                 meta charset="utf-8";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="generator" content=(GENERATOR);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 link rel="icon" href="data:,";

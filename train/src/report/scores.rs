@@ -2,10 +2,9 @@
 
 use super::page::{missing, section};
 use crate::metrics::Scores;
-use crate::predictions::{METRICS, Predictions};
+use crate::predictions::{METRICS, Predictions, References};
 use maud::{Markup, html};
 use serde::Deserialize;
-use signclip_common::manifest::TextRules;
 use signclip_common::{Error, Result};
 
 /// What the report takes from `metrics.json`.
@@ -23,11 +22,6 @@ pub(super) struct Metrics {
 #[derive(Debug, Deserialize)]
 pub(super) struct Weights {
     pub(super) epoch: usize,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct References {
-    pub(super) rules: TextRules,
 }
 
 impl Metrics {

@@ -34,7 +34,7 @@ Writes <out>/ablation.md and ablation.json (readings, control: likewise) and kee
 <out>/<row>/seed-<n>. The same command goes on where it was interrupted; a run that is done is not
 done again. All rows have the same settings, data and number of steps but for what the row is about.
 
-Exit codes: 0 done; 2 could not run.";
+Exit codes: 0 done; 2 could not run; 130 interrupted by Ctrl-C or SIGTERM, with the runs in flight.";
 
 /// Train and evaluate every row of an ablation table with several seeds
 #[derive(Debug, Parser)]
@@ -136,7 +136,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// What the runs of each row will be, and the split that they will be scored on. Errors: features that are not there or
-/// not all made alike, a stream that a row needs, rows that would be the same.
+/// not all made alike, a stream that a row needs.
 fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<RunInfo>, Corpus)> {
     check_split("--split", &args.split)?;
     let mut infos: Vec<RunInfo> = Vec::new();
@@ -146,11 +146,6 @@ fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<RunInfo>, Cor
         let info = RunInfo::new(&args.features, settings.clone(), args.weights.as_deref(), &open("train")?)?;
         for split in [&settings.validation_split, &args.split] {
             info.check_features(&open(split)?.store)?;
-        }
-        if let Some(same) = infos.iter().position(|other| *other == info) {
-            let what =
-                format!("the rows {} and {} would be the same", args.table.rows()[same].name, row.name);
-            return Err(Error::usage(what, "leave the settings that they differ in to the rows"));
         }
         infos.push(info);
     }

@@ -25,13 +25,13 @@ struct Scored {
 
 impl Scored {
     /// Errors: translations that cannot be read, or are not of the clips and references of `corpus`.
-    fn of(run: &Run, corpus: &Corpus, ambiguous: Option<&AmbiguousWords>) -> Result<Self> {
-        let Predictions { file, lines: predictions } =
-            Predictions::read(&run.folder, &corpus.store.info.split)?;
+    fn of(run: &Run, split: &str, corpus: &Corpus, ambiguous: Option<&AmbiguousWords>) -> Result<Self> {
+        let Predictions { file, lines: predictions } = Predictions::read(&run.folder, split)?;
         let translated = predictions.iter().map(|line| (&line.id, &line.reference));
         if translated.ne(corpus.store.clips.iter().map(|clip| &clip.id).zip(&corpus.texts)) {
             let what = format!("not the clips and references of {}", corpus.store.folder.display());
-            let remedy = format!("translate them again: evaluate --run {}", run.folder.display());
+            let remedy =
+                format!("translate them again: evaluate --run {} --split {split}", run.folder.display());
             return Err(Error::input(file, "", what, remedy));
         }
         let texts = |text: fn(&Line) -> &String| predictions.iter().map(text).collect::<Vec<_>>();
@@ -60,7 +60,7 @@ pub(crate) fn summarise(
     ambiguous: Option<&AmbiguousWords>,
 ) -> Result<Ablation> {
     let scored: Vec<Scored> =
-        runs.iter().map(|run| Scored::of(run, corpus, ambiguous)).collect::<Result<_>>()?;
+        runs.iter().map(|run| Scored::of(run, &args.split, corpus, ambiguous)).collect::<Result<_>>()?;
     let first = &scored[0];
     let rows = args.table.rows();
     let of_row = |row: usize| -> Vec<&Scored> { scored.iter().skip(row).step_by(rows.len()).collect() };

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let references: Vec<&str> = a.lines.iter().map(|line| line.reference.as_str()).collect();
     let of_a: Vec<&str> = a.lines.iter().map(|line| line.hypothesis.as_str()).collect();
     let of_b: Vec<&str> = b_lines.iter().map(|line| line.hypothesis.as_str()).collect();
-    let dot = a.rules()?.map_or(FinalDot::AsGiven, main_dot);
+    let dot = a.rules().map_or(FinalDot::AsGiven, main_dot);
     let comparison = Comparison::of(&of_a, &of_b, &references, dot);
     let (a_file, b_file) = (a.file.display().to_string(), b.file.display().to_string());
     if args.json {

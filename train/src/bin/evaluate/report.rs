@@ -5,7 +5,7 @@ use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result, devices};
 use signclip_train::corpus::check_split;
 use signclip_train::predictions::PREDICTIONS;
-use signclip_train::report::{PAGE, Request, write};
+use signclip_train::report::{GENERATOR, Request, write};
 
 use signclip_train::run::RunInfo;
 use std::io::Read;
@@ -80,8 +80,8 @@ fn replaceable(out: &Path) -> Result<()> {
         other => other.map_err(Error::io(out))?,
     };
     let mut begin = Vec::new();
-    file.take(PAGE.len() as u64).read_to_end(&mut begin).map_err(Error::io(out))?;
-    if begin.is_empty() || begin == PAGE.as_bytes() {
+    file.take(1024).read_to_end(&mut begin).map_err(Error::io(out))?;
+    if begin.is_empty() || String::from_utf8_lossy(&begin).contains(GENERATOR) {
         return Ok(());
     }
     Err(Error::input(out, "", "a file that is no report is there", "give another --out, or move it away"))

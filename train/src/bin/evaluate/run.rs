@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let info = RunInfo::read(&args.run)?;
     let features = args.features.as_ref().unwrap_or(&info.features);
     let mut corpus = Corpus::open(features, &args.split, &info.settings)?;
+    info.check_features(&corpus.store)?;
     let folder = args.run.join(&args.split);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     start_log(None)?;
