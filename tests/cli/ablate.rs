@@ -1,7 +1,7 @@
 //! `ablate` on features of the rendered corpus: the table, going on, and what cannot be used.
 
 use crate::corpus::{empty, extract_phoenix, features, phoenix, tree};
-use crate::program::{Done, command, run, train, words};
+use crate::program::{Done, command, run, send, train, words};
 use serde_json::Value;
 use signclip_train::config::TrainConfig;
 use signclip_train::corpus::{Corpus, Window};
@@ -153,8 +153,7 @@ fn it_ends_with_its_runs() {
     let shared = line.split_once(" --out out").map_or("", |(features, _)| features);
     train(place.path(), &format!("{shared} --run out/spatial/seed-0"))
         .refuses(&[&["out/spatial/seed-0: another process is training in this folder"]]);
-    let kill = ["-TERM", &child.id().to_string()];
-    assert!(std::process::Command::new("kill").args(kill).status().expect("kill").success());
+    send("-TERM", &child);
     assert_eq!(child.wait().expect("an end").code(), Some(130));
     for lock in ["out/.lock", "out/spatial/seed-0/.lock"] {
         let file = std::fs::File::open(place.path().join(lock)).expect("a lock");
@@ -182,7 +181,10 @@ fn tables_that_cannot_be_made() {
         ("--split ../x", ["--split \"../x\" is no split", "train, dev or test"]),
         (
             "--ambiguous foreign.json",
-            ["foreign.json, pairs: none of its words is in the references of test", ""],
+            [
+                "foreign.json, pairs: none of its words is in the references of test",
+                "give the list that belongs",
+            ],
         ),
         ("--out file/below", ["file/below", "a file is where a folder should be"]),
     ] {

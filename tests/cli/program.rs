@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// The folder the programs are built into: that of the test, without `deps`.
 pub(crate) fn folder() -> PathBuf {
@@ -57,6 +57,12 @@ pub(crate) const TRAIN: &str = "--preset tiny --gpus cpu --set head.streams=spat
 /// The words of a command line without quotes.
 pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split_whitespace()
+}
+
+/// Send a signal, as `-TERM`.
+pub(crate) fn send(signal: &str, child: &Child) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success(), "{signal} was not sent");
 }
 
 /// Run a command to its end.

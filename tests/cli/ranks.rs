@@ -1,7 +1,7 @@
 //! Several processes on one store: together they give what one gives, whoever dies or comes later.
 
 use crate::corpus::{empty, extract_phoenix, features, ids, payloads, phoenix, store, verified};
-use crate::program::{command, extract, finish, run, words};
+use crate::program::{command, extract, finish, run, send, words};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -157,8 +157,7 @@ fn a_request_to_end_finishes_what_is_in_flight() {
             assert!(begun.elapsed() < Duration::from_secs(120), "no clip after two minutes");
             std::thread::sleep(Duration::from_millis(1));
         }
-        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
-        assert!(sent.success());
+        send(signal, &child);
         let output = child.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(130), "{said}");

@@ -1,10 +1,10 @@
 //! `translate`: a video to text by one command, as `evaluate` translates it.
 
 use crate::corpus::{copy, empty, features, files, how2sign, phoenix, store};
-use crate::program::{Done, TRAIN, command, extract, run, train, words};
+use crate::program::{Done, TRAIN, command, extract, run, send, train, words};
 use crate::real_data;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn translate(place: &Path, line: &str) -> Done {
     run(place, "translate", words(line).chain(words("--gpus cpu")))
@@ -117,12 +117,17 @@ fn a_real_clip() {
     translate(place.path(), &line).exits(2).says(&["streams.mouthing.weights.", "--weights DIR"]);
 }
 
+/// A short training in the folder `run`; returns a clip of the test split.
+fn trained(place: &Path) -> PathBuf {
+    let line = format!("--features {} --run run --set optimiser.epochs=1", features().display());
+    train(place, &line).exits(0);
+    phoenix().join(&store(features(), "test").clips[0].facts.source)
+}
+
 #[test]
 fn what_cannot_be_translated_is_said() {
     let place = empty();
-    let line = format!("--features {} --run run --set optimiser.epochs=1", features().display());
-    train(place.path(), &line).exits(0);
-    let clip = phoenix().join(&store(features(), "test").clips[0].facts.source);
+    let clip = trained(place.path());
     let clip = clip.display();
     translate(place.path(), "nosuch.mp4 --run run").refuses(&[&["nosuch.mp4"]]);
     translate(place.path(), &format!("{clip} --run nosuch"))
@@ -154,9 +159,7 @@ fn what_cannot_be_translated_is_said() {
 #[test]
 fn nothing_stays_behind() {
     let place = empty();
-    let line = format!("--features {} --run run --set optimiser.epochs=1", features().display());
-    train(place.path(), &line).exits(0);
-    let clip = phoenix().join(&store(features(), "test").clips[0].facts.source);
+    let clip = trained(place.path());
     let marks = phoenix().join("landmarks/test");
     let temporary = place.path().join("tmp");
     std::fs::create_dir(&temporary).expect("a folder");
@@ -169,10 +172,9 @@ fn nothing_stays_behind() {
         std::thread::sleep(std::time::Duration::from_millis(1));
         assert_eq!(child.try_wait().expect("a state"), None, "ended too early");
     }
-    let kill = ["-TERM", &child.id().to_string()];
-    assert!(std::process::Command::new("kill").args(kill).status().expect("kill").success());
+    send("-TERM", &child);
     assert_eq!(child.wait().expect("an end").code(), Some(130));
-    assert_eq!(files(&temporary), Vec::<std::path::PathBuf>::new());
+    assert_eq!(files(&temporary), Vec::<PathBuf>::new());
 }
 
 /// `extract --like`: the same features as by the flags themselves, and a refusal where that cannot be.

@@ -42,13 +42,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let info = RunInfo::read(&args.run)?;
     let features = args.features.as_ref().unwrap_or(&info.features);
     let mut corpus = Corpus::open(features, &args.split, &info.settings)?;
-    info.check_features(&corpus.store)?;
-    let folder = args.run.join(&args.split);
-    std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     start_log(None)?;
     let text = info.text(&args.run, None)?;
     corpus.tokenise(&text, usize::MAX)?;
     let (model, state) = info.trained(&args.run, &corpus, &text, device)?;
+    // Not before everything that it takes is there.
+    let folder = args.run.join(&args.split);
+    std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     tracing::info!("{} clips of {}, weights of epoch {}", corpus.len(), args.split, state.best_epoch);
     let predictions =
         translate(&model, &corpus, &text, &info.settings.decoding, args.batch.max(1), &Collective::Solo)?;
