@@ -115,10 +115,16 @@ mod tests {
     fn words_that_differ_are_marked_on_their_side() {
         assert_eq!(
             texts("am montag regnet es.", "am dienstag regnet es viel."),
-            ["am <del>montag</del> regnet es.", "am <ins>dienstag</ins> regnet es <ins>viel</ins>."]
+            [
+                "<bdi>am <del>montag</del> regnet es.</bdi>",
+                "<bdi>am <ins>dienstag</ins> regnet es <ins>viel</ins>.</bdi>"
+            ]
         );
-        assert_eq!(texts("eins zwei", ""), ["<del>eins zwei</del>", "<em>(empty)</em>"]);
-        assert_eq!(texts("gleich, ja!", "gleich, ja!"), ["gleich, ja!", "gleich, ja!"]);
+        assert_eq!(
+            texts("eins zwei", ""),
+            ["<bdi><del>eins zwei</del></bdi>", "<bdi></bdi><em>(empty)</em>"]
+        );
+        assert_eq!(texts("gleich, ja!", "gleich, ja!"), ["<bdi>gleich, ja!</bdi>"; 2]);
     }
 
     #[test]
