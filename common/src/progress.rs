@@ -1,9 +1,14 @@
 //! Progress that people watch: a bar on a terminal, a line now and then elsewhere.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
-use std::sync::Mutex;
+use indicatif::{
+    FormattedDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
+use std::io::{IsTerminal, Write};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
+
+/// All bars, so that lines of the log are written above them.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Seconds between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -22,14 +27,17 @@ pub struct Progress {
 impl Progress {
     /// Begin `total` units (`unit` in the plural, for example "frames") of `what`.
     pub fn new(what: &str, total: u64, unit: &str) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let hidden = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        let bar = if std::io::stderr().is_terminal() { BARS.add(hidden) } else { hidden };
         let template = format!(
-            "{{prefix:>10}} {{bar:28}} {{pos}}/{{len}} {unit} {{per_sec:.0}} · {{elapsed}} gone, {{eta}} left · {{wide_msg}}"
+            "{{prefix:>10}} {{bar:28}} {{pos}}/{{len}} {unit} {{rate}} · {{elapsed}} gone, {{eta}} left · {{wide_msg}}"
         );
         if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style);
+            let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // What cannot be drawn is not missed.
+                let _ = write!(out, "{:.1}/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.set_prefix(what.to_owned());
         let now = Instant::now();
@@ -51,10 +59,11 @@ impl Progress {
         let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
         let seconds = self.begun.elapsed().as_secs_f64();
         let rate = done as f64 / seconds;
-        let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
+        let left = Duration::from_secs((total.saturating_sub(done) as f64 / rate.max(1e-9)) as u64);
+        let left = FormattedDuration(left);
         let state = state();
         let comma = if state.is_empty() { "" } else { ", " };
-        tracing::info!("{}: {done}/{total}, {rate:.1}/s{comma}{state}, about {left:.0} s left", self.what);
+        tracing::info!("{}: {done}/{total}, {rate:.1}/s{comma}{state}, about {left} left", self.what);
     }
 
     /// Units that turned out not to be needed.
@@ -79,6 +88,19 @@ impl Progress {
     }
 }
 
+/// The console, for lines of the log: bars make room for them.
+struct AboveBars;
+
+impl Write for AboveBars {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        BARS.suspend(|| std::io::stderr().write(line))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
 /// Logs to the console as plain lines, and to `file` as JSON lines where given.
 pub fn start_log(file: Option<&std::path::Path>) -> crate::Result<()> {
     use tracing_subscriber::prelude::*;
@@ -94,7 +116,7 @@ pub fn start_log(file: Option<&std::path::Path>) -> crate::Result<()> {
         .without_time()
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(|| AboveBars)
         .with_filter(words(filter()));
     let json = match file {
         None => None,

@@ -36,4 +36,5 @@ pub mod settings;
 pub mod spatial_encoder;
 pub mod stages;
 pub mod status;
+pub mod unused;
 pub mod weight_files;

@@ -2,7 +2,8 @@
 
 #![allow(clippy::print_stdout)]
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches};
 use signclip_common::manifest::{Clip, Split};
 use signclip_common::panics::program;
 use signclip_common::progress::{Progress, start_log};
@@ -18,6 +19,7 @@ use signclip_extract::pipeline::{Outcome, Work};
 use signclip_extract::plan::{Plan, bytes};
 use signclip_extract::rank::Rank;
 use signclip_extract::settings::{Settings, row_bytes};
+use signclip_extract::unused::unused_flags;
 use signclip_extract::{convert, doctor, status};
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
@@ -27,7 +29,8 @@ use std::sync::Arc;
 use tch::Device;
 
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     memory::huge_pages();
     memory::start();
     program(|| match cli.command {
@@ -40,6 +43,11 @@ fn main() -> ExitCode {
         None => {
             if let Some(store) = cli.run.like.clone() {
                 Like::read(&store).and_then(|like| like.lay_over(&mut cli.run)).map_err(|e| vec![e])?;
+            }
+            let given = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
+            let unused = unused_flags(&cli.run, given);
+            if !unused.is_empty() {
+                return Err(unused);
             }
             if cli.run.dry_run { dry_run(&cli.run) } else { run(&cli.run) }
         }

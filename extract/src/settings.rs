@@ -284,7 +284,8 @@ fn tower(preset: Preset) -> ClipVisionConfig {
 }
 
 /// Preset tiny does without the landmark network, which has no small form.
-fn landmark_source(args: &RunArgs) -> LandmarkSource {
+/// Where landmarks come from; by what else is given, where no flag says it.
+pub fn landmark_source(args: &RunArgs) -> LandmarkSource {
     let default = match (&args.landmarks, args.preset) {
         (Some(_), _) => LandmarkSource::Files,
         (None, Preset::Tiny) => LandmarkSource::Retinaface5,

@@ -153,7 +153,7 @@ fn it_ends_with_its_runs() {
     let shared = line.split_once(" --out out").map_or("", |(features, _)| features);
     train(place.path(), &format!("{shared} --run out/spatial/seed-0"))
         .refuses(&[&["out/spatial/seed-0: another process is training in this folder"]]);
-    send("-TERM", &child);
+    send("-TERM", child.id());
     assert_eq!(child.wait().expect("an end").code(), Some(130));
     for lock in ["out/.lock", "out/spatial/seed-0/.lock"] {
         let file = std::fs::File::open(place.path().join(lock)).expect("a lock");

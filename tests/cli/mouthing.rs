@@ -99,6 +99,25 @@ fn landmark_files_that_do_not_fit() {
 }
 
 #[test]
+fn flags_without_an_effect() {
+    let place = empty();
+    for (line, problems) in [
+        ("--streams mouthing --s2-source frame", &[&["--s2-source", "CLIP does not run"][..]][..]),
+        (
+            "--streams spatial --preview sheets --detect-every 2",
+            &[&["--detect-every", "--streams spatial"], &["--preview", "--streams spatial"]],
+        ),
+        ("--landmarks . --detector resnet50", &[&["--detector", "landmarks come from files"]]),
+        // With preset tiny the points are the detector's.
+        ("--fan 2dfan4", &[&["--fan", "--landmark-source"]]),
+    ] {
+        extract(place.path(), &format!("--videos x.mp4 --out o {line}")).refuses(problems);
+    }
+    let paper = "--videos x.mp4 --out o --salt 3";
+    run(place.path(), "extract", words(paper)).refuses(&[&["--salt", "--preset paper"]]);
+}
+
+#[test]
 fn missing_faces() {
     let place = empty();
     let clips = test_clips();

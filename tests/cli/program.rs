@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output};
 
 /// The folder the programs are built into: that of the test, without `deps`.
 pub(crate) fn folder() -> PathBuf {
@@ -60,9 +60,21 @@ pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Send a signal, as `-TERM`.
-pub(crate) fn send(signal: &str, child: &Child) {
-    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
+pub(crate) fn send(signal: &str, process: u32) {
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status().expect("kill");
     assert!(sent.success(), "{signal} was not sent");
+}
+
+/// A running process whose command line begins with `program` and has `argument` somewhere.
+pub(crate) fn process(program: &str, argument: &str) -> Option<u32> {
+    let line = |process: &Path| std::fs::read(process.join("cmdline")).ok();
+    let is_it = |line: Vec<u8>| {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.split('\0').next().is_some_and(|first| first.ends_with(program)) && line.contains(argument)
+    };
+    let processes = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
+    let found = processes.map(|entry| entry.path()).find(|process| line(process).is_some_and(is_it));
+    found.and_then(|process| process.file_name()?.to_str()?.parse().ok())
 }
 
 /// Run a command to its end.

@@ -157,7 +157,7 @@ fn a_request_to_end_finishes_what_is_in_flight() {
             assert!(begun.elapsed() < Duration::from_secs(120), "no clip after two minutes");
             std::thread::sleep(Duration::from_millis(1));
         }
-        send(signal, &child);
+        send(signal, child.id());
         let output = child.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(130), "{said}");

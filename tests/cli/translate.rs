@@ -1,7 +1,7 @@
 //! `translate`: a video to text by one command, as `evaluate` translates it.
 
 use crate::corpus::{copy, empty, features, files, how2sign, phoenix, store};
-use crate::program::{Done, TRAIN, command, extract, run, send, train, words};
+use crate::program::{Done, TRAIN, command, extract, finish, process, run, send, train, words};
 use crate::real_data;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -152,7 +152,13 @@ fn what_cannot_be_translated_is_said() {
         ]]);
     }
     let marks = format!("--landmarks {}", phoenix().join("landmarks/test").display());
-    translate(place.path(), &format!("bad.mp4 --run run {marks}")).exits(1).says(&["bad.mp4"]);
+    let bad = format!("bad.mp4 --run run {marks}");
+    translate(place.path(), &bad).exits(1).says(&["ERROR bad.mp4: ", "container: not a complete video"]);
+    // Once, and whatever the log is to say besides.
+    let mut command = command("translate");
+    command.args(words(&bad)).current_dir(place.path()).env("SIGNCLIP_LOG", "error");
+    let done = finish(command);
+    assert_eq!(done.exits(1).stderr.lines().count(), 1, "{done}");
 }
 
 /// SIGTERM ends it together with `extract`, and nothing of the clip stays behind.
@@ -168,13 +174,23 @@ fn nothing_stays_behind() {
     let mut child = (command.current_dir(place.path()).args(words(&line)).env("TMPDIR", &temporary))
         .spawn()
         .expect("translate starts");
-    while files(&temporary).first().is_none_or(|folder| !folder.join("clip.jsonl").exists()) {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    let below = temporary.to_str().expect("a path");
+    let extract = loop {
+        if let Some(extract) = process("extract", below) {
+            break extract;
+        }
         assert_eq!(child.try_wait().expect("a state"), None, "ended too early");
-    }
-    send("-TERM", &child);
+    };
+    // Held, so that it does not end by itself.
+    send("-STOP", extract);
+    send("-TERM", child.id());
     assert_eq!(child.wait().expect("an end").code(), Some(130));
     assert_eq!(files(&temporary), Vec::<PathBuf>::new());
+    let alive = process("extract", below);
+    if let Some(extract) = alive {
+        send("-KILL", extract);
+    }
+    assert_eq!(alive, None, "extract goes on");
 }
 
 /// `extract --like`: the same features as by the flags themselves, and a refusal where that cannot be.

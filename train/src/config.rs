@@ -258,6 +258,18 @@ impl Default for TextSettings {
     }
 }
 
+impl OptimiserSettings {
+    /// Updates of an epoch over so many clips.
+    pub fn steps_per_epoch(&self, clips: usize) -> u64 {
+        clips.div_ceil(self.batch_size) as u64
+    }
+
+    /// Updates of a whole run.
+    pub fn total_steps(&self, clips: usize) -> u64 {
+        self.steps_per_epoch(clips) * self.epochs as u64
+    }
+}
+
 impl TrainConfig {
     /// A small model trained from nothing in minutes on a processor: for trying the programs out.
     pub fn tiny() -> Self {

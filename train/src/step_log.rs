@@ -7,7 +7,7 @@ use crate::model::Losses;
 use serde_json::{Value, json};
 use signclip_common::{Error, Result, atomic};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Name of the log in a run's folder.
@@ -96,6 +96,26 @@ impl StepLog {
     }
 }
 
+/// How many updates the log in `folder` has, by its last lines; 0 where there is no log.
+pub fn steps_done(folder: &Path) -> u64 {
+    /// Bytes from the end, enough for some lines.
+    const TAIL: u64 = 8192;
+    let tail = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(folder.join(LOG))?;
+        file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(TAIL)))?;
+        let mut tail = Vec::new();
+        file.read_to_end(&mut tail)?;
+        Ok(tail)
+    };
+    let lines = tail().unwrap_or_default();
+    let update = |line: &[u8]| {
+        let json: Value = serde_json::from_slice(line).ok()?;
+        json.get("loss")?;
+        json["step"].as_u64()
+    };
+    lines.rsplit(|&byte| byte == b'\n').find_map(update).map_or(0, |last| last + 1)
+}
+
 /// Whether a line is of the first `steps` updates, or of a validation after some of them. The trace of a kill, a part
 /// of a line, is not.
 fn is_before(line: &str, steps: u64) -> bool {
@@ -124,6 +144,7 @@ mod tests {
             (9, [step(0), step(1), dev(2), step(2), step(3), dev(4)].concat()),
         ] {
             std::fs::write(&path, &text).map_err(Error::io(&path))?;
+            assert_eq!(steps_done(folder.path()), 4, "the part of a line is no step");
             drop(StepLog::open(folder.path(), steps)?);
             assert_eq!(
                 std::fs::read_to_string(&path).map_err(Error::io(&path))?,

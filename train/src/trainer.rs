@@ -54,11 +54,11 @@ impl Trainer<'_> {
     pub fn run(&self) -> Result<Progress> {
         let settings = &self.info.settings;
         let options = &settings.optimiser;
-        let steps_per_epoch = self.train.len().div_ceil(options.batch_size) as u64;
+        let steps_per_epoch = options.steps_per_epoch(self.train.len());
         let schedule = Schedule {
             decay: options.decay,
             warmup_steps: options.warmup_steps,
-            total_steps: steps_per_epoch * options.epochs as u64,
+            total_steps: options.total_steps(self.train.len()),
         };
         let mut adamw = self.optimiser();
         let mut state = self.resume(&mut adamw)?;

@@ -9,6 +9,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
+use signclip_common::store::Failure;
 use signclip_common::{Error, Result, devices, memory};
 use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::children;
@@ -191,7 +192,7 @@ const SPLIT: &str = "all";
 
 enum Extraction {
     Done(Extracted),
-    /// Exit code of `extract`, which has said on the console why.
+    /// Exit code of `extract`; the console says why.
     Refused(u8),
 }
 
@@ -201,6 +202,7 @@ struct Extracted {
     /// From the first clip's beginning to the last one's end.
     seconds: f64,
     stages: Stages,
+    failures: Vec<Failure>,
 }
 
 /// Shares of the devices' time by network.
@@ -252,10 +254,10 @@ fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<E
             command.arg(flag).arg(folder);
         }
     }
-    // Warnings only, where the user does not say otherwise; and the whole clip, whatever job this runs in.
-    if std::env::var_os("SIGNCLIP_LOG").is_none() {
-        command.env("SIGNCLIP_LOG", "warn");
-    }
+    // Warnings only, where the user does not say otherwise, without that of a clip that failed, which is told below; and
+    // the whole clip, whatever job this runs in.
+    let level = std::env::var("SIGNCLIP_LOG").unwrap_or_else(|_| "warn".to_owned());
+    command.env("SIGNCLIP_LOG", format!("{level},signclip_extract::pipeline=off"));
     command.args(["--shard", "1/1"]).stdout(Stdio::piped());
     let (status, said) = children::run(&mut command).map_err(Error::io(&program))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2);
@@ -265,8 +267,12 @@ fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<E
     let outcome: Result<BTreeMap<String, Extracted>, _> = serde_json::from_slice(&said);
     match outcome.ok().and_then(|mut outcome| outcome.remove(SPLIT)) {
         Some(extracted) if code == 0 => Ok(Extraction::Done(extracted)),
-        // The clip failed.
-        Some(_) => Ok(Extraction::Refused(code)),
+        Some(extracted) => {
+            for failure in extracted.failures {
+                tracing::error!("{}: {}", args.clip.display(), failure.reason);
+            }
+            Ok(Extraction::Refused(code))
+        }
         None => Err(Error::input(
             &program,
             "",

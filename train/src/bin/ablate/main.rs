@@ -109,14 +109,16 @@ fn run(args: &Args) -> Result<()> {
     let ambiguous = args.ambiguous.as_deref().map(AmbiguousWords::read).transpose()?;
     let name = args.features.file_name().unwrap_or_default().to_string_lossy();
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablation-{name}")));
-    let (infos, evaluated) = open_everything(args, &base)?;
+    let (planned, evaluated) = open_everything(args, &base)?;
     if let (Some(words), Some(file)) = (&ambiguous, &args.ambiguous) {
         words.check(file, &args.split, evaluated.texts.iter().map(String::as_str))?;
     }
     // Seed by seed, so that a table with fewer seeds is there early.
     let runs: Vec<Run> = (0..args.seeds)
-        .flat_map(|seed| args.table.rows().iter().zip(&infos).map(move |(row, info)| (*row, info, seed)))
-        .map(|(row, info, seed)| Run::new(&out, row, info, seed))
+        .flat_map(|seed| {
+            args.table.rows().iter().zip(&planned).map(move |(row, planned)| (*row, planned, seed))
+        })
+        .map(|(row, (info, steps), seed)| Run::new(&out, row, info, seed, *steps))
         .collect();
     runs.iter().try_for_each(Run::check)?;
     std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
@@ -135,20 +137,21 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What the runs of each row will be, and the split that they will be scored on. Errors: features that are not there or
-/// not all made alike, a stream that a row needs.
-fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<RunInfo>, Corpus)> {
+/// What the runs of each row will be, with their number of steps, and the split that they will be scored on. Errors:
+/// features that are not there or not all made alike, a stream that a row needs.
+fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<(RunInfo, u64)>, Corpus)> {
     check_split("--split", &args.split)?;
-    let mut infos: Vec<RunInfo> = Vec::new();
+    let mut planned: Vec<(RunInfo, u64)> = Vec::new();
     for row in args.table.rows() {
         let settings = base.clone().with(None, &row.settings())?;
         let open = |split: &str| Corpus::open(&args.features, split, &settings);
-        let info = RunInfo::new(&args.features, settings.clone(), args.weights.as_deref(), &open("train")?)?;
+        let train = open("train")?;
+        let info = RunInfo::new(&args.features, settings.clone(), args.weights.as_deref(), &train)?;
         for split in [&settings.validation_split, &args.split] {
             info.check_features(&open(split)?.store)?;
         }
-        infos.push(info);
+        planned.push((info, settings.optimiser.total_steps(train.len())));
     }
-    let evaluated = Corpus::open(&args.features, &args.split, &infos[0].settings)?;
-    Ok((infos, evaluated))
+    let evaluated = Corpus::open(&args.features, &args.split, &planned[0].0.settings)?;
+    Ok((planned, evaluated))
 }

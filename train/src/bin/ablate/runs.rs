@@ -3,13 +3,16 @@
 use crate::Args;
 use crate::rows::Row;
 use serde::{Deserialize, Serialize};
+use signclip_common::progress::Progress;
 use signclip_common::{Error, Result, atomic};
 use signclip_train::run::RunInfo;
-use signclip_train::{checkpoint, children};
+use signclip_train::{checkpoint, children, step_log};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 /// One row under one seed.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub(crate) struct Run {
     pub(crate) seed: u64,
     /// What the run is: its settings, and how its features were made.
     info: RunInfo,
+    /// Updates that its training has.
+    steps: u64,
     /// The run's folder.
     pub(crate) folder: PathBuf,
 }
@@ -32,10 +37,10 @@ struct Finished {
 }
 
 impl Run {
-    pub(crate) fn new(out: &Path, row: Row, info: &RunInfo, seed: u64) -> Self {
+    pub(crate) fn new(out: &Path, row: Row, info: &RunInfo, seed: u64, steps: u64) -> Self {
         let mut info = info.clone();
         info.settings.seed = seed;
-        Self { row, seed, info, folder: out.join(row.name).join(format!("seed-{seed}")) }
+        Self { row, seed, info, steps, folder: out.join(row.name).join(format!("seed-{seed}")) }
     }
 
     /// Refuse a folder whose run began as another one.
@@ -136,6 +141,39 @@ pub(crate) fn finish(runs: &[Run], args: &Args) -> Result<()> {
             }
         }
     };
-    std::thread::scope(|scope| (0..args.jobs).for_each(|_| drop(scope.spawn(work))));
+    std::thread::scope(|scope| {
+        let (working, ended) = channel::<()>();
+        scope.spawn(move || watch(runs, &ended));
+        for _ in 0..args.jobs {
+            let working = working.clone();
+            scope.spawn(move || {
+                work();
+                drop(working);
+            });
+        }
+    });
     failed.into_inner().ok().flatten().map_or(Ok(()), Err)
+}
+
+/// Show how far the trainings are, by their logs, until nobody works any more.
+fn watch(runs: &[Run], ended: &Receiver<()>) {
+    const EVERY: Duration = Duration::from_secs(2);
+    let done = || runs.iter().map(|run| step_log::steps_done(&run.folder).min(run.steps)).collect::<Vec<_>>();
+    let mut before = done();
+    let left = |done: &[u64]| runs.iter().zip(done).map(|(run, done)| run.steps - done).sum::<u64>();
+    let mut least = left(&before);
+    let progress = Progress::new("ablate", least, "steps");
+    while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+        let now = done();
+        let at_work = runs.iter().zip(before.iter().zip(&now)).filter(|(_, (before, now))| now > before);
+        let at_work = at_work.map(|(run, (_, now))| {
+            format!("{}, seed {}: {:.0} %", run.row.name, run.seed, 100.0 * *now as f64 / run.steps as f64)
+        });
+        let at_work = at_work.collect::<Vec<_>>().join(" · ");
+        // A run that goes on repeats the steps since its checkpoint, which were counted before.
+        progress.advance(least.saturating_sub(left(&now)), || at_work);
+        least = least.min(left(&now));
+        before = now;
+    }
+    progress.finish();
 }
