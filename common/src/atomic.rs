@@ -13,14 +13,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Like [`write`], with the content written by `fill`.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
-    write_beside(path, |beside| fill(&mut File::create(beside)?))
-}
-
-/// Like [`write`], with a file that `make` creates under the name it is given.
-pub fn write_beside(path: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     let beside = beside(path);
     let attempt = || {
-        disk::call(|| make(&beside))?;
+        disk::call(|| fill(&mut File::create(&beside)?))?;
         disk::call(|| File::open(&beside)?.sync_all())?;
         disk::call(|| fs::rename(&beside, path))?;
         sync_folder(path)

@@ -96,6 +96,11 @@ impl SafetensorsFile {
     }
 }
 
+/// Whether [`write`] takes tensors of this type.
+pub fn can_store(kind: Kind) -> bool {
+    dtype_of(kind).is_some()
+}
+
 /// Write a safetensors file into `out`, one tensor in memory at a time: `table` has each tensor's name, type and
 /// shape, `tensor(i)` gives entry `i`. `metadata` is the text of the header besides its format.
 pub fn write(
@@ -197,6 +202,10 @@ fn dtype_of(kind: Kind) -> Option<&'static str> {
         Kind::BFloat16 => "BF16",
         Kind::Double => "F64",
         Kind::Int64 => "I64",
+        Kind::Int => "I32",
+        Kind::Int16 => "I16",
+        Kind::Int8 => "I8",
+        Kind::Uint8 => "U8",
         Kind::Bool => "BOOL",
         _ => return None,
     })

@@ -144,9 +144,17 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
     let (config, _) = open(adapter, Device::Cpu)?;
     let updates = SafetensorsFile::open(&adapter.join(MODEL))?;
     let key = |module: &str, part: &str| format!("{PREFIX}{module}.{part}.weight");
-    let mut left: Vec<String> = updates.names().filter(|n| n.contains("lora_A")).map(str::to_owned).collect();
+    let files = safetensors_file::open_all(base)?;
+    let has = |weight: &str| files.iter().any(|file| file.shape(weight).is_some());
+    for name in updates.names().filter(|name| name.contains(".lora_A.")) {
+        let module = name.strip_prefix(PREFIX).unwrap_or(name).replace(".lora_A.", ".");
+        if !has(&module) {
+            let what = format!("the base model has no layer for {name}");
+            return Err(Error::input(adapter.join(MODEL), "", what, "give the model that it was trained on"));
+        }
+    }
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
-    for file in safetensors_file::open_all(base)? {
+    for file in files {
         let names: Vec<&str> = file.names().collect();
         let entry = |&name: &&str| {
             let shape = file.shape(name).unwrap_or_default().to_vec();
@@ -161,8 +169,9 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
             let weight = get(&file, names[i])?;
             let module = names[i].strip_suffix(".weight").unwrap_or_default();
             let a_name = key(module, "lora_A");
-            let Some(place) = left.iter().position(|name| *name == a_name) else { return Ok(weight) };
-            left.swap_remove(place);
+            if updates.shape(&a_name).is_none() {
+                return Ok(weight);
+            }
             let (a_ri, b_or) = (get(&updates, &a_name)?, get(&updates, &key(module, "lora_B"))?);
             let pair = LoraPair::new(a_ri, b_or, config.rank_and_scale(module).1);
             Ok((weight.to_kind(Kind::Float) + pair.delta()).to_kind(weight.kind()))
@@ -171,10 +180,6 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
         atomic::write_with(&path, |file| {
             safetensors_file::write(&mut BufWriter::new(file), &[], &table, merged)
         })?;
-    }
-    if let Some(name) = left.first() {
-        let what = format!("the base model has no layer for {name}");
-        return Err(Error::input(adapter.join(MODEL), "", what, "give the model that it was trained on"));
     }
     for entry in std::fs::read_dir(base).map_err(Error::io(base))?.flatten() {
         let from: PathBuf = entry.path();
