@@ -5,6 +5,11 @@
 //! stream, and the key's ending chooses the scale, so that activations stay finite at full size.
 
 use rayon::prelude::*;
+use tch::{Device, Kind, Tensor};
+
+/// Constants of splitmix64 (Steele, Lea and Flood 2014).
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+const FACTORS: [u64; 2] = [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB];
 
 /// Splitmix64 stream of a key: element `i` is a pure function of (key, salt, i).
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +33,25 @@ impl Stream {
 
     /// 64 random bits, element `i`.
     pub fn bits(&self, i: u64) -> u64 {
-        let mut z = self.seed.wrapping_add((i.wrapping_add(1)).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let mut z = self.seed.wrapping_add((i.wrapping_add(1)).wrapping_mul(STEP));
+        z = (z ^ (z >> 30)).wrapping_mul(FACTORS[0]);
+        z = (z ^ (z >> 27)).wrapping_mul(FACTORS[1]);
         z ^ (z >> 31)
+    }
+
+    /// [`Self::bits`] of the elements 0 to `n`, computed on `device`: int64 `[n]`.
+    pub fn bits_on(&self, device: Device, n: i64) -> Tensor {
+        let signed = u64::cast_signed;
+        // A right shift of int64 brings in copies of the sign.
+        let folded = |z: Tensor, by: i64| {
+            let shifted = z.bitwise_right_shift_tensor_scalar(by).bitwise_and(signed(u64::MAX >> by));
+            z.bitwise_xor_tensor(&shifted)
+        };
+        let z =
+            Tensor::arange(n, (Kind::Int64, device)) * signed(STEP) + signed(self.seed.wrapping_add(STEP));
+        let z = folded(z, 30) * signed(FACTORS[0]);
+        let z = folded(z, 27) * signed(FACTORS[1]);
+        folded(z, 31)
     }
 
     /// Uniform in [0, 1), element `i`.

@@ -134,7 +134,7 @@ fn extract(
 ) -> Result<ExitCode> {
     let out = out(args, &plan.dataset.name);
     let shares = shares(args, plan, rank, &out)?;
-    if args.retry_failed && shares.iter().all(|(_, clips)| clips.is_empty()) {
+    if args.retry_failed && shares.iter().all(|(_, _, clips)| clips.is_empty()) {
         println!("nothing to try again: no clip of this command failed before in {}", out.display());
         return Ok(ExitCode::SUCCESS);
     }
@@ -168,7 +168,7 @@ fn extract(
     }
     let like = args.like.as_deref().map(Like::read).transpose()?;
     let mut opened = Vec::new();
-    for (split, clips) in shares {
+    for (split, rank, clips) in shares {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
         if let Some(like) = &like {
             like.check(&info)?;
@@ -180,7 +180,7 @@ fn extract(
                 tracing::warn!("{id}: its bytes are not those that were written; it is made again");
             }
         }
-        let heartbeat = Heartbeat::new(&folder, rank, split.clips.len(), clips.len());
+        let heartbeat = Heartbeat::new(&folder, &rank, plan.total(split), clips.len());
         opened.push(Share { split, clips, store, heartbeat });
     }
     let mut outcomes = Outcomes::new();
@@ -192,23 +192,26 @@ fn extract(
     Ok(summarise(args, &out, &outcomes))
 }
 
-/// What this rank is to do, by split: its share, or what failed of it before.
+/// What this rank is to do, by split, and as which rank: its share, or what failed of it before, or what was named.
 fn shares<'p>(
     args: &RunArgs,
     plan: &'p Plan,
     rank: &Rank,
     out: &Path,
-) -> Result<Vec<(&'p Split, Vec<Clip>)>> {
+) -> Result<Vec<(&'p Split, Rank, Vec<Clip>)>> {
     let mut shares = Vec::new();
     for split in &plan.splits {
-        let mut clips = rank.share(&split.clips);
         let folder = out.join(&split.name);
+        let (rank, mut clips) = match args.only.is_empty() {
+            true => (rank.clone(), rank.share(&split.clips)),
+            false => rank.share_named(&folder, &split.clips)?,
+        };
         if args.retry_failed {
             let failed = if folder.is_dir() { store::failures(&folder)? } else { Vec::new() };
             let failed: HashSet<String> = failed.into_iter().map(|(_, failure)| failure.id).collect();
             clips.retain(|clip| failed.contains(&clip.id));
         }
-        shares.push((split, clips));
+        shares.push((split, rank, clips));
     }
     Ok(shares)
 }
@@ -384,7 +387,9 @@ fn check_stores(args: &RunArgs) -> Result<ExitCode> {
         }
         match problems {
             0 => println!("every length and checksum agrees"),
-            n => println!("{n} problems; extract the clips named again into a new folder"),
+            n => println!(
+                "{n} problems; make the clips named again with the command that made the store and --only ID"
+            ),
         }
     }
     Ok(if problems > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })

@@ -20,6 +20,8 @@ pub struct Plan {
     pub splits: Vec<Split>,
     /// Splits whose annotation file is absent, with the places looked at.
     pub absent: BTreeMap<String, String>,
+    /// Clips of each split before `--only`, where that was given.
+    pub totals: BTreeMap<String, usize>,
 }
 
 /// One split of the printed plan.
@@ -80,6 +82,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Clips of a split, those that `--only` leaves out included.
+    pub fn total(&self, split: &Split) -> usize {
+        self.totals.get(&split.name).copied().unwrap_or(split.clips.len())
+    }
+
     fn known(name: &str, args: &RunArgs) -> Result<Self> {
         let dataset = Dataset::load(&places::manifests(), name)?;
         let root = dataset.home(&places::data_root(args.root.as_deref(), name)?)?;
@@ -95,7 +102,8 @@ impl Plan {
                 ));
             }
         }
-        let mut plan = Self { root, splits: Vec::new(), absent: BTreeMap::new(), dataset };
+        let (splits, absent, totals) = Default::default();
+        let mut plan = Self { root, splits, absent, totals, dataset };
         for split in &plan.dataset.splits {
             let named = |w: &String| *w == split.name || split.also.as_ref() == Some(w);
             if !args.split.is_empty() && !args.split.iter().any(named) {
@@ -118,7 +126,7 @@ impl Plan {
         splits.retain(|s| args.split.is_empty() || args.split.contains(&s.name));
         let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
         let dataset = Dataset::own(file, args.language.clone());
-        Ok(Self { dataset, root, splits, absent: BTreeMap::new() })
+        Ok(Self { dataset, root, splits, absent: BTreeMap::new(), totals: BTreeMap::new() })
     }
 
     fn videos(args: &RunArgs) -> Result<Self> {
@@ -148,12 +156,14 @@ impl Plan {
             annotation: PathBuf::from("--videos"),
             remarks: Vec::new(),
         };
-        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], absent: BTreeMap::new() })
+        let (absent, totals) = Default::default();
+        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], absent, totals })
     }
 
     /// Keep the clips that `--only` and `--limit` name.
     fn narrow(&mut self, args: &RunArgs) -> Result<()> {
         if !args.only.is_empty() {
+            self.totals = self.splits.iter().map(|split| (split.name.clone(), split.clips.len())).collect();
             let mut wanted: HashSet<&str> = args.only.iter().map(String::as_str).collect();
             for split in &mut self.splits {
                 split.clips.retain(|c| args.only.contains(&c.id));

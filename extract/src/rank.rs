@@ -4,7 +4,10 @@
 //! coordinator: every rank computes all shares from the list of clips, and takes its own.
 
 use signclip_common::manifest::{Clip, Media};
+use signclip_common::store::{self, Store};
 use signclip_common::{Error, Result};
+use std::collections::HashMap;
+use std::path::Path;
 
 /// Ranks have five digits in file names.
 const MOST: u32 = 99_999;
@@ -95,6 +98,46 @@ impl Rank {
             own[clip] = least == self.number as usize;
         }
         clips.iter().zip(own).filter(|(_, own)| *own).map(|(clip, _)| clip.clone()).collect()
+    }
+
+    /// This rank's part of `clips` that the user named, and the rank as which it writes. Clips of the store in `folder` stay
+    /// with the rank that stored them; a process alone takes the part of the rank whose clip is damaged, as only that
+    /// rank's files may change. Errors: damaged clips of several ranks.
+    pub fn share_named(&self, folder: &Path, clips: &[Clip]) -> Result<(Self, Vec<Clip>)> {
+        let indexes = if folder.is_dir() { store::indexes(folder)? } else { Default::default() };
+        let holders: HashMap<&str, u32> = (indexes.iter())
+            .flat_map(|(rank, records)| records.iter().map(|record| (record.id.as_str(), *rank)))
+            .collect();
+        let holder = |clip: &Clip| holders.get(clip.id.as_str()).copied();
+        if self.world > 1 {
+            let new: Vec<Clip> = clips.iter().filter(|clip| holder(clip).is_none()).cloned().collect();
+            let held = clips.iter().filter(|clip| holder(clip) == Some(self.number)).cloned();
+            return Ok((self.clone(), self.share(&new).into_iter().chain(held).collect()));
+        }
+        let mut repaired: Option<(u32, &str)> = None;
+        if clips.iter().any(|clip| holder(clip).is_some_and(|rank| rank != self.number)) {
+            let there = Store::open(folder)?;
+            let damaged = |id: &str| {
+                let clip = there.clips.iter().position(|clip| clip.id == id);
+                clip.is_some_and(|clip| {
+                    there.info.streams.keys().any(|s| there.verify_clip(clip, s).is_err())
+                })
+            };
+            for clip in clips.iter().filter(|clip| damaged(&clip.id)) {
+                let Some(rank) = holder(clip) else { continue };
+                match repaired {
+                    Some((other, first)) if other != rank => {
+                        return Err(Error::usage(
+                            format!("--only {first} --only {}: damaged clips of two ranks", clip.id),
+                            "name those of one rank (NNNNN in the name of the damaged file) at a time",
+                        ));
+                    }
+                    _ => repaired = Some((rank, &clip.id)),
+                }
+            }
+        }
+        let number = repaired.map_or(self.number, |(rank, _)| rank);
+        Ok((Self { number, world: self.world.max(number + 1), ..self.clone() }, clips.to_vec()))
     }
 
     /// The devices of `list` (all that are visible) that this process takes where several processes share a machine.

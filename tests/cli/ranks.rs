@@ -173,6 +173,43 @@ fn a_request_to_end_finishes_what_is_in_flight() {
     }
 }
 
+/// A clip that is damaged is made again in the files of the rank that stored it, by that rank and by a process alone.
+#[test]
+fn a_damaged_clip_of_another_rank() {
+    let out = empty();
+    let both = ["--shard 1/2", "--shard 2/2"].map(|shard| start(rank(out.path(), shard)));
+    both.into_iter().for_each(|child| ends(child, 0));
+    let shard = out.path().join("train/spatial-00001-00000.npy");
+    let damage = || {
+        let mut bytes = std::fs::read(&shard).expect("a shard");
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&shard, bytes).expect("written");
+        let index = std::fs::read_to_string(out.path().join("train/clips-00001.jsonl")).expect("an index");
+        let record: serde_json::Value =
+            serde_json::from_str(index.lines().last().expect("a clip")).expect("JSON");
+        record["id"].as_str().expect("an id").to_owned()
+    };
+    for who in ["", "--shard 2/2 "] {
+        let only = format!("{who}--only {}", damage());
+        finish(rank(out.path(), &only)).exits(0).says(&["made again"]);
+        equals_one_process(out.path());
+        assert_eq!(status(out.path(), "")["expected"], 12);
+    }
+    // The other rank has nothing to do with it.
+    let only = format!("--shard 1/2 --only {}", damage());
+    finish(rank(out.path(), &only)).exits(0);
+    run(out.path(), "extract", words("--verify --out .")).exits(1).says(&["checksum differs"]);
+    // Damaged clips of two ranks are named one rank at a time.
+    let shard = out.path().join("train/mouthing-00000-00000.npy");
+    let mut bytes = std::fs::read(&shard).expect("a shard");
+    bytes[200] ^= 1;
+    std::fs::write(&shard, bytes).expect("written");
+    let clips: Vec<String> =
+        store(out.path(), "train").clips.into_iter().map(|c| format!("--only {}", c.id)).collect();
+    finish(rank(out.path(), &clips.join(" "))).refuses(&[&["damaged clips of two ranks", "at a time"]]);
+}
+
 #[test]
 fn only_what_failed_is_tried_again() {
     let place = empty();

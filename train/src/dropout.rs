@@ -1,59 +1,54 @@
-//! Dropout whose masks cost little on the CPU.
+//! Dropout whose masks are a function of (seed, number, element) alone, on every device and in every thread.
 //!
-//! libtorch draws every element of a mask from one Mersenne twister, on one thread: in a step of Flan-T5 base with
-//! adapters that takes longer than all matrix products in bfloat16. And that generator is one for all threads of the
-//! process. Here each thread has a stream of its own: masks are numbered, and four elements share the 64 bits of one
-//! splitmix64.
+//! libtorch draws every element of a mask on the CPU from one Mersenne twister, on one thread: in a step of Flan-T5 base
+//! with adapters that takes longer than all matrix products in bfloat16. And its generators are shared by the threads
+//! of a process, and cannot be wound back to where a block began. Here each thread has a stream of its own: masks are
+//! numbered, and four elements share the 64 bits of one splitmix64.
 
 use signclip_common::synthetic::Stream;
-use std::cell::RefCell;
+use std::cell::Cell;
 use tch::{Device, Kind, Tensor};
 
-thread_local! {
-    /// The stream of this thread, and how many masks it has given.
-    static MASKS: RefCell<(Stream, u64)> = const { RefCell::new((Stream::seeded(0), 0)) };
-}
-
-/// Make all that follows on this thread a function of `seed`; on CUDA devices, what follows in the process.
-pub fn seed(seed: i64) {
-    tch::manual_seed(seed);
-    MASKS.set((Stream::new("dropout", seed.cast_unsigned()), 0));
-}
-
-/// A place in the sequence of masks of a thread.
+/// A place in the sequence of masks of a thread: its stream, and how many masks it has given.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark(Stream, u64);
 
+thread_local! {
+    static MASKS: Cell<Mark> = const { Cell::new(Mark(Stream::seeded(0), 0)) };
+}
+
+/// Make all that follows on this thread a function of `seed`.
+pub fn seed(seed: i64) {
+    rewind(Mark(Stream::new("dropout", seed.cast_unsigned()), 0));
+}
+
 /// Remember this place, so that [`rewind`] can give the same masks again.
 pub fn mark() -> Mark {
-    let mark = MASKS.with_borrow(|&(stream, drawn)| Mark(stream, drawn));
-    // libtorch's own generator, which CUDA devices use, cannot be read: it starts anew here.
-    rewind(mark);
-    mark
+    MASKS.get()
 }
 
 /// Go on with the masks that followed `mark`.
-pub fn rewind(Mark(stream, drawn): Mark) {
-    MASKS.set((stream, drawn));
-    if tch::Cuda::is_available() {
-        tch::manual_seed((stream.bits(drawn) >> 1).cast_signed());
-    }
+pub fn rewind(mark: Mark) {
+    MASKS.set(mark);
 }
 
 /// Dropout as `torch.nn.Dropout`: in training, elements are zeroed with probability `p` and the others scaled by
 /// `1 / (1 - p)`.
 ///
-/// Deviation: on the CPU `p` is rounded to a multiple of 2^-16, and the scale follows the rounded value.
+/// Deviation: `p` is rounded to a multiple of 2^-16, and the scale follows the rounded value.
 pub fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
     if !train || p <= 0.0 {
         return x;
     }
-    if x.device() != Device::Cpu {
-        return x.dropout(p, true);
-    }
     let threshold = (p * f64::from(1 << 16)).round().min(f64::from(u16::MAX)) as u16;
     let kept = 1.0 / (1.0 - f64::from(threshold) / f64::from(1 << 16));
-    let mask = mask(&x.size(), threshold);
+    let Mark(stream, drawn) = MASKS.get();
+    MASKS.set(Mark(stream, drawn + 1));
+    let stream = Stream::seeded(stream.bits(drawn + 1));
+    let mask = match x.device() {
+        Device::Cpu => mask_on_cpu(&x.size(), threshold, stream),
+        device => mask_on(device, &x.size(), threshold, stream),
+    };
     (x * mask).g_mul_scalar_(kept)
 }
 
@@ -63,11 +58,7 @@ pub fn add_dropout(x: &Tensor, y: Tensor, p: f64, train: bool) -> Tensor {
 }
 
 /// False with probability `threshold / 2^16`, else true. A byte an element: the backward pass needs every mask of a step.
-fn mask(shape: &[i64], threshold: u16) -> Tensor {
-    let stream = Stream::seeded(MASKS.with_borrow_mut(|(stream, drawn)| {
-        *drawn += 1;
-        stream.bits(*drawn)
-    }));
+fn mask_on_cpu(shape: &[i64], threshold: u16, stream: Stream) -> Tensor {
     let mask = Tensor::empty(shape, (Kind::Bool, Device::Cpu));
     // SAFETY: a new tensor on the CPU is contiguous, nobody else knows it, and it has `numel` elements of one byte.
     #[allow(unsafe_code)]
@@ -80,6 +71,16 @@ fn mask(shape: &[i64], threshold: u16) -> Tensor {
         }
     }
     mask
+}
+
+/// [`mask_on_cpu`] in tensor operations.
+fn mask_on(device: Device, shape: &[i64], threshold: u16, stream: Stream) -> Tensor {
+    let elements: i64 = shape.iter().product();
+    let bits = stream.bits_on(device, (elements + 3) / 4);
+    let quarter = |part: i64| bits.bitwise_right_shift_tensor_scalar(16 * part).bitwise_and(0xFFFF);
+    let quarters: Vec<Tensor> = (0..4).map(quarter).collect();
+    let values = Tensor::stack(&quarters, 1).flatten(0, 1).narrow(0, 0, elements);
+    values.ge(i64::from(threshold)).view(shape)
 }
 
 #[cfg(test)]
@@ -121,6 +122,21 @@ mod tests {
             assert!(correlation(&a.narrow(1, 0, n), &a.narrow(1, lag, n)).abs() < 0.012, "lag {lag}");
         }
         assert!(correlation(&a.narrow(0, 0, 49), &a.narrow(0, 1, 49)).abs() < 0.012);
+    }
+
+    /// What a GPU computes is what the CPU computes.
+    #[test]
+    fn masks_are_the_same_on_every_device() {
+        for (shape, threshold) in
+            [(vec![3, 5, 7], 6554), (vec![64, 129], 1), (vec![1], 32768), (vec![4, 4], 65535)]
+        {
+            for number in [0, 1, u64::MAX] {
+                let stream = Stream::seeded(number);
+                let (a, b) =
+                    (mask_on_cpu(&shape, threshold, stream), mask_on(Device::Cpu, &shape, threshold, stream));
+                assert_eq!(a, b, "{shape:?} {threshold} {number}");
+            }
+        }
     }
 
     #[test]

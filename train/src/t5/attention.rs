@@ -119,10 +119,11 @@ pub(super) fn step_kind(x: &Tensor) -> Kind {
 
 /// `dropout(softmax(q k^T + bias)) v`, with the softmax in float32; `p` is the rate of dropout in training.
 ///
-/// Explicit for training on the CPU, where libtorch has no fused form with dropout and the backward pass of the one
-/// without is three times as slow (bfloat16, 120 positions); fused otherwise.
+/// Explicit with dropout, whose masks are ours on every device, and for training on the CPU, where the backward pass of
+/// libtorch's fused form is three times as slow (bfloat16, 120 positions); fused otherwise.
 fn attend(q_bhqk: &Tensor, past: &KeyValue, bias: &Tensor, p: Option<f64>) -> Tensor {
-    if q_bhqk.device() == Device::Cpu && (p.is_some() || q_bhqk.requires_grad()) {
+    let drops = p.is_some_and(|p| p > 0.0);
+    if drops || (q_bhqk.device() == Device::Cpu && (p.is_some() || q_bhqk.requires_grad())) {
         return attend_explicitly(q_bhqk, past, bias, p);
     }
     Tensor::scaled_dot_product_attention(
@@ -130,7 +131,7 @@ fn attend(q_bhqk: &Tensor, past: &KeyValue, bias: &Tensor, p: Option<f64>) -> Te
         &past.k_bhsk,
         &past.v_bhsk,
         Some(bias),
-        p.unwrap_or(0.0),
+        0.0,
         false,
         1.0,
         false,
