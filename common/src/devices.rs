@@ -122,7 +122,7 @@ pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
     }
 }
 
-/// Compute type by name: `f32`, `bf16`, or `auto` (bf16 where the device multiplies it natively).
+/// Compute type by name: `f32`, `bf16`, or `auto` (bf16 on CUDA devices and on processors that multiply it natively).
 pub fn compute_kind(name: &str, device: Device) -> Result<Kind> {
     match name {
         "f32" => Ok(Kind::Float),

@@ -262,7 +262,7 @@ pub struct RunArgs {
     /// Also write a contact sheet for each clip, DIR/SPLIT/CLIP.png: frames with box and landmarks, mouth crops
     #[arg(long, value_name = "DIR")]
     pub preview: Option<PathBuf>,
-    /// Compute type of the encoders: f32, bf16, or auto (bf16 where the device multiplies it natively)
+    /// Compute type of the encoders: f32, bf16, or auto (bf16 on GPUs and on processors that multiply it natively)
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: String,
     /// Element type of the stored features

@@ -1,4 +1,5 @@
-//! `progress-<rank>.json`: what a rank is doing, for `extract status`. Nothing else reads it.
+//! `progress-<rank>.json`: what a rank is doing, for `extract status`. Readers of features
+//! learn from it how many clips a split is to have.
 
 use crate::interrupt;
 use crate::rank::Rank;

@@ -115,7 +115,7 @@ impl SplitStatus {
                 .map_err(|e| Error::input(&path, "", e.to_string(), "delete it; nothing depends on it"))?;
             progress.insert(rank, read);
         }
-        let recorded = progress.values().map(|p| p.split_clips).max();
+        let recorded = store::expected(folder)?;
         let failures: Vec<Failure> = store::failures(folder)?.into_iter().map(|(_, f)| f).collect();
         let done: HashSet<&str> = indexes.values().flatten().map(|record| record.id.as_str()).collect();
         let failed: HashSet<&str> = failures.iter().map(|f| f.id.as_str()).collect();

@@ -74,6 +74,10 @@ fn adapters_on_a_frozen_model() {
     train(place.path(), "again", from).exits(0);
     let (again, _) = checkpoint::load(&place.path().join("again/best.safetensors")).expect("a checkpoint");
     language.iter().for_each(|name| assert_eq!(again[*name], tensors[*name], "{name}"));
+    // The run keeps what it began from.
+    std::fs::rename(place.path().join("run/adapter"), place.path().join("moved")).expect("renamed");
+    run(place.path(), "evaluate", words("--run again --gpus cpu")).exits(0);
+    train(place.path(), "again", from).exits(0);
     train(place.path(), "none", "--set language_model.adapter=nowhere")
         .refuses(&[&["nowhere", "adapter_config.json"]]);
     // In bf16 as well, into a run of its own.

@@ -1,6 +1,6 @@
 //! Training and evaluation asked to work with what cannot be used.
 
-use crate::corpus::{copy, empty, extract_phoenix, features};
+use crate::corpus::{copy, empty, extract_phoenix, features, store};
 use crate::program::{run, train, words};
 use std::path::Path;
 use tempfile::TempDir;
@@ -90,6 +90,86 @@ fn features_that_are_spoiled() {
         };
         spoiled(&without, &["cache/dev", "has no sentence", "extract again"]);
     }
+}
+
+/// A run goes on with the clips that it began with.
+#[test]
+fn other_clips_than_at_the_beginning() {
+    let place = empty();
+    let cache = place.path().join("cache");
+    let spatial = "--streams spatial --split train,dev";
+    extract_phoenix(&cache, &format!("{spatial} --limit 5")).exits(0);
+    // Only opened: nothing is written, and the vocabulary is not that of a part.
+    train(place.path(), "--features cache --run run --check").exits(0);
+    assert!(!place.path().join("run").exists());
+    train(place.path(), "--features cache --run run").exits(0);
+    extract_phoenix(&cache, spatial).exits(0);
+    let what = ["run/config.json, clips.train.clips", "began with 5, this command has 12", "another folder"];
+    train(place.path(), "--features cache --run run").refuses(&[&what]);
+    std::fs::remove_dir_all(place.path().join("run/checkpoints")).expect("removed");
+    train(place.path(), "--features cache --run run").exits(0);
+    let words: Vec<String> =
+        store(&cache, "train").clips.into_iter().filter_map(|clip| clip.facts.text).collect();
+    let vocabulary = std::fs::read_to_string(place.path().join("run/tokenizer.json")).expect("a vocabulary");
+    assert!(words.iter().flat_map(|text| text.split(' ')).all(|word| vocabulary.contains(word)));
+}
+
+/// In which order extract finished the clips makes no difference.
+#[test]
+fn clips_in_another_order() {
+    let place = cache();
+    train(place.path(), "--features cache --run first").exits(0);
+    let index = place.path().join("cache/train/clips-00000.jsonl");
+    let text = std::fs::read_to_string(&index).expect("an index");
+    let reversed: Vec<&str> = text.lines().rev().collect();
+    std::fs::write(&index, reversed.join("\n") + "\n").expect("written");
+    train(place.path(), "--features cache --run second").exits(0);
+    let best = |run: &str| std::fs::read(place.path().join(run).join("best.safetensors")).expect("weights");
+    assert!(best("first") == best("second"), "the weights differ");
+}
+
+/// Clips that failed, or that nobody extracted yet, are not passed over in silence.
+#[test]
+fn clips_that_are_missing() {
+    let place = cache();
+    let cut = |split: &str| {
+        let index = place.path().join("cache").join(split).join("clips-00000.jsonl");
+        let text = std::fs::read_to_string(&index).expect("an index");
+        let kept = text.trim_end().rsplit_once('\n').expect("two clips").0;
+        std::fs::write(&index, format!("{kept}\n")).expect("written");
+    };
+    cut("train");
+    train(place.path(), "--features cache --run run").refuses(&[&[
+        "cache/train",
+        "1 of 12 clips are missing",
+        "extract",
+        "--allow-missing",
+    ]]);
+    let line = "--features cache --out out --preset tiny --gpus cpu --seeds 1 --set optimiser.epochs=1";
+    run(place.path(), "ablate", words(line)).refuses(&[&["cache/train", "1 of 12", "--allow-missing"]]);
+    train(place.path(), "--features cache --run run --allow-missing").exits(0);
+    let evaluate = |more: &str| run(place.path(), "evaluate", words(&format!("--run run --gpus cpu {more}")));
+    evaluate("").exits(0).says(&["in training, 1 of 12 clips of train were missing"]);
+    cut("test");
+    evaluate("").refuses(&[&["cache/test", "1 of 2 clips are missing", "--allow-missing"]]);
+    let done = evaluate("--allow-missing --json");
+    let json = done.exits(0).json();
+    assert_eq!((&json["missing_clips"], &json["clips"]), (&1.into(), &1.into()), "{json}");
+    assert_eq!(json["caveats"].as_array().map(Vec::len), Some(2), "{json}");
+    // One that failed is named with its reason.
+    let failure = r#"{"id":"x","stage":"open","reason":"x.mp4: not a complete video file"}"#;
+    std::fs::write(place.path().join("cache/dev/failures-00000.jsonl"), format!("{failure}\n"))
+        .expect("written");
+    train(place.path(), "--features cache --run other --allow-missing").exits(0);
+    cut("train");
+    train(place.path(), "--features cache --run third").refuses(&[&["cache/train", "2 of 12"]]);
+    extract_phoenix(&place.path().join("cache"), "--split train,test").exits(0);
+    train(place.path(), "--features cache --run third").refuses(&[&[
+        "cache/dev",
+        "1 of",
+        "1 of them failed",
+        "not a complete video",
+    ]]);
 }
 
 #[test]

@@ -46,6 +46,16 @@ fn a_shard_that_is_too_short_is_named_with_its_clip() {
     train(place.path(), "--features cache").refuses(&[&["spatial-00000-00000.npy", &clip, "rows"]]);
 }
 
+/// What depends on the padding of a device's own clips would not be the same on two.
+#[test]
+fn padding_does_not_count_on_several_devices() {
+    let place = empty();
+    for setting in ["head.norm_over", "loss.vt_mean"] {
+        let line = format!("--features {} --set {setting}=all", features().display());
+        two_devices(place.path(), &line).refuses(&[&[setting, "on one device"]]);
+    }
+}
+
 /// Stopped by a loss above the bound, as by one that is not a number: named, kept, and repeatable from what was kept.
 #[test]
 fn a_loss_that_explodes_is_kept() {

@@ -74,6 +74,18 @@ pub fn open(folder: &Path, device: Device) -> Result<(LoraConfig, Weights)> {
     Ok((config, Weights::open(&model, device, Kind::Float)?))
 }
 
+/// Copy the adapter of folder `from`.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    open(from, Device::Cpu)?;
+    std::fs::create_dir_all(to).map_err(Error::io(to))?;
+    for name in [MODEL, CONFIG] {
+        let file = from.join(name);
+        let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
+        atomic::write(&to.join(name), &bytes)?;
+    }
+    Ok(())
+}
+
 /// The configuration in the text of an `adapter_config.json`; `file` is for messages.
 fn parse(text: &str, file: &Path) -> Result<LoraConfig> {
     let wrong = |field: &str, what: String| {

@@ -8,9 +8,10 @@ use crate::sign_head::Streams;
 use crate::t5::IGNORE;
 use crate::text::{Text, prepare};
 use rayon::prelude::*;
-use signclip_common::store::{MOUTHING, SPATIAL, Store, StoreDtype};
+use serde::{Deserialize, Serialize};
+use signclip_common::store::{ClipRecord, MOUTHING, Missing, SPATIAL, Store, StoreDtype};
 use signclip_common::synthetic::Stream;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, checksum};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tch::{Device, Kind, Tensor};
@@ -62,6 +63,17 @@ impl Batch {
     }
 }
 
+/// The clips of a split, as a run remembers them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitIdentity {
+    pub clips: usize,
+    /// Clips that the store lacked.
+    pub missing: usize,
+    /// Of ids, frames and sentences, in their order.
+    pub sha256: String,
+}
+
 /// Which part of a clip longer than the cap is taken.
 #[derive(Debug, Clone, Copy)]
 pub enum Window {
@@ -100,7 +112,8 @@ impl Corpus {
     /// [`Self::open`] for clips whose sentences are not known: every text is empty.
     pub fn without_texts(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {
         let streams = settings.head.streams;
-        let store = Store::open(&folder.join(split))?;
+        let mut store = Store::open(&folder.join(split))?;
+        store.sort_by_id();
         for (wanted, stream) in [(streams.spatial(), SPATIAL), (streams.mouthing(), MOUTHING)] {
             if wanted && !store.info.streams.contains_key(stream) {
                 let there: Vec<&str> = store.info.streams.keys().map(String::as_str).collect();
@@ -128,6 +141,31 @@ impl Corpus {
             max_frames: settings.max_frames,
             standardise: settings.head.standardise,
         })
+    }
+
+    /// How many clips the split lacks. Errors: any, unless that is `allowed`.
+    pub fn missing(&self, allowed: bool) -> Result<usize> {
+        let stored = self.store.clips.len();
+        let missing = Missing::of(&self.store.folder, stored)?;
+        if missing.clips == 0 || allowed {
+            return Ok(missing.clips);
+        }
+        let failed = missing.failed.first().map_or(String::new(), |first| {
+            format!(", {} of them failed, e.g. {:?}: {}", missing.failed.len(), first.id, first.reason)
+        });
+        Err(Error::input(
+            &self.store.folder,
+            "",
+            format!("{} of {} clips are missing{failed}", missing.clips, stored + missing.clips),
+            "run the same extract again, or do without them: --allow-missing",
+        ))
+    }
+
+    /// What a run remembers of the split.
+    pub fn identity(&self, missing: usize) -> SplitIdentity {
+        let line = |(clip, text): (&ClipRecord, &String)| format!("{}\t{}\t{text}\n", clip.id, clip.frames);
+        let lines: String = self.store.clips.iter().zip(&self.texts).map(line).collect();
+        SplitIdentity { clips: self.len(), missing, sha256: checksum::of(lines.as_bytes()) }
     }
 
     /// Tokenise the sentences. Errors: one longer than `max_tokens`.

@@ -1,8 +1,9 @@
 //! A run's folder, and a model ready to train or evaluate in it.
 
+use crate::adapter;
 use crate::checkpoint::{self, BEST};
 use crate::config::{TrainConfig, TuningKind, language_model_folder};
-use crate::corpus::Corpus;
+use crate::corpus::{Corpus, SplitIdentity};
 use crate::model::{LanguageBase, SignClip};
 use crate::sign_head::Streams;
 use crate::t5::T5Config;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::store::{MOUTHING, SPATIAL, STORE_FILE, Store, StoreInfo};
 use signclip_common::{Error, Result, atomic, devices, difference, memory};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -25,6 +27,8 @@ pub struct RunInfo {
     pub language_model: Option<PathBuf>,
     pub prompt: String,
     pub settings: TrainConfig,
+    /// The clips of the training and of the validation split, by the split's name.
+    pub clips: BTreeMap<String, SplitIdentity>,
     /// What decides over the values of the features in use, as `store.json` has it: networks, weights, settings.
     pub extraction: Value,
     pub tool: String,
@@ -34,14 +38,18 @@ pub struct RunInfo {
 const CONFIG: &str = "config.json";
 /// Vocabulary of a language model trained from nothing.
 const TOKENIZER: &str = "tokenizer.json";
+/// The adapter that the run begins from, as it was then.
+const FIRST_ADAPTER: &str = "first-adapter";
 
 impl RunInfo {
-    /// What a new run on `corpus` will be.
+    /// What a new run on the splits `corpus` and `dev` of `features` will be. Errors: clips are missing and that is not
+    /// allowed; features of the two that were not made alike.
     pub fn new(
         features: &Path,
         settings: TrainConfig,
         weights: Option<&Path>,
-        corpus: &Corpus,
+        [corpus, dev]: [&Corpus; 2],
+        allow_missing: bool,
     ) -> Result<Self> {
         let path = &settings.language_model.path;
         let language_model = match path.as_str() {
@@ -68,8 +76,15 @@ impl RunInfo {
             }
         };
         let extraction = extraction(&corpus.store.info, settings.head.streams);
+        let mut clips = BTreeMap::new();
+        for (split, corpus) in [("train", corpus), (&settings.validation_split, dev)] {
+            clips.insert(split.to_owned(), corpus.identity(corpus.missing(allow_missing)?));
+        }
         let tool = format!("signclip train {}", env!("CARGO_PKG_VERSION"));
-        Ok(Self { features: features.to_path_buf(), language_model, prompt, settings, extraction, tool })
+        let features = features.to_path_buf();
+        let info = Self { features, language_model, prompt, settings, clips, extraction, tool };
+        info.check_features(&dev.store)?;
+        Ok(info)
     }
 
     /// The first field in which the run described by `begun` is another one, with the value there and here. Another
@@ -98,6 +113,26 @@ impl RunInfo {
                 "use the same settings and features to go on, or another folder (train --run, ablate --out)";
             Err(Error::input(folder.join(CONFIG), field, what, remedy))
         })
+    }
+
+    /// What anybody must know who reads scores of this run on `split`.
+    pub fn caveats(&self, split: &str) -> Vec<String> {
+        let of_others = |what| format!("control experiment: every clip was given the {what} of another one");
+        let mut caveats = Vec::new();
+        caveats.extend(self.settings.shuffle_features.then(|| of_others("features")));
+        caveats.extend(self.settings.shuffle_mouthing.then(|| of_others("mouthing")));
+        if self.settings.validation_split == split {
+            caveats.push(format!("the weights were chosen by their scores on {split} itself"));
+        }
+        let missing = self.clips.iter().filter(|(_, clips)| clips.missing > 0);
+        caveats.extend(missing.map(|(name, clips)| {
+            format!(
+                "in training, {} of {} clips of {name} were missing",
+                clips.missing,
+                clips.missing + clips.clips
+            )
+        }));
+        caveats
     }
 
     /// Refuse features that were made otherwise than those of the training.
@@ -133,28 +168,46 @@ impl RunInfo {
         atomic::write(&folder.join(CONFIG), text.as_bytes())
     }
 
+    /// Begin the run in `folder`: its description, and what it needs for good: the vocabulary of a model that is trained
+    /// from nothing, and the adapter that it begins from, which may change where it lies.
+    pub fn begin(&self, folder: &Path, training: &Corpus) -> Result<()> {
+        if self.language_model.is_none() {
+            atomic::write(&folder.join(TOKENIZER), self.vocabulary(training).as_bytes())?;
+        }
+        if let Some(adapter) = &self.settings.language_model.adapter {
+            adapter::copy(adapter, &folder.join(FIRST_ADAPTER))?;
+        }
+        self.write(folder)
+    }
+
     /// Copy what describes the run in `from` into `to`.
     pub fn copy_into(&self, from: &Path, to: &Path) -> Result<()> {
-        self.write(to)?;
         let tokenizer = from.join(TOKENIZER);
         if tokenizer.exists() {
             let bytes = std::fs::read(&tokenizer).map_err(Error::io(&tokenizer))?;
             atomic::write(&to.join(TOKENIZER), &bytes)?;
         }
-        Ok(())
+        if from.join(FIRST_ADAPTER).is_dir() {
+            adapter::copy(&from.join(FIRST_ADAPTER), &to.join(FIRST_ADAPTER))?;
+        }
+        self.write(to)
     }
 
-    /// The tokenizer. That of a model trained from nothing is made of `training` texts once and kept in `folder`.
-    pub fn text(&self, folder: &Path, training: Option<&Corpus>) -> Result<Text> {
-        let Some(model) = &self.language_model else {
-            let file = folder.join(TOKENIZER);
-            if let Some(corpus) = training.filter(|_| !file.exists()) {
-                let sentences = corpus.texts.iter().map(String::as_str).chain([self.prompt.as_str()]);
-                atomic::write(&file, word_tokenizer(sentences).as_bytes())?;
-            }
-            return Text::load(&file);
-        };
-        Text::load(&model.join(TOKENIZER))
+    /// The tokenizer of the run in `folder`.
+    pub fn text(&self, folder: &Path) -> Result<Text> {
+        Text::load(&self.language_model.as_deref().unwrap_or(folder).join(TOKENIZER))
+    }
+
+    /// The tokenizer that a run on `training` would have.
+    pub fn text_of(&self, training: &Corpus) -> Result<Text> {
+        match &self.language_model {
+            Some(model) => Text::load(&model.join(TOKENIZER)),
+            None => Text::parse(self.vocabulary(training).as_bytes(), Path::new(TOKENIZER)),
+        }
+    }
+
+    fn vocabulary(&self, training: &Corpus) -> String {
+        word_tokenizer(training.texts.iter().map(String::as_str).chain([self.prompt.as_str()]))
     }
 
     /// The model on `device` with the run's best weights, and where the run stood when they were written. Errors: no
@@ -169,14 +222,14 @@ impl RunInfo {
         self.check_features(&corpus.store)?;
         let best = folder.join(BEST);
         let (tensors, state) = checkpoint::load(&best)?;
-        let model = self.model(corpus, text, device)?;
+        let model = self.model(folder, corpus, text, device)?;
         checkpoint::restore(&best, &model_tensors(&model), &tensors, &self.settings)?;
         memory::keep();
         Ok((model, state))
     }
 
-    /// Build the model on `device`.
-    pub fn model(&self, corpus: &Corpus, text: &Text, device: Device) -> Result<SignClip> {
+    /// Build the model of the run in `folder` on `device`.
+    pub fn model(&self, folder: &Path, corpus: &Corpus, text: &Text, device: Device) -> Result<SignClip> {
         let config = match &self.language_model {
             Some(folder) => T5Config::read(&folder.join("config.json"))?,
             None => T5Config::tiny(text.vocabulary() as i64),
@@ -186,7 +239,12 @@ impl RunInfo {
             folder: self.language_model.as_deref(),
             kind: devices::compute_kind(&self.settings.language_model.dtype, device)?,
         };
-        SignClip::new(&self.settings, &base, corpus, text, &self.prompt, device)
+        let mut settings = self.settings.clone();
+        let own = folder.join(FIRST_ADAPTER);
+        if let Some(adapter) = settings.language_model.adapter.as_mut().filter(|_| own.is_dir()) {
+            *adapter = own;
+        }
+        SignClip::new(&settings, &base, corpus, text, &self.prompt, device)
     }
 }
 

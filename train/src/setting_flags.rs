@@ -17,6 +17,9 @@ pub struct SettingFlags {
     /// One setting, as in optimiser.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Take features of which clips are missing, failed or not yet extracted: refused without this
+    #[arg(long)]
+    pub allow_missing: bool,
 }
 
 /// Sets of defaults.

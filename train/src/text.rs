@@ -34,8 +34,17 @@ impl Text {
                 "download tokenizer.json of the language model",
             ));
         }
-        let tokenizer = Tokenizer::from_file(file)
-            .map_err(|e| Error::input(file, "", e.to_string(), "download tokenizer.json again"))?;
+        let bytes = std::fs::read(file).map_err(Error::io(file))?;
+        Self::parse(&bytes, file)
+    }
+
+    /// From the content of a `tokenizer.json`; `file` is for messages. Truncation and padding that are set in it are left
+    /// out, as transformers does when it is not asked for them.
+    pub fn parse(json: &[u8], file: &Path) -> Result<Self> {
+        let refuse =
+            |e: tokenizers::Error| Error::input(file, "", e.to_string(), "download tokenizer.json again");
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(refuse)?;
+        tokenizer.with_truncation(None).map_err(refuse)?.with_padding(None);
         let text = Self { tokenizer, file: file.to_path_buf() };
         if text.tokenizer.id_to_token(0).as_deref() != Some("<pad>")
             || text.tokenizer.id_to_token(1).as_deref() != Some("</s>")
@@ -170,5 +179,23 @@ mod tests {
         assert_eq!(text.decode(&ids).unwrap(), "am montag regen.");
         assert!(!text.encode(sentences[1]).unwrap().contains(&2), "no unknown word");
         assert_eq!(text.encode("schnee").unwrap(), [2, 1]);
+    }
+
+    /// What a Python program left switched on in a saved tokenizer cuts and fills nothing here.
+    #[test]
+    fn no_truncation_and_no_padding() {
+        let json = word_tokenizer(["am montag regen."].into_iter());
+        let mut saved: serde_json::Value = serde_json::from_str(&json).unwrap();
+        saved["truncation"] = serde_json::json!({
+            "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0
+        });
+        saved["padding"] = serde_json::json!({
+            "strategy": { "Fixed": 9 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0,
+            "pad_token": "<pad>"
+        });
+        let ids = |json: &str| {
+            Text::parse(json.as_bytes(), Path::new("")).unwrap().encode("am montag regen.").unwrap()
+        };
+        assert_eq!(ids(&saved.to_string()), ids(&json));
     }
 }

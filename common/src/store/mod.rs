@@ -5,6 +5,7 @@ mod failures;
 #[cfg(test)]
 mod faults;
 mod lock;
+mod missing;
 mod npy;
 mod others;
 mod reader;
@@ -13,6 +14,7 @@ mod writer;
 
 pub use failures::{Failure, failures};
 pub use lock::is_held;
+pub use missing::{Missing, expected};
 pub use others::Watch;
 pub use reader::{Features, Store};
 pub use verify::{Report, payload_bytes, verify};

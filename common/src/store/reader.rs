@@ -82,6 +82,15 @@ impl Store {
         Ok(store)
     }
 
+    /// Put the clips into the order of their ids: in which order they were finished is a matter of chance.
+    pub fn sort_by_id(&mut self) {
+        let ranks = std::mem::take(&mut self.ranks);
+        let mut clips: Vec<(ClipRecord, u32)> =
+            std::mem::take(&mut self.clips).into_iter().zip(ranks).collect();
+        clips.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        (self.clips, self.ranks) = clips.into_iter().unzip();
+    }
+
     /// The rows of clip number `clip` in `stream`; `None` where the store has no such stream.
     pub fn features(&self, clip: usize, stream: &str) -> Option<Features<'_>> {
         let dim = self.info.streams.get(stream)?.dim;

@@ -116,7 +116,10 @@ fn prepare(args: &Args, local: Option<usize>, collective: &Collective) -> Result
     let settings = args.settings.effective().map_err(one)?;
     // Everything that may be missing is looked for before anything is done, so that it can be mended in one go.
     let mut problems = Vec::new();
-    let list = args.gpus.clone().unwrap_or_else(devices::default_device);
+    let list = args.gpus.clone().unwrap_or_else(|| match local {
+        Some(_) => devices::default_list(),
+        None => devices::default_device(),
+    });
     let mut devices = devices::open(&list).map_err(|e| problems.push(e)).unwrap_or_default();
     if let Some(local) = local.filter(|_| !devices.is_empty()) {
         devices = vec![devices[local % devices.len()]];
@@ -154,23 +157,28 @@ fn train_on(
 ) -> Result<()> {
     let name = args.features.file_name().unwrap_or_default();
     let folder = args.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
-    let info = RunInfo::new(&args.features, settings, args.weights.as_deref(), &train)?;
-    info.check_features(&dev.store)?;
+    let allowed = args.settings.allow_missing;
+    let info = RunInfo::new(&args.features, settings, args.weights.as_deref(), [&train, &dev], allowed)?;
+    if devices.len() > 1 || collective.size() > 1 {
+        info.settings.check_for_devices()?;
+    }
+    let begun = folder.join(checkpoint::FOLDER).exists();
     let mut lock = None;
-    if collective.leads() {
+    if collective.leads() && args.check && !begun {
+        start_log(None)?;
+    } else if collective.leads() {
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         lock = Some(lock::alone(&folder.join(".lock"), "another process is training in this folder")?);
         start_log(Some(&folder.join("train.log.jsonl")))?;
-        if folder.join(checkpoint::FOLDER).exists() {
+        if begun {
             info.goes_on(&folder)?;
         } else if !args.check {
-            info.write(&folder)?;
+            info.begin(&folder, &train)?;
         }
-        info.text(&folder, Some(&train))?;
     }
     // The others read what the first one has written.
     collective.barrier()?;
-    let text = info.text(&folder, None)?;
+    let text = if args.check && !begun { info.text_of(&train) } else { info.text(&folder) }?;
     let limit = info.settings.text.max_target_tokens;
     train.tokenise(&text, limit)?;
     dev.tokenise(&text, limit)?;
@@ -199,7 +207,7 @@ struct Job {
 impl Job {
     /// Train as one of the ranks. `None` where everything was only to be opened.
     fn on_device(&self, device: Device, collective: &Collective) -> Result<Option<Progress>> {
-        let model = self.info.model(&self.train, &self.text, device)?;
+        let model = self.info.model(&self.folder, &self.train, &self.text, device)?;
         if collective.leads() {
             let (visual, language) = model.trainable();
             let features = self.info.features.display();

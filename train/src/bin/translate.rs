@@ -108,7 +108,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     let extracted = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
     let corpus = Corpus::without_texts(&place.path().join(FEATURES), SPLIT, &info.settings)?;
-    let text = info.text(&args.run, None)?;
+    let text = info.text(&args.run)?;
     let (model, _) = info.trained(&args.run, &corpus, &text, device)?;
     let loaded = begun.elapsed().as_secs_f64();
     let begun = Instant::now();

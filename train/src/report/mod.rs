@@ -196,13 +196,14 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
         translations::show(&clips, &commands.evaluate),
         settings::show(&info, store.as_ref().map(|store| &store.info), &commands.extract),
     ];
-    let page = page::page(&format!("SignClip: {run}, {split}"), &below(&info, store.as_ref()), &sections);
+    let page =
+        page::page(&format!("SignClip: {run}, {split}"), &below(&info, split, store.as_ref()), &sections);
     atomic::write(html, page.as_bytes())?;
     Ok(tracks.is_some().then_some(gate_file))
 }
 
 /// What a reader must know before the scores.
-fn below(info: &RunInfo, store: Option<&Store>) -> Vec<maud::Markup> {
+fn below(info: &RunInfo, split: &str, store: Option<&Store>) -> Vec<maud::Markup> {
     let mut lines = Vec::new();
     if let Some(store) = store {
         let streams: Vec<String> =
@@ -218,11 +219,11 @@ fn below(info: &RunInfo, store: Option<&Store>) -> Vec<maud::Markup> {
             });
         }
     }
-    if info.settings.shuffle_features {
-        lines.push(html! {
-            strong class="warning" { "Control experiment: every clip was given the features of another one." }
-        });
-    }
+    lines.extend(info.caveats(split).into_iter().map(|caveat| {
+        html! {
+            strong class="warning" { "Beware: " (caveat) "." }
+        }
+    }));
     lines
 }
 
@@ -274,7 +275,7 @@ impl Model {
         /// Clips that go through the head at once.
         const BATCH: usize = 16;
         let mut corpus = Corpus::open(features, request.split, &info.settings)?;
-        let text = info.text(request.run, None)?;
+        let text = info.text(request.run)?;
         corpus.tokenise(&text, usize::MAX)?;
         let (model, _) = info.trained(request.run, &corpus, &text, request.device)?;
         let tracks = GateTrack::of(&model, &corpus, BATCH)?;

@@ -82,7 +82,7 @@ fn jobs(text: &str) -> std::result::Result<usize, String> {
 impl Args {
     /// What every run of `train` is given.
     pub(crate) fn shared_arguments(&self) -> Vec<String> {
-        let SettingFlags { preset, config, set } = &self.settings;
+        let SettingFlags { preset, config, set, allow_missing } = &self.settings;
         let (preset, path) = (preset.name(), |path: &Path| path.display().to_string());
         let mut line =
             vec!["--features".to_owned(), path(&self.features), "--preset".to_owned(), preset.to_owned()];
@@ -93,6 +93,7 @@ impl Args {
         option("--weights", self.weights.as_deref().map(path));
         option("--gpus", self.gpus.clone());
         set.iter().for_each(|setting| option("--set", Some(setting.clone())));
+        line.extend(allow_missing.then(|| "--allow-missing".to_owned()));
         line
     }
 }
@@ -145,11 +146,12 @@ fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<(RunInfo, u64
     for row in args.table.rows() {
         let settings = base.clone().with(None, &row.settings())?;
         let open = |split: &str| Corpus::open(&args.features, split, &settings);
-        let train = open("train")?;
-        let info = RunInfo::new(&args.features, settings.clone(), args.weights.as_deref(), &train)?;
-        for split in [&settings.validation_split, &args.split] {
-            info.check_features(&open(split)?.store)?;
-        }
+        let (train, dev) = (open("train")?, open(&settings.validation_split)?);
+        let (weights, allowed) = (args.weights.as_deref(), args.settings.allow_missing);
+        let info = RunInfo::new(&args.features, settings.clone(), weights, [&train, &dev], allowed)?;
+        let scored = open(&args.split)?;
+        scored.missing(allowed)?;
+        info.check_features(&scored.store)?;
         planned.push((info, settings.optimiser.total_steps(train.len())));
     }
     let evaluated = Corpus::open(&args.features, &args.split, &planned[0].0.settings)?;

@@ -65,6 +65,7 @@ impl Run {
         self.program("train", train.iter().map(String::as_str).chain(["--run", &folder]), threads)?;
         let mut evaluate = vec!["--run", &folder, "--split", &args.split];
         evaluate.extend(args.gpus.iter().flat_map(|list| ["--gpus", list]));
+        evaluate.extend(args.settings.allow_missing.then_some("--allow-missing"));
         self.program("evaluate", evaluate.into_iter(), threads)?;
         let finished = Finished { run: self.info.clone(), split: args.split.clone() };
         atomic::write(&file, serde_json::to_string_pretty(&finished).unwrap_or_default().as_bytes())?;

@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Clips searched at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     batch: usize,
+    /// Score a split of which clips are missing, failed or not yet extracted: refused without this
+    #[arg(long)]
+    allow_missing: bool,
     /// Print the scores as JSON
     #[arg(long)]
     json: bool,
@@ -43,12 +46,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let features = args.features.as_ref().unwrap_or(&info.features);
     let mut corpus = Corpus::open(features, &args.split, &info.settings)?;
     start_log(None)?;
-    let text = info.text(&args.run, None)?;
+    let mut caveats = info.caveats(&args.split);
+    let missing = corpus.missing(args.allow_missing)?;
+    if missing > 0 {
+        caveats.push(format!("{missing} clips of {} are missing; the scores are without them", args.split));
+    }
+    let text = info.text(&args.run)?;
     corpus.tokenise(&text, usize::MAX)?;
     let (model, state) = info.trained(&args.run, &corpus, &text, device)?;
     // Not before everything that it takes is there.
     let folder = args.run.join(&args.split);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    caveats.iter().for_each(|caveat| tracing::warn!("{caveat}"));
     tracing::info!("{} clips of {}, weights of epoch {}", corpus.len(), args.split, state.best_epoch);
     let predictions =
         translate(&model, &corpus, &text, &info.settings.decoding, args.batch.max(1), &Collective::Solo)?;
@@ -62,7 +71,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut metrics = serde_json::json!({
         "split": args.split,
         "clips": predictions.len(),
-        "weights": { "file": BEST, "epoch": state.best_epoch, "dev_bleu4": state.best_bleu4 },
+        "missing_clips": missing,
+        "caveats": caveats,
+        "weights": {
+            "file": BEST,
+            "epoch": state.best_epoch,
+            "validation_split": info.settings.validation_split,
+            "validation_bleu4": state.best_bleu4,
+        },
         "references": { "rules": rules },
         "decoding": info.settings.decoding,
         SCORES: scores,
