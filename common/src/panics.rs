@@ -16,6 +16,9 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
+/// How the panic of a print begins.
+const PRINTING: &str = "failed printing to stdout: ";
+
 /// Do a program's work: every error is one line, and the exit code is 2 where there is any. The text of a panic is
 /// reported once, where it is caught.
 #[allow(clippy::print_stderr)]
@@ -25,8 +28,14 @@ pub fn program(work: impl FnOnce() -> Result<ExitCode, Vec<Error>>) -> ExitCode 
         Ok(Ok(code)) => return code,
         Ok(Err(errors)) => errors,
         // `extract ... | head`: the reader has seen enough.
-        Err(Error::Torch(what)) if what.starts_with("failed printing to stdout: Broken pipe") => {
+        Err(Error::Torch(what)) if what == format!("{PRINTING}Broken pipe (os error 32)") => {
             return ExitCode::SUCCESS;
+        }
+        Err(Error::Torch(what)) if what.starts_with(PRINTING) => {
+            vec![Error::usage(
+                what.replacen(PRINTING, "standard output: ", 1),
+                "make room, or write elsewhere",
+            )]
         }
         Err(error) => vec![error],
     };

@@ -20,9 +20,17 @@ pub struct FrameFolder {
 }
 
 impl FrameFolder {
-    /// List `folder`; no picture is opened yet. Fails on a missing folder and on one without pictures.
+    /// List `folder`; no picture is opened yet. Fails on a missing folder, on one without pictures, and on one with PNG and
+    /// JPEG pictures. Warns of numbers that are left out.
     pub fn open(folder: &Path, fps: f64) -> Result<Self> {
-        Ok(Self { files: list(folder)?.into_iter(), index: 0, fps })
+        let files = list(folder)?;
+        if let Some((before, after)) = gap(&files) {
+            let folder = folder.display();
+            tracing::warn!(
+                "{folder}: frames are missing between {before} and {after}; the clip is shorter by them"
+            );
+        }
+        Ok(Self { files: files.into_iter(), index: 0, fps })
     }
 }
 
@@ -37,8 +45,8 @@ impl Iterator for FrameFolder {
     }
 }
 
-/// The `*.png` files of a folder in natural order (`images2` before `images10`), or, if there are none, its
-/// `*.jpg` and `*.jpeg` files. Hidden files are passed over (`._images0001.png` is no picture).
+/// The `*.png` files of a folder in natural order (`images2` before `images10`), or its `*.jpg` and `*.jpeg` files; not
+/// both. Hidden files are passed over (`._images0001.png` is no picture).
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let (mut png, mut jpeg) = (Vec::new(), Vec::new());
     for entry in folder.read_dir().map_err(Error::io(folder))? {
@@ -51,6 +59,10 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
             _ => {}
         }
     }
+    if !png.is_empty() && !jpeg.is_empty() {
+        let what = format!("{} *.png and {} *.jpg files: which are the frames?", png.len(), jpeg.len());
+        return Err(Error::input(folder, "", what, "take the others out of the folder"));
+    }
     let mut files = if png.is_empty() { jpeg } else { png };
     if files.is_empty() {
         return Err(Error::input(
@@ -62,6 +74,23 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort_by(|a, b| natural(a.file_name().unwrap_or_default(), b.file_name().unwrap_or_default()));
     Ok(files)
+}
+
+/// The names around the first numbers that are left out, where the files are numbered in even steps elsewhere.
+fn gap(files: &[PathBuf]) -> Option<(String, String)> {
+    let names: Vec<&str> = files.iter().map(|file| file.file_name()?.to_str()).collect::<Option<_>>()?;
+    let (first, last) = (names.first()?, names.last()?);
+    let begin = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+    let begin = first[..begin].trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let number = |name: &&str| {
+        let digits = name.get(begin..)?;
+        digits[..digits.find(|c: char| !c.is_ascii_digit())?].parse::<u64>().ok()
+    };
+    let numbers: Vec<u64> = names.iter().map(number).collect::<Option<_>>()?;
+    let steps: Vec<u64> = numbers.windows(2).map(|two| two[1].saturating_sub(two[0])).collect();
+    let usual = *steps.iter().min()?;
+    let wide = steps.iter().position(|&step| step > usual).filter(|_| usual > 0)?;
+    Some((names[wide].to_owned(), names[wide + 1].to_owned()))
 }
 
 /// Width and height of the first picture's header.
@@ -190,6 +219,35 @@ mod tests {
         let mut names = ["b1", "images10.png", "images0009.png", "images1.png", "images01.png", "a"];
         names.sort_by(|a, b| natural(OsStr::new(a), OsStr::new(b)));
         assert_eq!(names, ["a", "b1", "images01.png", "images1.png", "images0009.png", "images10.png"]);
+    }
+
+    #[test]
+    fn numbers_left_out() {
+        let gap = |names: &[&str]| gap(&names.iter().map(PathBuf::from).collect::<Vec<_>>());
+        let found = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        assert_eq!(gap(&["images0009.png", "images0010.png", "images0011.png"]), None);
+        assert_eq!(
+            gap(&["images0009.png", "images0010.png", "images0012.png"]),
+            found("images0010.png", "images0012.png")
+        );
+        assert_eq!(gap(&["x_fn000000-0.png", "x_fn000002-0.png", "x_fn000004-0.png"]), None);
+        assert_eq!(
+            gap(&["x_fn000000-0.png", "x_fn000001-0.png", "x_fn000004-0.png"]),
+            found("x_fn000001-0.png", "x_fn000004-0.png")
+        );
+        assert_eq!(gap(&["a.png", "b.png"]), None);
+        assert_eq!(gap(&["1.png"]), None);
+        assert_eq!(gap(&[]), None);
+    }
+
+    #[test]
+    fn pictures_of_two_kinds() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        for name in ["1.png", "2.png", "thumbnail.jpg"] {
+            std::fs::write(folder.path().join(name), b"x").expect("write");
+        }
+        let error = list(folder.path()).expect_err("two kinds").to_string();
+        assert!(error.contains("2 *.png and 1 *.jpg"), "{error}");
     }
 
     #[test]

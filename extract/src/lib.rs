@@ -3,6 +3,7 @@
 pub mod args;
 mod attention;
 pub mod calibrate;
+pub mod changed;
 pub mod checkpoint;
 pub mod clip;
 pub mod convert;

@@ -1,6 +1,6 @@
 //! `extract`: see `args.rs` for the command line.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
@@ -9,8 +9,9 @@ use signclip_common::panics::program;
 use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, STORE_FILE, StoreWriter};
 use signclip_common::{Error, Result, devices, memory};
-use signclip_extract::args::{Cli, Command, RunArgs};
+use signclip_extract::args::{Cli, Command, RunArgs, Stream};
 use signclip_extract::calibrate::calibrate;
+use signclip_extract::changed::check_clips;
 use signclip_extract::heartbeat::{Heartbeat, State};
 use signclip_extract::interrupt;
 use signclip_extract::like::Like;
@@ -39,15 +40,15 @@ fn main() -> ExitCode {
             convert::run(&input, output.as_deref(), json).map_err(|e| vec![e])
         }
         Some(Command::Status(args)) => status::report(&args),
-        None if cli.run.verify => run_verify(&cli.run),
         None => {
             if let Some(store) = cli.run.like.clone() {
                 Like::read(&store).and_then(|like| like.lay_over(&mut cli.run)).map_err(|e| vec![e])?;
             }
             let given = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
-            let unused = unused_flags(&cli.run, given);
-            if !unused.is_empty() {
-                return Err(unused);
+            // Before any log is there.
+            unused_flags(&cli.run, given).iter().for_each(|unused| eprintln!(" WARN {unused}"));
+            if cli.run.verify {
+                return run_verify(&cli.run);
             }
             if cli.run.dry_run { dry_run(&cli.run) } else { run(&cli.run) }
         }
@@ -59,10 +60,10 @@ type Problems = Vec<Error>;
 
 fn dry_run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let plan = Plan::new(args).map_err(|e| vec![e])?;
+    let rank = Rank::find(args.shard.as_deref()).map_err(|e| vec![e])?;
     let mut summary = plan.summary(row_bytes(args));
     if args.calibrate {
         start_log(None).map_err(|e| vec![e])?;
-        let rank = Rank::find(args.shard.as_deref()).map_err(|e| vec![e])?;
         let devices = open_devices(args, Some(&rank)).map_err(|e| vec![e])?;
         let settings = Settings::new(args, plan.dataset.spatial_squash, devices[0])?;
         let calibration = calibrate(&plan, &rank, &settings, &devices, row_bytes(args));
@@ -73,7 +74,7 @@ fn dry_run(args: &RunArgs) -> Result<ExitCode, Problems> {
         summary.not_ready = settings.err().unwrap_or_default().iter().map(Error::to_string).collect();
     }
     if args.json {
-        print_json(&summary);
+        print_json(&summary).map_err(|e| vec![e])?;
     } else {
         print!("{}", summary.table());
         summary.not_ready.iter().for_each(|problem| println!("\nnot ready: {problem}"));
@@ -134,7 +135,7 @@ fn extract(
 ) -> Result<ExitCode> {
     let out = out(args, &plan.dataset.name);
     let shares = shares(args, plan, rank, &out)?;
-    if args.retry_failed && shares.iter().all(|(_, _, clips)| clips.is_empty()) {
+    if args.retry_failed && shares.iter().all(|portion| portion.clips.is_empty()) {
         println!("nothing to try again: no clip of this command failed before in {}", out.display());
         return Ok(ExitCode::SUCCESS);
     }
@@ -168,17 +169,25 @@ fn extract(
     }
     let like = args.like.as_deref().map(Like::read).transpose()?;
     let mut opened = Vec::new();
-    for (split, rank, clips) in shares {
+    for Portion { split, rank, clips, gone } in shares {
         let info = settings.store_info(&plan.dataset, &split.name, &sums);
         if let Some(like) = &like {
             like.check(&info)?;
         }
         let folder = out.join(&split.name);
+        if let (Some(first), true) = (gone.first(), plan.whole) {
+            let (count, folder) = (gone.len(), folder.display());
+            tracing::warn!("{folder}: {count} clips are not in the data set any more and stay, e.g. {first}");
+        }
         let mut store = StoreWriter::open(&folder, info, rank.number)?;
         for id in &args.only {
             if store.reopen_damaged(id)? {
                 tracing::warn!("{id}: its bytes are not those that were written; it is made again");
             }
+        }
+        if plan.whole {
+            let known: HashSet<&str> = split.clips.iter().map(|clip| clip.id.as_str()).collect();
+            store.forget_failures(|id| known.contains(id))?;
         }
         let heartbeat = Heartbeat::new(&folder, &rank, plan.total(split), clips.len());
         opened.push(Share { split, clips, store, heartbeat });
@@ -189,19 +198,24 @@ fn extract(
         outcomes.insert(share.split.name.clone(), outcome);
     }
     drop(opened);
-    Ok(summarise(args, &out, &outcomes))
+    summarise(args, &out, &outcomes)
 }
 
-/// What this rank is to do, by split, and as which rank: its share, or what failed of it before, or what was named.
-fn shares<'p>(
-    args: &RunArgs,
-    plan: &'p Plan,
-    rank: &Rank,
-    out: &Path,
-) -> Result<Vec<(&'p Split, Rank, Vec<Clip>)>> {
+/// What this process is to do of a split, and as which rank.
+struct Portion<'p> {
+    split: &'p Split,
+    rank: Rank,
+    clips: Vec<Clip>,
+    /// Clips of the store that the data set does not have.
+    gone: Vec<String>,
+}
+
+/// By split: this rank's share, or what failed of it before, or what was named.
+fn shares<'p>(args: &RunArgs, plan: &'p Plan, rank: &Rank, out: &Path) -> Result<Vec<Portion<'p>>> {
     let mut shares = Vec::new();
     for split in &plan.splits {
         let folder = out.join(&split.name);
+        let gone = check_clips(&folder, &split.clips, &plan.root)?;
         let (rank, mut clips) = match args.only.is_empty() {
             true => (rank.clone(), rank.share(&split.clips)),
             false => rank.share_named(&folder, &split.clips)?,
@@ -211,7 +225,7 @@ fn shares<'p>(
             let failed: HashSet<String> = failed.into_iter().map(|(_, failure)| failure.id).collect();
             clips.retain(|clip| failed.contains(&clip.id));
         }
-        shares.push((split, rank, clips));
+        shares.push(Portion { split, rank, clips, gone });
     }
     Ok(shares)
 }
@@ -243,6 +257,7 @@ fn work(
     heartbeat.count(clips.iter().filter(|c| store.is_done(&c.id)).count(), 0);
     heartbeat.begin(expected);
     let outcome = work.run(networks, store, &progress, heartbeat);
+    let done = progress.done();
     progress.finish();
     heartbeat.end(
         match &outcome {
@@ -250,7 +265,7 @@ fn work(
             Ok(_) => State::Finished,
             Err(_) => State::Stopped,
         },
-        progress.done(),
+        done,
     );
     outcome
 }
@@ -258,12 +273,12 @@ fn work(
 /// What was done, by split.
 type Outcomes = BTreeMap<String, Outcome>;
 
-fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
+fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> Result<ExitCode> {
     let failed: usize = outcomes.values().map(|o| o.failures.len()).sum();
     let left: usize = outcomes.values().map(|o| o.left).sum();
     let faceless: usize = outcomes.values().map(|o| o.without_face).sum();
     if args.json {
-        print_json(outcomes);
+        print_json(outcomes)?;
     } else {
         println!("split      stored  already there  failed     frames   frames/s  device busy");
         for (name, o) in outcomes {
@@ -301,7 +316,7 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
             }
         }
         println!("\nfeatures: {}", out.display());
-        if let Some(folder) = &args.preview {
+        if let Some(folder) = args.preview.as_ref().filter(|_| args.streams.contains(&Stream::Mouthing)) {
             let stored: usize = outcomes.values().map(|o| o.stored).sum();
             let already: usize = outcomes.values().map(|o| o.already_done).sum();
             println!("sheets:   {} ({stored} clips; none of the {already} already there)", folder.display());
@@ -318,11 +333,11 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> ExitCode {
         println!("next:     train --features {}", out.display());
     }
     let refused = args.require_face && faceless > 0;
-    match (left, failed > 0 || refused) {
+    Ok(match (left, failed > 0 || refused) {
         (0, false) => ExitCode::SUCCESS,
         (0, true) => ExitCode::from(1),
         _ => ExitCode::from(interrupt::EXIT_CODE),
-    }
+    })
 }
 
 /// In how many frames there was a face, and the clips that have fewest.
@@ -360,11 +375,21 @@ fn check_stores(args: &RunArgs) -> Result<ExitCode> {
     for entry in std::fs::read_dir(&out).map_err(Error::io(&out))? {
         let folder = entry.map_err(Error::io(&out))?.path();
         let name = folder.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
-        if folder.join(STORE_FILE).is_file() && (args.split.is_empty() || args.split.contains(&name)) {
+        // A store that lost its description is one too.
+        let is_store = folder.join(STORE_FILE).is_file() || folder.join("clips-00000.jsonl").is_file();
+        if is_store && (args.split.is_empty() || args.split.contains(&name)) {
             folders.push(folder);
         }
     }
     folders.sort();
+    if let Some(split) = args.split.iter().find(|split| !folders.contains(&out.join(split))) {
+        return Err(Error::input(
+            &out,
+            "",
+            format!("no split {split:?} here"),
+            "correct --split, or leave it out",
+        ));
+    }
     if folders.is_empty() {
         return Err(Error::input(&out, "", "no feature store here", "make one with: extract --dataset NAME"));
     }
@@ -379,7 +404,7 @@ fn check_stores(args: &RunArgs) -> Result<ExitCode> {
     }
     let problems: usize = reports.values().map(|r| r.problems.len()).sum();
     if args.json {
-        print_json(&reports);
+        print_json(&reports)?;
     } else {
         for (name, r) in &reports {
             println!("{name:<8} {:>7} clips {:>9} frames {:>12}", r.clips, r.frames, bytes(r.bytes));
@@ -405,6 +430,13 @@ fn dataset_name(dataset: &str) -> String {
     stem.unwrap_or_else(|| dataset.to_owned())
 }
 
-fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| {
+        Error::usage(
+            format!("--json: {e}"),
+            "JSON holds UTF-8 only: rename what has another name, or link to it",
+        )
+    })?;
+    println!("{text}");
+    Ok(())
 }

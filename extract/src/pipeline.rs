@@ -4,6 +4,7 @@
 //! and the others go on. A device that breaks leaves its work to the others. A full disk ends the run, and so does a
 //! request to end, after the clips in flight.
 
+use crate::changed::source;
 use crate::clip::{Clips, Encoded};
 use crate::device_faults::Working;
 use crate::heartbeat::Heartbeat;
@@ -84,8 +85,8 @@ impl Work<'_> {
         store.write_failures(&earlier)?;
         let again = |f: &mut Failure| attempted.contains(f.id.as_str());
         let again: Vec<Failure> = earlier.extract_if(.., again).collect();
-        outcome.failures = earlier;
-        outcome.failures.retain(|f| !store.is_done(&f.id));
+        // Of clips that this command does not ask for: they are not told again, but stay in the list.
+        earlier.retain(|f| !store.is_done(&f.id));
 
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
@@ -179,8 +180,8 @@ impl Work<'_> {
         let mut told: HashSet<&str> = outcome.failures.iter().map(|f| f.id.as_str()).collect();
         let untried = again.iter().filter(|f| !told.contains(f.id.as_str()) && !store.is_done(&f.id));
         let untried: Vec<Failure> = untried.cloned().collect();
-        store.write_failures(&[outcome.failures.as_slice(), &untried].concat())?;
-        told.extend(untried.iter().map(|f| f.id.as_str()));
+        store.write_failures(&[earlier.as_slice(), &outcome.failures, &untried].concat())?;
+        told.extend(earlier.iter().chain(&untried).map(|f| f.id.as_str()));
         store.settle_failures(&told)?;
         let zero = outcome.face_coverage.values().filter(|&&coverage| coverage == 0.0).count();
         outcome.without_face = store.without_face() + zero;
@@ -230,6 +231,10 @@ impl Work<'_> {
         let path = clip.media.path();
         let timing = &encoded.timing;
         let (source_bytes, source_mtime) = size_and_time(&clip.media);
+        let (start, end) = match clip.media {
+            Media::Video { start, end, .. } => (start, end),
+            Media::Frames(_) => (None, None),
+        };
         let facts = ClipFacts {
             text: clip.text.clone(),
             signer: clip.signer.clone(),
@@ -239,7 +244,9 @@ impl Work<'_> {
             resampled: timing.resampled,
             face_coverage: encoded.face_coverage,
             landmarks: encoded.landmarks.clone(),
-            source: path.strip_prefix(self.root).unwrap_or(path).display().to_string(),
+            source: source(path, self.root),
+            start,
+            end,
             source_bytes,
             source_mtime,
         };
@@ -253,7 +260,7 @@ impl Work<'_> {
 }
 
 /// Bytes and modification time of a video, or of a folder's files together.
-fn size_and_time(media: &Media) -> (u64, u64) {
+pub(crate) fn size_and_time(media: &Media) -> (u64, u64) {
     let of = |meta: std::fs::Metadata| {
         let time = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
         (meta.len(), time.map_or(0, |t| t.as_secs()))

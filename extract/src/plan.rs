@@ -20,8 +20,10 @@ pub struct Plan {
     pub splits: Vec<Split>,
     /// Splits whose annotation file is absent, with the places looked at.
     pub absent: BTreeMap<String, String>,
-    /// Clips of each split before `--only`, where that was given.
-    pub totals: BTreeMap<String, usize>,
+    /// Clips of each split before `--only` and `--limit`.
+    totals: BTreeMap<String, usize>,
+    /// Whether these are all clips of a data set's splits.
+    pub whole: bool,
 }
 
 /// One split of the printed plan.
@@ -82,7 +84,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Clips of a split, those that `--only` leaves out included.
+    /// Clips of a split, those that `--only` and `--limit` leave out included.
     pub fn total(&self, split: &Split) -> usize {
         self.totals.get(&split.name).copied().unwrap_or(split.clips.len())
     }
@@ -102,8 +104,8 @@ impl Plan {
                 ));
             }
         }
-        let (splits, absent, totals) = Default::default();
-        let mut plan = Self { root, splits, absent, totals, dataset };
+        let (splits, absent, totals, whole) = Default::default();
+        let mut plan = Self { root, splits, absent, totals, whole, dataset };
         for split in &plan.dataset.splits {
             let named = |w: &String| *w == split.name || split.also.as_ref() == Some(w);
             if !args.split.is_empty() && !args.split.iter().any(named) {
@@ -123,10 +125,16 @@ impl Plan {
 
     fn own(file: &Path, args: &RunArgs) -> Result<Self> {
         let mut splits = read_json_lines(file)?;
+        if let Some(wanted) = args.split.iter().find(|wanted| !splits.iter().any(|s| s.name == **wanted)) {
+            let names: Vec<&str> = splits.iter().map(|s| s.name.as_str()).collect();
+            let what = format!("{} has no split {wanted:?}", file.display());
+            return Err(Error::usage(what, format!("it has {}", names.join(", "))));
+        }
         splits.retain(|s| args.split.is_empty() || args.split.contains(&s.name));
         let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
         let dataset = Dataset::own(file, args.language.clone());
-        Ok(Self { dataset, root, splits, absent: BTreeMap::new(), totals: BTreeMap::new() })
+        let (absent, totals, whole) = Default::default();
+        Ok(Self { dataset, root, splits, absent, totals, whole })
     }
 
     fn videos(args: &RunArgs) -> Result<Self> {
@@ -156,14 +164,15 @@ impl Plan {
             annotation: PathBuf::from("--videos"),
             remarks: Vec::new(),
         };
-        let (absent, totals) = Default::default();
-        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], absent, totals })
+        let (absent, totals, whole) = Default::default();
+        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], absent, totals, whole })
     }
 
     /// Keep the clips that `--only` and `--limit` name.
     fn narrow(&mut self, args: &RunArgs) -> Result<()> {
+        self.totals = self.splits.iter().map(|split| (split.name.clone(), split.clips.len())).collect();
+        self.whole = args.dataset.is_some() && args.only.is_empty() && args.limit.is_none();
         if !args.only.is_empty() {
-            self.totals = self.splits.iter().map(|split| (split.name.clone(), split.clips.len())).collect();
             let mut wanted: HashSet<&str> = args.only.iter().map(String::as_str).collect();
             for split in &mut self.splits {
                 split.clips.retain(|c| args.only.contains(&c.id));

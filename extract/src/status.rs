@@ -5,7 +5,8 @@ use crate::heartbeat::{self, BEAT, RankProgress, State};
 use crate::plan::Plan;
 use clap::Parser;
 use serde::Serialize;
-use signclip_common::store::{self, Failure, STORE_FILE};
+use signclip_common::manifest::Split;
+use signclip_common::store::{self, Failure, STORE_FILE, StoreInfo};
 use signclip_common::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
@@ -66,12 +67,18 @@ fn look(args: &StatusArgs) -> Result<BTreeMap<String, SplitStatus>> {
     if !dir.is_dir() {
         return Err(Error::input(dir, "", "no such folder", "name one that extract writes"));
     }
-    let mut planned = args.dataset.as_ref().map(|dataset| planned(dataset, args)).transpose()?;
+    let (dataset, mut planned) =
+        args.dataset.as_ref().map(|dataset| planned(dataset, args)).transpose()?.unzip();
     let mut splits = BTreeMap::new();
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let folder = entry.map_err(Error::io(dir))?.path();
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if folder.join(STORE_FILE).is_file() {
+            let made_of = StoreInfo::read(&folder)?.dataset;
+            if let Some(dataset) = dataset.as_ref().filter(|dataset| **dataset != made_of) {
+                let what = format!("the store is of {made_of:?}, not of {dataset:?}");
+                return Err(Error::input(&folder, "dataset", what, "correct --dataset"));
+            }
             let ids = planned.as_mut().and_then(|planned| planned.remove(&name));
             splits.insert(name, SplitStatus::look(&folder, ids)?);
         }
@@ -96,13 +103,14 @@ fn look(args: &StatusArgs) -> Result<BTreeMap<String, SplitStatus>> {
     Ok(splits)
 }
 
-/// Ids of the data set's clips, by split.
-fn planned(dataset: &str, args: &StatusArgs) -> Result<BTreeMap<String, Vec<String>>> {
+/// The data set's name, and the ids of its clips by split.
+fn planned(dataset: &str, args: &StatusArgs) -> Result<(String, BTreeMap<String, Vec<String>>)> {
     // The defaults of a run that names nothing but its data.
     let mut run = Cli::parse_from(["extract", "--dataset", dataset]).run;
     run.root.clone_from(&args.root);
-    let splits = Plan::new(&run)?.splits.into_iter();
-    Ok(splits.map(|split| (split.name, split.clips.into_iter().map(|clip| clip.id).collect())).collect())
+    let plan = Plan::new(&run)?;
+    let ids = |split: Split| (split.name, split.clips.into_iter().map(|clip| clip.id).collect());
+    Ok((plan.dataset.name, plan.splits.into_iter().map(ids).collect()))
 }
 
 impl SplitStatus {
@@ -116,8 +124,13 @@ impl SplitStatus {
             progress.insert(rank, read);
         }
         let recorded = store::expected(folder)?;
-        let failures: Vec<Failure> = store::failures(folder)?.into_iter().map(|(_, f)| f).collect();
-        let done: HashSet<&str> = indexes.values().flatten().map(|record| record.id.as_str()).collect();
+        let mut failures: Vec<Failure> = store::failures(folder)?.into_iter().map(|(_, f)| f).collect();
+        let asked: Option<HashSet<&str>> =
+            planned.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
+        let counts = |id: &str| asked.as_ref().is_none_or(|asked| asked.contains(id));
+        let ids = indexes.values().flatten().map(|record| record.id.as_str());
+        let done: HashSet<&str> = ids.filter(|id| counts(id)).collect();
+        failures.retain(|failure| counts(&failure.id));
         let failed: HashSet<&str> = failures.iter().map(|f| f.id.as_str()).collect();
         let missing_ids = planned.as_ref().map(|ids| {
             let missing =

@@ -1,16 +1,23 @@
-//! Flags without an effect beside the others that were given: refused, as somebody expects one of them. Folders
-//! (`--weights`, `--landmarks`) say where things are, needed or not.
+//! Flags without an effect beside the others that were given: named, as somebody expects one of them. Folders of inputs (`--weights`, `--landmarks`) say where things are, needed or not.
 
 use crate::args::{Preset, RunArgs, Stream};
 use crate::face_points::LandmarkSource;
 use crate::settings::landmark_source;
-use signclip_common::Error;
 
-/// Every flag that was `given` (by its name in [`RunArgs`]) and has no effect.
-pub fn unused_flags(args: &RunArgs, given: impl Fn(&str) -> bool) -> Vec<Error> {
+/// Every flag that was `given` (by its name in [`RunArgs`]) and has no effect, with the reason.
+pub fn unused_flags(args: &RunArgs, given: impl Fn(&str) -> bool) -> Vec<String> {
     let mouthing = args.streams.contains(&Stream::Mouthing);
     let source = landmark_source(args);
-    let rules: [(&[&str], bool, &str); 5] = [
+    let own = args.dataset.as_deref().is_none_or(|dataset| dataset.ends_with(".jsonl"));
+    let rules: [(&[&str], bool, &str); 9] = [
+        (
+            &["videos", "only", "limit", "language", "shard", "retry_failed", "like", "preview"],
+            false,
+            "--verify reads whole splits and makes nothing",
+        ),
+        (&["language"], own, "the data set has its own"),
+        (&["root"], !own, "paths are relative to the list, or to where you are"),
+        (&["split"], args.videos.is_empty(), "--videos are one split, all"),
         (&["s2_source"], args.streams.contains(&Stream::Spatial), "CLIP does not run: --streams mouthing"),
         (
             &[
@@ -38,14 +45,11 @@ pub fn unused_flags(args: &RunArgs, given: impl Fn(&str) -> bool) -> Vec<Error> 
         ),
         (&["salt"], args.preset != Preset::Paper, "no weights are computed: --preset paper"),
     ];
+    // Of several reasons one is enough.
+    let rules = if args.verify { &rules[..1] } else { &rules[1..] };
     let unused = rules.iter().filter(|(_, has_effect, _)| !has_effect);
     unused
         .flat_map(|(flags, _, why)| flags.iter().filter(|flag| given(flag)).map(move |flag| (flag, why)))
-        .map(|(flag, why)| {
-            Error::usage(
-                format!("--{} has no effect: {why}", flag.replace('_', "-")),
-                "leave one of them out",
-            )
-        })
+        .map(|(flag, why)| format!("--{} has no effect: {why}", flag.replace('_', "-")))
         .collect()
 }

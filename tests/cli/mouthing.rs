@@ -101,20 +101,32 @@ fn landmark_files_that_do_not_fit() {
 #[test]
 fn flags_without_an_effect() {
     let place = empty();
-    for (line, problems) in [
-        ("--streams mouthing --s2-source frame", &[&["--s2-source", "CLIP does not run"][..]][..]),
+    for (line, said) in [
+        ("--streams mouthing --s2-source frame", &["--s2-source has no effect: CLIP does not run"][..]),
         (
             "--streams spatial --preview sheets --detect-every 2",
-            &[&["--detect-every", "--streams spatial"], &["--preview", "--streams spatial"]],
+            &["--detect-every has no effect: no face", "--preview has no effect: no face"],
         ),
-        ("--landmarks . --detector resnet50", &[&["--detector", "landmarks come from files"]]),
+        (
+            "--landmarks . --detector resnet50",
+            &["--detector has no effect: no face", "landmarks come from files"],
+        ),
         // With preset tiny the points are the detector's.
-        ("--fan 2dfan4", &[&["--fan", "--landmark-source"]]),
+        ("--fan 2dfan4", &["--fan has no effect", "--landmark-source"]),
+        ("--root . --split train", &["--root has no effect", "--split has no effect"]),
+        ("--verify --limit 3 --out .", &["--limit has no effect: --verify"]),
     ] {
-        extract(place.path(), &format!("--videos x.mp4 --out o {line}")).refuses(problems);
+        extract(
+            place.path(),
+            &format!("--videos x.mp4 --dry-run {line}").replace("--dry-run --verify", "--verify"),
+        )
+        .says(said);
     }
-    let paper = "--videos x.mp4 --out o --salt 3";
-    run(place.path(), "extract", words(paper)).refuses(&[&["--salt", "--preset paper"]]);
+    let line = format!("--dataset phoenix --root {} --language French --dry-run", phoenix().display());
+    extract(place.path(), &line).exits(0).says(&["--language has no effect: the data set has its own"]);
+    let all = format!("--dataset phoenix --root {} --landmarks . --dry-run", phoenix().display());
+    let done = extract(place.path(), &all);
+    assert!(!done.exits(0).stderr.contains("no effect"), "{done}");
 }
 
 #[test]

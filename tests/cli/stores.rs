@@ -110,6 +110,31 @@ fn payloads_that_changed() {
     extract_phoenix(place.path(), "--split test").refuses(&[line]);
 }
 
+/// An index or a description that is gone does not make a store without problems.
+#[test]
+fn what_is_gone_is_missed() {
+    let (place, split) = split();
+    std::fs::remove_file(split.join("clips-00000.jsonl")).expect("removed");
+    let done = extract(place.path(), "--verify --out .");
+    done.exits(1).says(&["spatial-00000-00000.npy: ", "rows where the index has 0", "--only ID"]);
+    copy(&features().join("test"), &split);
+    std::fs::remove_file(split.join("store.json")).expect("removed");
+    extract(place.path(), "--verify --out .").refuses(&[&["test/store.json", "no feature store here"]]);
+    extract(place.path(), "--verify --out . --split tset").refuses(&[&["no split \"tset\"", "--split"]]);
+    // Ids are names of files, and clips have frames.
+    copy(&features().join("test"), &split);
+    let index = split.join("clips-00000.jsonl");
+    let lines = std::fs::read_to_string(&index).expect("an index");
+    let id = &store(features(), "test").clips[0].id;
+    for (from, to) in [
+        (format!("\"{id}\""), "\"../x\"".to_owned()),
+        ("\"frames\":".to_owned(), "\"frames\":0,\"x\":".to_owned()),
+    ] {
+        std::fs::write(&index, lines.replacen(&from, &to, 1)).expect("written");
+        extract(place.path(), "--verify --out .").refuses(&[&["clips-00000.jsonl, line "]]);
+    }
+}
+
 #[test]
 fn a_lost_index_line_is_extracted_again() {
     let (place, split) = split();

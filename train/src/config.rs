@@ -366,6 +366,32 @@ impl TrainConfig {
         if let Some((name, value)) = finite.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             return Err(Error::usage(format!("{name} is {value}"), "give a number that is not negative"));
         }
+        if o.clip_norm == 0.0 {
+            return Err(Error::usage(
+                "optimiser.clip_norm is 0: every gradient would be",
+                "give a number above 0",
+            ));
+        }
+        if o.adamw.eps.is_nan() || o.adamw.eps <= 0.0 {
+            return Err(Error::usage(
+                format!("optimiser.adamw.eps is {}", o.adamw.eps),
+                "give a number above 0",
+            ));
+        }
+        let shares = [
+            ("optimiser.adamw.beta1", Some(o.adamw.beta1)),
+            ("optimiser.adamw.beta2", Some(o.adamw.beta2)),
+            ("language_model.dropout", self.language_model.dropout),
+        ];
+        for (name, value) in shares {
+            if let Some(value) = value.filter(|value| !(0.0..1.0).contains(value)) {
+                return Err(Error::usage(format!("{name} is {value}"), "give a number from 0 to below 1"));
+            }
+        }
+        if !["f32", "bf16", "auto"].contains(&self.language_model.dtype.as_str()) {
+            let what = format!("language_model.dtype is {:?}", self.language_model.dtype);
+            return Err(Error::usage(what, "give f32, bf16 or auto"));
+        }
         check_split("validation_split", &self.validation_split)?;
         self.language_model.lora.check()?;
         self.decoding.check()
@@ -422,6 +448,11 @@ mod tests {
             ("optimiser.epochs=0", "optimiser.epochs is 0"),
             ("head.streams=hands", "unknown variant"),
             ("loss.alpha=-1", "loss.alpha is -1"),
+            ("optimiser.adamw.beta2=1", "optimiser.adamw.beta2 is 1"),
+            ("optimiser.adamw.eps=0", "optimiser.adamw.eps is 0"),
+            ("optimiser.clip_norm=0", "optimiser.clip_norm is 0"),
+            ("language_model.dropout=1.5", "language_model.dropout is 1.5"),
+            ("language_model.dtype=f16", "language_model.dtype is \"f16\""),
         ] {
             let error = TrainConfig::default().with(None, &[setting.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(named), "{setting}: {error}");

@@ -137,13 +137,18 @@ impl RunInfo {
 
     /// Refuse features that were made otherwise than those of the training.
     pub fn check_features(&self, store: &Store) -> Result<()> {
-        let there = extraction(&store.info, self.settings.head.streams);
+        self.check_making(&store.info, &store.folder)
+    }
+
+    /// [`Self::check_features`] by the description of the store in `folder`.
+    pub fn check_making(&self, info: &StoreInfo, folder: &Path) -> Result<()> {
+        let there = extraction(info, self.settings.head.streams);
         difference::first(&self.extraction, &there).map_or(Ok(()), |(field, trained, there)| {
             let what = format!("{there}, where the features that the run was trained on had {trained}");
             let like = self.features.display();
             let remedy =
                 format!("extract them with --like {like}, as those were made, or train a new run on these");
-            Err(Error::input(store.folder.join(STORE_FILE), field, what, remedy))
+            Err(Error::input(folder.join(STORE_FILE), field, what, remedy))
         })
     }
 
@@ -164,8 +169,11 @@ impl RunInfo {
 
     /// Write the description into `folder`.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        atomic::write(&folder.join(CONFIG), text.as_bytes())
+        let text = serde_json::to_string_pretty(self).map_err(|e| {
+            let remedy = "JSON holds UTF-8 only: give the folders other names, or links to them";
+            Error::usage(format!("{}: {e}", folder.join(CONFIG).display()), remedy)
+        })?;
+        atomic::write(&folder.join(CONFIG), (text + "\n").as_bytes())
     }
 
     /// Begin the run in `folder`: its description, and what it needs for good: the vocabulary of a model that is trained

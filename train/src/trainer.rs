@@ -272,8 +272,15 @@ impl Trainer<'_> {
     /// devices see the same one.
     fn resume(&self, adamw: &mut AdamW) -> Result<Progress> {
         let mut state = Progress::default();
-        if let Some(file) = checkpoint::all(self.folder)?.pop() {
-            let (tensors, found) = checkpoint::load(&file)?;
+        let mut checkpoints = checkpoint::all(self.folder)?;
+        if let Some(file) = checkpoints.pop() {
+            let (tensors, found) = checkpoint::load(&file).map_err(|e| match (e, checkpoints.last()) {
+                (Error::Input { file, place, what, .. }, Some(before)) => {
+                    let remedy = format!("delete it to go on from {}", before.display());
+                    Error::Input { file, place, what, remedy }
+                }
+                (e, _) => e,
+            })?;
             checkpoint::restore(&file, &model_tensors(self.model), &tensors, &self.info.settings)?;
             let optimiser =
                 tensors.into_iter().filter_map(|(n, t)| Some((n.strip_prefix(OPTIMISER)?.to_owned(), t)));

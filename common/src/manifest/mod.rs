@@ -215,13 +215,12 @@ fn unique(file: &Path, rows: Vec<Row>) -> Result<Vec<Clip>> {
 }
 
 /// Ids and splits become file names: they must not be empty, lead elsewhere or hold control characters.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    !["", ".", ".."].contains(&name) && !name.contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
+}
+
 fn check_name(file: &Path, line: usize, what: &str, name: &str) -> Result<()> {
-    let odd = name.is_empty()
-        || name == "."
-        || name == ".."
-        || name.contains(['/', '\\'])
-        || name.chars().any(char::is_control);
-    if odd {
+    if !is_plain_name(name) {
         return Err(Error::input(
             file,
             format!("line {line}"),

@@ -1,7 +1,7 @@
 //! The lists of clips that could not be made: a report, one file a rank.
 
 use super::lock::idle_rank;
-use super::{indexes, npy, rank_files};
+use super::{indexes, rank_files};
 use crate::{Error, Result, atomic, disk};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -32,8 +32,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Failure>> {
     };
     let mut failures: Vec<Failure> = Vec::new();
     for line in text.split_inclusive(|&b| b == b'\n').filter(|line| line.ends_with(b"\n")) {
-        let failure: Failure =
-            serde_json::from_slice(line).map_err(|e| npy::damaged(path, "", &e.to_string()))?;
+        let failure: Failure = serde_json::from_slice(line).map_err(|e| {
+            Error::input(path, "", e.to_string(), "delete it: it is a report, and the clips are tried again")
+        })?;
         failures.retain(|earlier| earlier.id != failure.id);
         failures.push(failure);
     }

@@ -17,8 +17,8 @@ impl Missing {
     /// Of the split folder `folder`, which has `stored` clips.
     pub fn of(folder: &Path, stored: usize) -> Result<Self> {
         let failed: Vec<Failure> = failures(folder)?.into_iter().map(|(_, failure)| failure).collect();
-        let unstored = expected(folder)?.map_or(0, |expected| expected.saturating_sub(stored));
-        Ok(Self { clips: unstored.max(failed.len()), failed })
+        let clips = expected(folder)?.map_or(failed.len(), |expected| expected.saturating_sub(stored));
+        Ok(Self { clips, failed })
     }
 }
 
@@ -58,8 +58,9 @@ mod tests {
         assert_eq!(Missing::of(path, 3)?.clips, 4, "by who wrote last");
         assert_eq!(Missing::of(path, 8)?.clips, 0);
         write("failures-00001.jsonl", "{\"id\":\"a\",\"stage\":\"open\",\"reason\":\"r\"}\n")?;
-        let missing = Missing::of(path, 8)?;
-        assert_eq!((missing.clips, missing.failed[0].id.as_str()), (1, "a"));
+        let missing = Missing::of(path, 5)?;
+        assert_eq!((missing.clips, missing.failed[0].id.as_str()), (2, "a"));
+        assert_eq!(Missing::of(path, 7)?.clips, 0, "it is no clip of the data set any more");
         write("progress-00002.json", "no json")?;
         assert!(Missing::of(path, 3).is_err_and(|e| e.to_string().contains("progress-00002.json")));
         Ok(())

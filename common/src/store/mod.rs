@@ -21,7 +21,7 @@ pub use verify::{Report, payload_bytes, verify};
 pub use writer::{ClipWriter, StoreWriter};
 
 use crate::error::json_line;
-use crate::manifest::TextRules;
+use crate::manifest::{self, TextRules};
 use crate::{Error, Result, difference};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -187,6 +187,11 @@ pub struct ClipFacts {
     pub landmarks: Option<String>,
     /// File or folder the clip came from, relative to the data set's root where it lies below it.
     pub source: String,
+    /// The part of the source that the clip is, in seconds; absent: from its beginning, to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<f64>,
     /// Bytes and modification time (seconds since 1970) of the source.
     pub source_bytes: u64,
     pub source_mtime: u64,
@@ -240,8 +245,14 @@ fn parse_index(path: &Path, bytes: &[u8], before: usize) -> Result<(Vec<ClipReco
     let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
     let mut records = Vec::new();
     for (number, line) in bytes[..whole].split_inclusive(|&b| b == b'\n').enumerate() {
-        let record = serde_json::from_slice(line)
-            .map_err(|e| npy::damaged(path, &format!("line {}", before + number + 1), &json_line(&e)))?;
+        let damaged = |what: &str| npy::damaged(path, &format!("line {}", before + number + 1), what);
+        let record: ClipRecord = serde_json::from_slice(line).map_err(|e| damaged(&json_line(&e)))?;
+        if record.frames == 0 {
+            return Err(damaged("a clip without frames"));
+        }
+        if !manifest::is_plain_name(&record.id) {
+            return Err(damaged(&format!("{:?} cannot be a clip id", record.id)));
+        }
         records.push(record);
     }
     Ok((records, whole))

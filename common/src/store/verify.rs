@@ -1,7 +1,7 @@
 //! Checking a store byte by byte.
 
 use super::{Store, index_files, npy, read_index, shard_path};
-use crate::{Result, checksum};
+use crate::{Error, Result, checksum};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -63,6 +63,21 @@ pub fn verify(folder: &Path, mut tick: impl FnMut(u64)) -> Result<Report> {
         for record in read_index(&path)?.0 {
             let end = rows.entry((rank, record.shard)).or_default();
             *end = (*end).max(record.offset.saturating_add(record.frames));
+        }
+    }
+    // Rows that no clip of any index has: an index that is gone, or was cut.
+    for (stream, info) in &store.info.streams {
+        for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+            let path = entry.map_err(Error::io(folder))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let numbers = name.strip_prefix(&format!("{stream}-")).and_then(|name| name.strip_suffix(".npy"));
+            let Some((rank, shard)) = numbers.and_then(|numbers| numbers.split_once('-')) else { continue };
+            let (Ok(rank), Ok(shard)) = (rank.parse(), shard.parse()) else { continue };
+            // One that was only begun may have half a header.
+            let promised = npy::rows(&path, store.info.dtype, info.dim).unwrap_or(0);
+            if promised > 0 && !rows.contains_key(&(rank, shard)) {
+                report.problems.push(format!("{}: {promised} rows where the index has 0", path.display()));
+            }
         }
     }
     for (shard, header, path) in headers {

@@ -54,6 +54,11 @@ impl StoreWriter {
         describe(folder, &info)?;
         let index_path = index_path(folder, rank);
         let (records, whole) = read_index(&index_path)?;
+        let mut ids = HashSet::new();
+        if let Some(twice) = records.iter().find(|record| !ids.insert(record.id.as_str())) {
+            let what = format!("the clip {:?} stands in it twice", twice.id);
+            return Err(npy::damaged(&index_path, "", &what));
+        }
         let open = || OpenOptions::new().create(true).append(true).open(&index_path);
         let index = disk::call(open).map_err(Error::io(&index_path))?;
         disk::call(|| index.set_len(whole as u64)).map_err(Error::io(&index_path))?;
@@ -144,6 +149,14 @@ impl StoreWriter {
     /// Record failed clips, replacing earlier records: a clip that failed before and is stored now is no failure.
     pub fn write_failures(&self, failures: &[Failure]) -> Result<()> {
         failures::write(&self.failures_path, failures)
+    }
+
+    /// Take clips that are not `known` any more out of the lists of failures.
+    pub fn forget_failures(&self, known: impl Fn(&str) -> bool) -> Result<()> {
+        let mut own = self.failures()?;
+        own.retain(|failure| known(&failure.id));
+        self.write_failures(&own)?;
+        failures::settle(&self.folder, self.rank, |id| !known(id))
     }
 
     /// Take clips that are stored by now, and those in `tried`, which this rank tells of, out of the lists of ranks

@@ -59,6 +59,8 @@ impl Container {
                 format.duration_estimation_method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM;
             let frames = usize::try_from(stream.nb_frames).ok().filter(|&n| n > 0);
             let exact = match () {
+                // The track's duration is that of decoding; reordered frames of uneven length are shown until later.
+                () if name.contains("mov") && alone => own.map(|own| own.max(whole.unwrap_or(own))),
                 () if name.contains("mov") => own,
                 // FFmpeg shortens the duration of a truncated AVI to what is left, but not its count of frames.
                 () if name == "avi" => own.map(|t| t.max(frames.map_or(0.0, |n| n as f64 * time_base))),

@@ -9,7 +9,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
-use signclip_common::store::Failure;
+use signclip_common::store::{Failure, MOUTHING, STORE_FILE, StoreInfo};
 use signclip_common::{Error, Result, devices, memory};
 use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::children;
@@ -18,6 +18,7 @@ use signclip_train::gate_track::GateTrack;
 use signclip_train::run::RunInfo;
 use signclip_train::translation::written;
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -58,9 +59,9 @@ struct Args {
     /// Folder with the landmarks of the clip, where the run's features were cut by such: DIR/CLIP.npy
     #[arg(long, value_name = "DIR")]
     landmarks: Option<PathBuf>,
-    /// How many of the best translations are printed; at most the beams of the run's search
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    n_best: usize,
+    /// How many of the best translations are printed; at most the beams of the run's search [default: 5, or all beams]
+    #[arg(long, value_name = "N")]
+    n_best: Option<NonZero<usize>>,
     /// Device: a CUDA number or cpu [default: the first CUDA device, else cpu]
     #[arg(long, value_name = "DEVICE")]
     gpus: Option<String>,
@@ -93,6 +94,18 @@ fn run(args: &Args) -> Result<ExitCode> {
         let remedy = "say where the features of the training are now, with --features";
         return Err(Error::input(args.run.join("config.json"), "features", what, remedy));
     }
+    let beams = info.settings.decoding.num_beams;
+    if let Some(n) = args.n_best.filter(|n| n.get() > beams) {
+        let remedy = format!("give at most {beams}, or train a run with more: --set decoding.num_beams={n}");
+        return Err(Error::usage(format!("--n-best {n}: the run's search has {beams} beams"), remedy));
+    }
+    let (folder, made) = first_split(&info.features)?;
+    info.check_making(&made, &folder)?;
+    let mouthing = made.streams.get(MOUTHING).map(|stream| &stream.config["landmarks"]);
+    if args.landmarks.is_some() && mouthing.is_none_or(|landmarks| landmarks != "files") {
+        let what = "--landmarks: the run's features were not cut by landmarks from files";
+        return Err(Error::usage(what, "leave it out"));
+    }
     let place = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
     let folder = place.path().to_path_buf();
     children::end_on_interrupt(move || {
@@ -112,9 +125,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     let (model, _) = info.trained(&args.run, &corpus, &text, device)?;
     let loaded = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
-    let beams = info.settings.decoding.num_beams;
+
     let search = BeamSearchConfig {
-        num_return_sequences: args.n_best.clamp(1, beams),
+        num_return_sequences: args.n_best.map_or(beams.min(5), NonZero::get),
         ..info.settings.decoding.clone()
     };
     let found = model.translate(&corpus.batch(&[0], Window::Middle)?.to_device(device), &search)?;
@@ -146,6 +159,22 @@ fn run(args: &Args) -> Result<ExitCode> {
         false => print!("{}", translation.table()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A split of the features, and how they were made.
+fn first_split(features: &Path) -> Result<(PathBuf, StoreInfo)> {
+    let entries = std::fs::read_dir(features).map_err(Error::io(features))?;
+    let folders = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let folder = folders.filter(|folder| folder.join(STORE_FILE).is_file()).min().ok_or_else(|| {
+        Error::input(
+            features,
+            "",
+            "no feature store here",
+            "give the folder that extract wrote: --features DIR",
+        )
+    })?;
+    let info = StoreInfo::read(&folder)?;
+    Ok((folder, info))
 }
 
 /// The path of the clip from the root, links as they are.

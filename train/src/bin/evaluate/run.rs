@@ -11,6 +11,7 @@ use signclip_train::predictions::{METRICS, PREDICTIONS};
 use signclip_train::run::RunInfo;
 use signclip_train::translation::{score_both_ways, translate};
 use std::io::Write;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -28,8 +29,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DEVICE")]
     gpus: Option<String>,
     /// Clips searched at once
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    batch: usize,
+    #[arg(long, value_name = "N", default_value = "16")]
+    batch: NonZero<usize>,
     /// Score a split of which clips are missing, failed or not yet extracted: refused without this
     #[arg(long)]
     allow_missing: bool,
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     caveats.iter().for_each(|caveat| tracing::warn!("{caveat}"));
     tracing::info!("{} clips of {}, weights of epoch {}", corpus.len(), args.split, state.best_epoch);
     let predictions =
-        translate(&model, &corpus, &text, &info.settings.decoding, args.batch.max(1), &Collective::Solo)?;
+        translate(&model, &corpus, &text, &info.settings.decoding, args.batch.get(), &Collective::Solo)?;
     let lines = folder.join(PREDICTIONS);
     atomic::write_with(&lines, |file| {
         predictions.iter().try_for_each(|p| writeln!(file, "{}", serde_json::to_string(p)?))
