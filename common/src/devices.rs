@@ -29,6 +29,14 @@ pub fn open(list: &str) -> Result<Vec<Device>> {
     Ok(devices)
 }
 
+/// The only device of [`open`]. Errors: more than one.
+pub fn open_one(list: &str) -> Result<Device> {
+    match open(list)?[..] {
+        [device] => Ok(device),
+        _ => Err(Error::usage(format!("--gpus {list}: this works on one device"), "name one")),
+    }
+}
+
 /// The entries of a device list, without looking at the machine.
 fn parse(list: &str) -> Result<Vec<Device>> {
     let entry = |e: &str| match e.trim() {

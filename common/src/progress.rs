@@ -66,12 +66,6 @@ impl Progress {
         tracing::info!("{}: {done}/{total}, {rate:.1}/s{comma}{state}, about {left} left", self.what);
     }
 
-    /// Units that turned out not to be needed.
-    pub fn shrink(&self, n: u64) {
-        let total = self.bar.length().unwrap_or(0);
-        self.bar.set_length(total.saturating_sub(n).max(self.bar.position()));
-    }
-
     /// Units done so far.
     pub fn done(&self) -> u64 {
         self.bar.position()

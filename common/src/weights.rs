@@ -238,11 +238,6 @@ impl Part<'_> {
         self.weights.device
     }
 
-    /// Whether tensors are handed out as trainable leaves.
-    pub fn is_trainable(&self) -> bool {
-        self.trainable
-    }
-
     /// Compute type of the frozen tensors.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use signclip_common::safetensors_file::{self, SafetensorsFile};
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, atomic};
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
@@ -189,13 +188,13 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
             Ok((weight.to_kind(Kind::Float) + pair.delta()).to_kind(weight.kind()))
         };
         let path = out.join(file.path.file_name().unwrap_or_default());
-        atomic::write_with(&path, |file| {
-            safetensors_file::write(&mut BufWriter::new(file), &[], &table, merged)
-        })?;
+        atomic::write_with(&path, |file| safetensors_file::write(file, &[], &table, merged))?;
     }
     for entry in std::fs::read_dir(base).map_err(Error::io(base))?.flatten() {
         let from: PathBuf = entry.path();
-        if from.is_file() && from.extension().is_none_or(|ext| ext != "safetensors") {
+        // Configuration and tokenizer; not the unmerged weights in other formats that a clone of a hub has.
+        let wanted = |ext: &std::ffi::OsStr| ext == "json" || ext == "model" || ext == "txt";
+        if from.is_file() && from.extension().is_some_and(wanted) {
             std::fs::copy(&from, out.join(entry.file_name())).map_err(Error::io(&from))?;
         }
     }

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode> {
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
-    let device = devices::open(&list)?[0];
+    let device = devices::open_one(&list)?;
     start_log(None)?;
     check(args)?;
     let mut info = RunInfo::read(&args.run)?;

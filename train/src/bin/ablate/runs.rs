@@ -64,7 +64,8 @@ impl Run {
         }
         self.program("train", train.iter().map(String::as_str).chain(["--run", &folder]), threads)?;
         let mut evaluate = vec!["--run", &folder, "--split", &args.split];
-        evaluate.extend(args.gpus.iter().flat_map(|list| ["--gpus", list]));
+        let first = args.gpus.as_ref().and_then(|list| list.split(',').next());
+        evaluate.extend(first.iter().flat_map(|device| ["--gpus", device]));
         evaluate.extend(args.settings.allow_missing.then_some("--allow-missing"));
         self.program("evaluate", evaluate.into_iter(), threads)?;
         let finished = Finished { run: self.info.clone(), split: args.split.clone() };

@@ -48,7 +48,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
-    let device = devices::open(&list)?[0];
+    let device = devices::open_one(&list)?;
     let split = args.split.as_deref().unwrap_or("test");
     check_split("--split", split)?;
     start_log(None)?;

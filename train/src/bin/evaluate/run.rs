@@ -41,7 +41,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
-    let device = devices::open(&list)?[0];
+    let device = devices::open_one(&list)?;
     check_split("--split", &args.split)?;
     let info = RunInfo::read(&args.run)?;
     let features = args.features.as_ref().unwrap_or(&info.features);
