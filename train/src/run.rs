@@ -63,6 +63,7 @@ impl RunInfo {
             path => Some(language_model_folder(path, weights)?),
         };
         let language = settings.text.language.as_ref().or(corpus.store.info.language.as_ref());
+        let language = language.filter(|language| !language.trim().is_empty());
         let prompt = match language {
             Some(language) => settings.text.prompt.replace("{language}", language),
             None if !settings.text.prompt.contains("{language}") => settings.text.prompt.clone(),

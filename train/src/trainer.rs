@@ -63,6 +63,10 @@ impl Trainer<'_> {
         let mut adamw = self.optimiser();
         let mut state = self.resume(&mut adamw)?;
         memory::keep();
+        let contrasts = settings.loss.alpha > 0.0 || settings.loss.beta > 0.0;
+        if contrasts && options.batch_size.min(self.train.len()) == 1 && self.collective.leads() {
+            tracing::warn!("one clip a step has nothing to be contrasted with: L_vt and L_sm are 0");
+        }
         let mut record = match self.collective.leads() {
             true => Some(Record {
                 log: StepLog::open(self.folder, state.step)?,

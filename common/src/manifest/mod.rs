@@ -113,12 +113,16 @@ impl Dataset {
     pub fn load(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(format!("{name}.json"));
         let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::input(
-                &path,
-                "",
-                format!("no manifest for the data set {name:?}"),
-                format!("known here: {}; or give a .jsonl file", known(folder).join(", ")),
-            ),
+            std::io::ErrorKind::NotFound => {
+                let names = known(folder);
+                let remedy = match names.is_empty() {
+                    true => {
+                        "no manifests there: run in the project's folder, or give a .jsonl file".to_owned()
+                    }
+                    false => format!("known here: {}; or give a .jsonl file", names.join(", ")),
+                };
+                Error::input(&path, "", format!("no manifest for the data set {name:?}"), remedy)
+            }
             _ => Error::Io { file: path.clone(), source: e },
         })?;
         serde_json::from_str(&text).map_err(|e| {

@@ -116,12 +116,10 @@ pub(super) fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
         Err(e) => {
             let line = bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
-            Err(Error::input(
-                path,
-                format!("line {line}"),
-                "not UTF-8",
-                "convert it, for example: iconv -f latin1 -t utf-8",
-            ))
+            let wide = [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark));
+            let from = if wide { "utf-16" } else { "latin1" };
+            let remedy = format!("convert it, for example: iconv -f {from} -t utf-8");
+            Err(Error::input(path, format!("line {line}"), "not UTF-8", remedy))
         }
     }
 }
