@@ -1,20 +1,20 @@
-//! Flags without an effect beside the others that were given: named, as somebody expects one of them. Folders of inputs (`--weights`, `--landmarks`) say where things are, needed or not.
+//! Flags without an effect beside the others that were given: named, as somebody expects one of them. Folders of inputs
+//! (`--weights`, `--landmarks`) say where things are, needed or not.
 
 use crate::args::{Preset, RunArgs, Stream};
 use crate::face_points::LandmarkSource;
 use crate::settings::landmark_source;
+
+/// Without an effect on `--verify`.
+const NOT_TO_READ: [&str; 8] =
+    ["videos", "only", "limit", "language", "shard", "retry_failed", "like", "preview"];
 
 /// Every flag that was `given` (by its name in [`RunArgs`]) and has no effect, with the reason.
 pub fn unused_flags(args: &RunArgs, given: impl Fn(&str) -> bool) -> Vec<String> {
     let mouthing = args.streams.contains(&Stream::Mouthing);
     let source = landmark_source(args);
     let own = args.dataset.as_deref().is_none_or(|dataset| dataset.ends_with(".jsonl"));
-    let rules: [(&[&str], bool, &str); 9] = [
-        (
-            &["videos", "only", "limit", "language", "shard", "retry_failed", "like", "preview"],
-            false,
-            "--verify reads whole splits and makes nothing",
-        ),
+    let rules: [(&[&str], bool, &str); 8] = [
         (&["language"], own, "the data set has its own"),
         (&["root"], !own, "paths are relative to the list, or to where you are"),
         (&["split"], args.videos.is_empty(), "--videos are one split, all"),
@@ -45,11 +45,11 @@ pub fn unused_flags(args: &RunArgs, given: impl Fn(&str) -> bool) -> Vec<String>
         ),
         (&["salt"], args.preset != Preset::Paper, "no weights are computed: --preset paper"),
     ];
-    // Of several reasons one is enough.
-    let rules = if args.verify { &rules[..1] } else { &rules[1..] };
-    let unused = rules.iter().filter(|(_, has_effect, _)| !has_effect);
-    unused
-        .flat_map(|(flags, _, why)| flags.iter().filter(|flag| given(flag)).map(move |flag| (flag, why)))
+    let made = rules.iter().filter(|(_, has_effect, _)| !has_effect).map(|(flags, _, why)| (*flags, *why));
+    let read = [(&NOT_TO_READ[..], "--verify reads whole splits and makes nothing")];
+    let unused: Vec<(&[&str], &str)> = if args.verify { read.to_vec() } else { made.collect() };
+    (unused.iter())
+        .flat_map(|(flags, why)| flags.iter().filter(|flag| given(flag)).map(move |flag| (flag, why)))
         .map(|(flag, why)| format!("--{} has no effect: {why}", flag.replace('_', "-")))
         .collect()
 }
