@@ -291,6 +291,7 @@ fn check_range(file: &Path, header: &Header, Range { start, end }: Range) -> Res
         return Err(Error::input(file, "end", format!("{end} s is not after the start, {begin} s"), remedy));
     }
     if let Some(duration) = header.duration.filter(|_| header.promised) {
+        let duration = duration.max(header.longest.unwrap_or(duration));
         if begin >= duration && start.is_some() {
             return Err(outside(file, "start", begin, duration));
         }

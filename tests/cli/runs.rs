@@ -100,10 +100,14 @@ fn other_clips_than_at_the_beginning() {
     let spatial = "--streams spatial --split train,dev";
     extract_phoenix(&cache, &format!("{spatial} --limit 5")).exits(0);
     // Only opened: nothing is written, and the vocabulary is not that of a part.
-    train(place.path(), "--features cache --run run --check --allow-missing").exits(0);
+    train(place.path(), "--features cache --run run --check").exits(0);
     assert!(!place.path().join("run").exists());
-    train(place.path(), "--features cache --run run --allow-missing").exits(0);
+    train(place.path(), "--features cache --run run").exits(0);
     extract_phoenix(&cache, spatial).exits(0);
+    // A limit takes nothing back.
+    extract_phoenix(&cache, &format!("{spatial} --limit 5")).exits(0);
+    let status = run(place.path(), "extract", words("status cache --json")).json();
+    assert_eq!(status["train"]["expected"], 12, "{status}");
     let what = ["run/config.json, clips.train.clips", "began with 5, this command has 12", "another folder"];
     train(place.path(), "--features cache --run run").refuses(&[&what]);
     std::fs::remove_dir_all(place.path().join("run/checkpoints")).expect("removed");

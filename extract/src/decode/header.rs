@@ -23,6 +23,9 @@ pub(super) struct Header {
     pub(super) duration: Option<f64>,
     /// Whether `duration` was written by who made the file, so that less is a loss.
     pub(super) promised: bool,
+    /// Where there is no sound: the container's duration. An MP4 track's is that of decoding; reordered frames of uneven
+    /// length are shown until later.
+    pub(super) longest: Option<f64>,
     /// Number of frames, where the container counts them.
     pub(super) frames: Option<usize>,
     /// Coded width and height.
@@ -59,8 +62,6 @@ impl Container {
                 format.duration_estimation_method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM;
             let frames = usize::try_from(stream.nb_frames).ok().filter(|&n| n > 0);
             let exact = match () {
-                // The track's duration is that of decoding; reordered frames of uneven length are shown until later.
-                () if name.contains("mov") && alone => own.map(|own| own.max(whole.unwrap_or(own))),
                 () if name.contains("mov") => own,
                 // FFmpeg shortens the duration of a truncated AVI to what is left, but not its count of frames.
                 () if name == "avi" => own.map(|t| t.max(frames.map_or(0.0, |n| n as f64 * time_base))),
@@ -77,6 +78,7 @@ impl Container {
                 origin,
                 duration: exact.or(own).or(whole).filter(|_| !guessed),
                 promised: written && exact.is_some(),
+                longest: whole.filter(|_| alone),
                 frames,
                 size: (size.width.max(0) as usize, size.height.max(0) as usize),
                 orientation: self.orientation(stream),
