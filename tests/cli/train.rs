@@ -49,7 +49,8 @@ fn from_features_to_scores() {
     let evaluate = |more: &str| run(place.path(), "evaluate", words(&format!("--run run --gpus cpu {more}")));
     evaluate("--split test").exits(0).says(&["BLEU-4", "ROUGE-L", "nrefs:1|case:", "predictions.jsonl"]);
     let predictions = lines(&folder.join("test/predictions.jsonl"));
-    let test = store(features(), "test");
+    let mut test = store(features(), "test");
+    test.sort_by_id();
     let ids: Vec<&str> = predictions.iter().filter_map(|p| p["id"].as_str()).collect();
     assert_eq!(ids, test.clips.iter().map(|c| c.id.as_str()).collect::<Vec<_>>());
     assert!(predictions.iter().all(|p| p["hypothesis"].is_string() && p["reference"].as_str().is_some_and(|r| r.ends_with('.'))));

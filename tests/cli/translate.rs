@@ -33,7 +33,8 @@ fn a_folder_of_pictures_as_evaluate_has_it() {
     let place = empty();
     let predictions = predicted(place.path(), features());
     let marks = phoenix().join("landmarks/test");
-    let test = store(features(), "test");
+    let mut test = store(features(), "test");
+    test.sort_by_id();
     let mut scores = Vec::new();
     for (clip, prediction) in test.clips.iter().zip(&predictions) {
         let source = phoenix().join(&clip.facts.source);
