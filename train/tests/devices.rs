@@ -158,7 +158,7 @@ fn write_store(folder: &Path) -> Result<()> {
         }
         let text: Vec<&str> = (0..1 + clip % 4).map(|word| words[(clip / 2 + word * 3) % 7]).collect();
         writer.finish(
-            &format!("clip{clip}"),
+            &format!("clip{clip:03}"),
             ClipFacts { text: Some(text.join(" ")), ..ClipFacts::default() },
         )?;
     }
