@@ -282,3 +282,10 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "dry_run")]
     pub verify: bool,
 }
+
+impl RunArgs {
+    /// Whether a data set is named, with all clips of its splits.
+    pub fn all_clips(&self) -> bool {
+        self.dataset.is_some() && self.only.is_empty() && self.limit.is_none()
+    }
+}

@@ -175,7 +175,7 @@ fn extract(
             like.check(&info)?;
         }
         let folder = out.join(&split.name);
-        if let (Some(first), true) = (gone.first(), plan.whole) {
+        if let (Some(first), true) = (gone.first(), args.all_clips()) {
             let (count, folder) = (gone.len(), folder.display());
             tracing::warn!("{folder}: {count} clips are not in the data set any more and stay, e.g. {first}");
         }
@@ -185,7 +185,7 @@ fn extract(
                 tracing::warn!("{id}: its bytes are not those that were written; it is made again");
             }
         }
-        if plan.whole {
+        if args.all_clips() {
             let known: HashSet<&str> = split.clips.iter().map(|clip| clip.id.as_str()).collect();
             store.forget_failures(|id| known.contains(id))?;
         }

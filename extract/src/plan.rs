@@ -23,8 +23,6 @@ pub struct Plan {
     pub absent: BTreeMap<String, String>,
     /// Clips of each split before `--only` and `--limit`.
     totals: BTreeMap<String, usize>,
-    /// Whether these are all clips of a data set's splits.
-    pub whole: bool,
 }
 
 /// One split of the printed plan.
@@ -105,8 +103,8 @@ impl Plan {
                 ));
             }
         }
-        let (splits, absent, totals, whole) = Default::default();
-        let mut plan = Self { root, splits, absent, totals, whole, dataset };
+        let (splits, absent, totals) = Default::default();
+        let mut plan = Self { root, splits, absent, totals, dataset };
         for split in &plan.dataset.splits {
             let named = |w: &String| *w == split.name || split.also.as_ref() == Some(w);
             if !args.split.is_empty() && !args.split.iter().any(named) {
@@ -134,8 +132,8 @@ impl Plan {
         splits.retain(|s| args.split.is_empty() || args.split.contains(&s.name));
         let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
         let dataset = Dataset::own(file, args.language.clone());
-        let (absent, totals, whole) = Default::default();
-        Ok(Self { dataset, root, splits, absent, totals, whole })
+        let (absent, totals) = Default::default();
+        Ok(Self { dataset, root, splits, absent, totals })
     }
 
     fn videos(args: &RunArgs) -> Result<Self> {
@@ -165,14 +163,13 @@ impl Plan {
             annotation: PathBuf::from("--videos"),
             remarks: Vec::new(),
         };
-        let (absent, totals, whole) = Default::default();
-        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], absent, totals, whole })
+        let (absent, totals) = Default::default();
+        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], absent, totals })
     }
 
     /// Keep the clips that `--only` and `--limit` name.
     fn narrow(&mut self, args: &RunArgs) -> Result<()> {
         self.totals = self.splits.iter().map(|split| (split.name.clone(), split.clips.len())).collect();
-        self.whole = args.dataset.is_some() && args.only.is_empty() && args.limit.is_none();
         if !args.only.is_empty() {
             let mut wanted: HashSet<&str> = args.only.iter().map(String::as_str).collect();
             for split in &mut self.splits {

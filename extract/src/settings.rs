@@ -283,8 +283,8 @@ fn tower(preset: Preset) -> ClipVisionConfig {
     }
 }
 
-/// Preset tiny does without the landmark network, which has no small form.
-/// Where landmarks come from; by what else is given, where no flag says it.
+/// Where landmarks come from; by what else is given, where no flag says it. Preset tiny does without the landmark network,
+/// which has no small form.
 pub fn landmark_source(args: &RunArgs) -> LandmarkSource {
     let default = match (&args.landmarks, args.preset) {
         (Some(_), _) => LandmarkSource::Files,

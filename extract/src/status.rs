@@ -119,8 +119,9 @@ impl SplitStatus {
         let mut progress: BTreeMap<u32, RankProgress> = BTreeMap::new();
         for (rank, path) in store::rank_files(folder, "progress-", ".json")? {
             let text = std::fs::read(&path).map_err(Error::io(&path))?;
-            let read = serde_json::from_slice(&text)
-                .map_err(|e| Error::input(&path, "", e.to_string(), "delete it; nothing depends on it"))?;
+            let read = serde_json::from_slice(&text).map_err(|e| {
+                Error::input(&path, "", e.to_string(), "delete it; the next extract writes it anew")
+            })?;
             progress.insert(rank, read);
         }
         let recorded = store::expected(folder)?;
