@@ -150,6 +150,7 @@ fn extract(
     if let Some(warning) = settings.warning() {
         tracing::warn!("{warning}");
     }
+    devices::warn_of_slow_bf16(settings.kind(), devices);
     let root = plan.root.display().to_string();
     let from = if root.is_empty() { root } else { format!(" from {root}") };
     tracing::info!("{}{from} into {}", plan.dataset.title, out.display());

@@ -204,6 +204,11 @@ impl Settings {
         })
     }
 
+    /// Compute type of the encoders.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// What a user must know about these settings before trusting the features.
     pub fn warning(&self) -> Option<String> {
         let computed: Vec<&str> =

@@ -243,11 +243,9 @@ impl RunInfo {
             Some(folder) => T5Config::read(&folder.join("config.json"))?,
             None => T5Config::tiny(text.vocabulary() as i64),
         };
-        let base = LanguageBase {
-            config,
-            folder: self.language_model.as_deref(),
-            kind: devices::compute_kind(&self.settings.language_model.dtype, device)?,
-        };
+        let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
+        devices::warn_of_slow_bf16(kind, &[device]);
+        let base = LanguageBase { config, folder: self.language_model.as_deref(), kind };
         let mut settings = self.settings.clone();
         let own = folder.join(FIRST_ADAPTER);
         if let Some(adapter) = settings.language_model.adapter.as_mut().filter(|_| own.is_dir()) {
