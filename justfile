@@ -102,7 +102,7 @@ demo: build
     step 'evaluate: the test split'
     $bin/evaluate --run demo/runs/demo --split test
     step 'report: one page to look at'
-    $bin/evaluate report demo/runs/demo --sheets demo/sheets
+    $bin/evaluate report demo/runs/demo --sheets demo/sheets --ambiguous demo/corpus/ambiguous.json
     step 'where things are'
     echo 'clips        demo/corpus/features/fullFrame-210x260px/test/'
     echo 'features     demo/cache/test/ (numpy.load opens each .npy)'
@@ -110,6 +110,10 @@ demo: build
     echo 'run          demo/runs/demo/ (config.json, log.jsonl, best.safetensors)'
     echo 'translations demo/runs/demo/test/predictions.jsonl, scores metrics.json'
     echo 'report       demo/runs/demo/report.html (open it in a browser)'
+    echo
+    echo 'next, one clip of the test split from its pictures to text:'
+    clips=demo/corpus/features/fullFrame-210x260px/test
+    echo "  $bin/translate $clips/$(ls $clips | head -n 1) --run demo/runs/demo --landmarks demo/corpus/landmarks/test"
     echo
     echo 'next, on the licensed data:'
     echo '  target/release/extract --dataset phoenix --root /path/to/PHOENIX-2014-T --dry-run'

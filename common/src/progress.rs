@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Seconds between lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(15);
+const LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Target of log events that are for the JSON file alone: figures that the console shows in words.
 pub const LOG_ONLY: &str = "figures";

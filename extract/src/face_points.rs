@@ -258,7 +258,7 @@ impl LandmarkFile {
             let looked: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
             return Err(Error::usage(
                 format!("no landmarks of clip {id:?}; looked for {}", looked.join(", ")),
-                "make them, [frames, 68, 2] in pixels, or let the detector find them: --landmark-source fan",
+                "give the folder that has them, as DIR/CLIP.npy with [frames, 68, 2] in pixels: --landmarks DIR",
             ));
         };
         let rows = read_landmarks(path)?;

@@ -307,7 +307,9 @@ fn detector(args: &RunArgs) -> Detector {
 fn check_landmarks(args: &RunArgs) -> Result<()> {
     match (&args.landmarks, landmark_source(args)) {
         (None, LandmarkSource::Files) => {
-            Err(Error::usage("--landmark-source files: no folder", "add --landmarks DIR"))
+            let what =
+                "--landmark-source files: the mouth is cut by landmarks from files, and no folder is named";
+            Err(Error::usage(what, "add --landmarks DIR, with DIR/CLIP.npy"))
         }
         (Some(_), LandmarkSource::Fan | LandmarkSource::Retinaface5) => {
             let what = "--landmarks names files, --landmark-source a network";

@@ -197,12 +197,14 @@ fn predictions_that_cannot_be_compared() {
 fn a_run_is_scored_both_ways_and_beside_others() {
     let place = empty();
     train(place.path(), &format!("--features {} --run run", features().display())).exits(0);
-    evaluate(place.path(), "--run run --gpus cpu").exits(0).says(&[
+    let screen = evaluate(place.path(), "--run run --gpus cpu");
+    screen.exits(0).says(&["BLEU-1", "BLEU-4", "chrF", "ROUGE-L", "24.71", "642 clips, this is 2", "--all"]);
+    assert!(screen.stdout.lines().count() <= 15 && !screen.stdout.contains("nrefs:1"), "{screen}");
+    evaluate(place.path(), "--run run --gpus cpu --all").exits(0).says(&[
         "|dot:added",
         "|dot:removed",
         "Table 2",
-        "SignClip",
-        "24.71",
+        "Sign2GPT",
         "642 clips, this is 2",
     ]);
     let read = |name: &str| std::fs::read_to_string(place.path().join("run/test").join(name)).expect(name);

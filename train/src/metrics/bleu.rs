@@ -97,7 +97,7 @@ impl BleuOptions {
 
     /// [`Self::sentence`] of counts.
     pub fn sentence_of(&self, counts: &BleuCounts) -> f64 {
-        Self { effective_order: true, ..*self }.bleu4(counts)
+        Self { effective_order: true, ..*self }.orders(counts)[ORDER - 1]
     }
 
     /// What the score is made from, of one sentence.
@@ -120,9 +120,9 @@ impl BleuOptions {
         }
     }
 
-    /// BLEU-4 alone of counts summed over a corpus.
-    pub fn bleu4(&self, sums: &BleuCounts) -> f64 {
-        self.values(sums).0[ORDER - 1]
+    /// BLEU-1 to BLEU-4 alone, of counts summed over a corpus.
+    pub fn orders(&self, sums: &BleuCounts) -> [f64; ORDER] {
+        self.values(sums).0
     }
 
     fn tokenize(&self, segment: &str) -> String {

@@ -14,8 +14,9 @@
 //! Deviations: sums and scores are of 64 bits where sacreBLEU resamples with 32; two runs that score the same in
 //! every resample get p = 1, where the formula's 1/1001 would call them different.
 
+use super::bleu::ORDER;
 use super::numpy_random::{Generator, SEED};
-use super::sentence::{Each, SentenceCounts, Sums};
+use super::sentence::{Each, Measure, SentenceCounts, Sums};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,9 @@ pub struct Interval {
 pub struct Bootstrap {
     pub resamples: usize,
     pub seed: u64,
+    /// BLEU-1 to BLEU-3; absent in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_orders: Option<[Interval; ORDER - 1]>,
     #[serde(flatten)]
     pub intervals: Each<Interval>,
 }
@@ -48,32 +52,53 @@ impl Bootstrap {
     }
 
     /// Of what [`resample`] gave.
-    pub fn from_resamples(scores: &Each<Vec<f64>>) -> Self {
+    pub fn from_resamples(scores: &Resampled) -> Self {
         let intervals = Each::from_fn(|measure| interval(scores.get(measure)));
-        Self { resamples: RESAMPLES, seed: SEED, intervals }
+        let lower_orders = Some(scores.lower_orders.each_ref().map(|order| interval(order)));
+        Self { resamples: RESAMPLES, seed: SEED, lower_orders, intervals }
     }
 }
 
 /// The scores of each resample of a corpus, 0 to 100.
-pub fn resample(sentences: &[SentenceCounts]) -> Each<Vec<f64>> {
+pub struct Resampled {
+    each: Each<Vec<f64>>,
+    /// BLEU-1 to BLEU-3.
+    lower_orders: [Vec<f64>; ORDER - 1],
+}
+
+impl Resampled {
+    pub fn get(&self, measure: Measure) -> &[f64] {
+        self.each.get(measure)
+    }
+}
+
+/// Draws the resamples of a corpus and scores them.
+pub fn resample(sentences: &[SentenceCounts]) -> Resampled {
     /// Resamples whose random numbers are drawn, one after the other, before they are scored in parallel.
     const BLOCK: usize = 50;
     let n = sentences.len();
     if n == 0 {
-        return Each::from_fn(|_| vec![0.0; RESAMPLES]);
+        let zeros = || vec![0.0; RESAMPLES];
+        return Resampled {
+            each: Each::from_fn(|_| zeros()),
+            lower_orders: [(); ORDER - 1].map(|()| zeros()),
+        };
     }
     let mut generator = Generator::seeded();
-    let mut scores: Vec<Each<f64>> = Vec::new();
+    let mut scores: Vec<([f64; ORDER], Each<f64>)> = Vec::new();
     for _ in 0..RESAMPLES / BLOCK {
         let drawn: Vec<u32> = (0..BLOCK * n).map(|_| generator.below(n as u32)).collect();
         let score = |drawn: &[u32]| {
             let mut sums = Sums::default();
             drawn.iter().for_each(|&i| sums.add(&sentences[i as usize]));
-            sums.scores()
+            (sums.bleu(), sums.scores())
         };
         scores.par_extend(drawn.par_chunks_exact(n).map(score));
     }
-    Each::from_fn(|measure| scores.iter().map(|one| *one.get(measure)).collect())
+    Resampled {
+        each: Each::from_fn(|measure| scores.iter().map(|(_, one)| *one.get(measure)).collect()),
+        lower_orders: std::array::from_fn(|n| scores.iter().map(|(bleu, _)| bleu[n]).collect()),
+    }
 }
 
 fn interval(scores: &[f64]) -> Interval {
@@ -99,7 +124,6 @@ pub fn p_value(a: &[f64], b: &[f64], observed: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sentence::Measure;
     use super::*;
 
     const REFERENCES: [&str; 6] = [
@@ -144,7 +168,20 @@ mod tests {
             close(of_a.high - of_a.low, 2.0 * a_half);
             close(p_value(a.get(measure), b.get(measure), difference), p);
         }
+        // BLEU-1 to BLEU-3 of A by `BLEU(max_ngram_order=n)` on the same resamples.
+        let lower = Bootstrap::from_resamples(&a).lower_orders.expect("three intervals");
+        for (interval, (mean, half)) in lower.iter().zip(LOWER_ORDERS) {
+            close(interval.mean, mean);
+            close(interval.half_width, half);
+        }
     }
+
+    /// Mean and half width.
+    const LOWER_ORDERS: [(f64, f64); 3] = [
+        (55.68461139809812, 32.019200719864315),
+        (46.60153130833801, 28.216957413517445),
+        (35.54447268292599, 22.988017590428186),
+    ];
 
     /// Mean and half width of A and of B, B - A, p.
     const KNOWN: [(Measure, [f64; 6]); 4] = [
@@ -197,6 +234,7 @@ mod tests {
     #[test]
     fn a_run_does_not_differ_from_itself() {
         let scores = resample(&SentenceCounts::of_corpus(&A, &REFERENCES));
-        assert_eq!(p_value(&scores.bleu4, &scores.bleu4, 0.0), 1.0);
+        let bleu4 = scores.get(Measure::Bleu4);
+        assert_eq!(p_value(bleu4, bleu4, 0.0), 1.0);
     }
 }

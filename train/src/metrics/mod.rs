@@ -14,6 +14,7 @@ pub mod porter;
 pub mod published;
 pub mod rouge;
 pub mod sentence;
+pub mod summary;
 pub mod tokenizer_13a;
 
 use bleu::{Bleu, BleuCounts, BleuOptions};
@@ -107,11 +108,15 @@ impl Scores {
         let intervals = &self.bootstrap.intervals;
         let row = |name: String, value, interval, signature| Row { name, value, interval, signature };
         let mut rows = Vec::new();
+        let of_order = |n: usize| match (n, &self.bootstrap.lower_orders) {
+            (bleu::ORDER, _) => Some(&intervals.bleu4),
+            (_, lower) => lower.as_ref().map(|lower| &lower[n - 1]),
+        };
         for (score, interval) in
-            [(&self.bleu, Some(&intervals.bleu4)), (&self.bleu_lowercase, None), (&self.bleu_slt, None)]
+            [(&self.bleu, Some(of_order)), (&self.bleu_lowercase, None), (&self.bleu_slt, None)]
         {
             for (n, value) in (1..).zip(&score.bleu) {
-                let interval = interval.filter(|_| n == score.bleu.len());
+                let interval = interval.and_then(|all| all(n));
                 rows.push(row(format!("BLEU-{n}"), *value, interval, score.signature.as_str()));
             }
         }
@@ -125,6 +130,12 @@ impl Scores {
         let slt = &self.rouge_l_slt;
         rows.push(row("ROUGE-L".to_owned(), slt.f, Some(&intervals.rouge_l_slt), &slt.signature));
         rows
+    }
+
+    /// The rows of [`Self::rows`] that papers compare: BLEU-1 to BLEU-4 (sacreBLEU 13a), chrF, ROUGE-L (stemmed).
+    pub fn main_rows(&self) -> Vec<Row<'_>> {
+        let main = [Measure::Bleu4, Measure::Chrf, Measure::RougeL].map(|measure| self.signature(measure));
+        self.rows().into_iter().filter(|row| main.contains(&row.signature)).collect()
     }
 
     /// [`Self::rows`] as text.

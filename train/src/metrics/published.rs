@@ -107,6 +107,16 @@ struct RowBeside {
     rouge_l_beside: Option<String>,
 }
 
+/// The paper's own row, for a reader of one screen.
+#[derive(Debug, Clone)]
+pub struct PaperRow {
+    /// BLEU-1 to BLEU-4, 0 to 100.
+    pub bleu: [f64; 4],
+    pub rouge_l: Option<f64>,
+    /// Why this run's scores may not be comparable with it; empty where they are.
+    pub doubts: Vec<String>,
+}
+
 /// The field of `metrics.json` with the scores of the texts as the data set's rules make them.
 pub const SCORES: &str = "scores";
 /// The field with those without a final full stop.
@@ -133,6 +143,17 @@ impl Beside {
         let rows = table.rows.into_iter().map(|row| row.beside(rules)).collect();
         let Table { title, table, split, notes, .. } = table;
         Ok(Some(Self { source: published.source, title, table, split, differs, notes, rows }))
+    }
+
+    /// The row of the paper itself.
+    pub fn paper(&self) -> Option<PaperRow> {
+        let RowBeside { row, bleu_beside, rouge_l_beside } =
+            self.rows.iter().find(|beside| beside.row.reference == "the paper")?;
+        let mut doubts = self.differs.clone();
+        let alike = [("BLEU", bleu_beside), ("ROUGE-L", rouge_l_beside)];
+        let unknown = alike.into_iter().filter(|(_, like)| like.is_none());
+        doubts.extend(unknown.map(|(name, _)| format!("how the paper's {name} was computed is not known")));
+        Some(PaperRow { bleu: row.bleu, rouge_l: row.rouge_l, doubts })
     }
 
     /// The rows as text, below those of this run.

@@ -1,6 +1,6 @@
 //! Scores of single sentences, and the counts that the scores of a corpus and of its resamples are sums of.
 
-use super::bleu::{BleuCounts, BleuOptions};
+use super::bleu::{BleuCounts, BleuOptions, ORDER};
 use super::chrf::{ChrfCounts, ChrfKind};
 use super::rouge::{LcsF, Prf, RougeL};
 use rayon::prelude::*;
@@ -131,11 +131,16 @@ impl Sums {
         self.rouge_l_slt += sentence.rouge_l_slt;
     }
 
+    /// BLEU-1 to BLEU-4 of the corpus.
+    pub fn bleu(&self) -> [f64; ORDER] {
+        BleuOptions::SACREBLEU.orders(&self.bleu)
+    }
+
     /// The scores of the corpus.
     pub fn scores(&self) -> EachScore {
         let n = self.sentences.max(1) as f64;
         Each {
-            bleu4: BleuOptions::SACREBLEU.bleu4(&self.bleu),
+            bleu4: self.bleu()[ORDER - 1],
             chrf: ChrfKind::Chrf.value(&self.chrf),
             rouge_l: 100.0 * self.rouge_l / n,
             rouge_l_slt: 100.0 * self.rouge_l_slt / n,

@@ -1,7 +1,7 @@
 //! The scores of a split, from the `metrics.json` that `evaluate` wrote.
 
 use super::page::{missing, section};
-use crate::metrics::Scores;
+use crate::metrics::{Row, Scores};
 use crate::predictions::{METRICS, Predictions, References};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -61,7 +61,10 @@ pub(super) fn show(metrics: Option<&Metrics>, evaluate: &str) -> Markup {
             } else {
                 "as they are"
             };
-            (table(&metrics.scores, &format!("References {ending}.")))
+            details {
+                summary { "Every score with its signature" }
+                (table(&metrics.scores, &format!("References {ending}.")))
+            }
             @if let Some(scores) = &metrics.scores_without_final_dot {
                 details {
                     summary { "Without the final full stop" }
@@ -73,13 +76,16 @@ pub(super) fn show(metrics: Option<&Metrics>, evaluate: &str) -> Markup {
     section("scores", "Scores", body)
 }
 
+/// The main figures: name, value, interval.
 fn headline(scores: &Scores) -> Vec<(String, f64, String)> {
-    let with_interval = scores.rows().into_iter().filter_map(|row| {
-        let interval = row.interval?;
-        Some((row.name, row.value, format!("95 %: {:.2} to {:.2}", interval.low, interval.high)))
-    });
-    // The second ROUGE-L stands in the table.
-    with_interval.take(3).collect()
+    let interval =
+        |row: &Row| row.interval.map_or(String::new(), |i| format!("95 %: {:.2} to {:.2}", i.low, i.high));
+    scores
+        .main_rows()
+        .into_iter()
+        .map(|row| (interval(&row), row))
+        .map(|(i, row)| (row.name, row.value, i))
+        .collect()
 }
 
 fn table(scores: &Scores, caption: &str) -> Markup {

@@ -46,7 +46,7 @@ impl Scored {
         Ok(Self {
             seed: run.seed,
             scores: Scores::with_bootstrap(&counts, main_dot(corpus.store.info.text), bootstrap),
-            resamples: resampled.bleu4,
+            resamples: resampled.get(Measure::Bleu4).to_vec(),
             cases,
         })
     }

@@ -7,6 +7,7 @@ use signclip_common::{Error, Result, atomic, devices};
 use signclip_train::checkpoint::BEST;
 use signclip_train::corpus::{Corpus, check_split};
 use signclip_train::metrics::published::{Beside, SCORES, SCORES_WITHOUT_DOT};
+use signclip_train::metrics::summary::summary;
 use signclip_train::predictions::{METRICS, PREDICTIONS};
 use signclip_train::run::RunInfo;
 use signclip_train::translation::{score_both_ways, translate};
@@ -34,8 +35,11 @@ pub(crate) struct Args {
     /// Score a split of which clips are missing, failed or not yet extracted: refused without this
     #[arg(long)]
     allow_missing: bool,
-    /// Print the scores as JSON
+    /// Print every score with its signature, and all published rows
     #[arg(long)]
+    all: bool,
+    /// Print the scores as JSON
+    #[arg(long, conflicts_with = "all")]
     json: bool,
 }
 
@@ -96,14 +100,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         print!("{metrics}");
         return Ok(());
     }
-    println!("References {}:\n{}", ending(rules), scores.table());
-    if let Some(scores) = &without_dot {
-        println!("Without the final full stop on either side, as the annotations are:\n{}", scores.table());
+    println!("{}: {} clips, weights of epoch {}", args.split, predictions.len(), state.best_epoch);
+    print!("{}", summary(&scores, beside.as_ref(), rules));
+    if args.all {
+        println!("\nReferences {}:\n{}", ending(rules), scores.table());
+        if let Some(scores) = &without_dot {
+            println!(
+                "Without the final full stop on either side, as the annotations are:\n{}",
+                scores.table()
+            );
+        }
+        if let Some(beside) = &beside {
+            println!("{}", beside.table(&scores, without_dot.as_ref(), rules));
+        }
+    } else {
+        println!("every score with its signature, and the published rows: --all, or {METRICS}");
     }
-    if let Some(beside) = &beside {
-        println!("{}", beside.table(&scores, without_dot.as_ref(), rules));
-    }
-    println!("predictions: {}; metrics: {}", lines.display(), folder.join(METRICS).display());
+    println!("predictions: {}\nmetrics:     {}", lines.display(), folder.join(METRICS).display());
     Ok(())
 }
 
