@@ -94,8 +94,13 @@ demo: build
     step 'plan: what extract finds there; the same command with --root on the licensed data is the next step'
     $bin/extract --dataset phoenix --root demo/corpus --out demo/cache --preset tiny --dry-run
     step 'extract: SMALL UNTRAINED networks with computed weights; the scores below say nothing about SignClip'
-    $bin/extract --dataset phoenix --root demo/corpus --landmarks demo/corpus/landmarks --preset tiny \
-        --out demo/cache --preview demo/sheets
+    extract() {
+        $bin/extract --dataset phoenix --root demo/corpus --landmarks demo/corpus/landmarks --preset tiny \
+            --out demo/cache "$@"
+    }
+    extract --split train,dev
+    # Contact sheets of the test split alone, which the report shows: drawing them takes a third of the time.
+    extract --split test --preview demo/sheets
     $bin/extract --verify --out demo/cache
     step 'train: a small model from nothing, on the gesture and the mouthing stream'
     $bin/train --features demo/cache --run demo/runs/demo --preset tiny
