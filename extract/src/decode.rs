@@ -100,8 +100,8 @@ impl VideoSource {
             ended: false,
         };
         if !video.seek()? {
-            // Whatever the attempts left behind, begin at the beginning.
-            (video.container, video.header) = Container::open(file, reading.video_stream)?;
+            // Whatever the attempts left behind.
+            video.rewind()?;
         }
         Ok(video)
     }
@@ -170,6 +170,18 @@ impl VideoSource {
         Ok(false)
     }
 
+    /// Whether nothing has come out since a search for a key frame: what was found may be none, whatever its mark says.
+    fn begins_badly(&self) -> bool {
+        self.key_time.is_some() && self.clock.last().is_none()
+    }
+
+    /// Begin at the beginning.
+    fn rewind(&mut self) -> Result<()> {
+        (self.container, self.header) = Container::open(&self.file, self.reading.video_stream)?;
+        self.key_time = None;
+        Ok(())
+    }
+
     /// "after 1.20 s of 3.90 s"
     fn progress(&self) -> String {
         let reached = self.reached.unwrap_or(0.0);
@@ -194,6 +206,10 @@ impl VideoSource {
             match self.container.decode(self.frame.as_mut_ptr()) {
                 Ok(Step::Done) => {}
                 Ok(Step::End) => return Ok(None),
+                Err(_) if self.begins_badly() => {
+                    self.rewind()?;
+                    continue;
+                }
                 Err(code) => return Err(self.broken(code)),
             }
             let (base, period) = (self.header.time_base, self.clock.period());
@@ -209,6 +225,10 @@ impl VideoSource {
                 continue;
             }
             if self.frame.is_damaged() {
+                if self.begins_badly() {
+                    self.rewind()?;
+                    continue;
+                }
                 return Err(self.damaged(format!("the picture is damaged {}", self.progress())));
             }
             let last = self.clock.last();
@@ -239,6 +259,10 @@ impl VideoSource {
 
     /// A reading or decoding error.
     fn broken(&self, code: c_int) -> Error {
+        if code == container::UNSUPPORTED {
+            let what = format!("this FFmpeg cannot decode it ({})", text(code));
+            return Error::input(&self.file, self.place(), what, "convert the video to H.264");
+        }
         self.damaged(format!("truncated or damaged {} ({})", self.progress(), text(code)))
     }
 
@@ -269,7 +293,12 @@ impl VideoSource {
             return Err(self.damaged(format!("truncated {}", self.progress())));
         }
         if self.reached.is_none() {
-            return Err(self.damaged("not a single frame could be decoded".to_owned()));
+            let what = "not a single frame could be decoded".to_owned();
+            if let Some(number) = self.video_stream() {
+                let what = format!("{what} of video stream {number} of {}", self.container.videos);
+                return Err(Error::input(&self.file, "", what, "name another one with --video-stream"));
+            }
+            return Err(self.damaged(what));
         }
         let start = self.range.start.unwrap_or(0.0);
         if start >= reached {

@@ -23,16 +23,34 @@ pub(crate) struct Jpeg<'a> {
     /// EXIF data of the main picture.
     pub(crate) exif: Option<&'a [u8]>,
     progressive: bool,
-    /// Colour components that the frame header announces, and those of which there was a scan.
+    /// Colour components that the frame header announces.
     components: u8,
-    scanned: Vec<u8>,
+    scans: Vec<Scan>,
+}
+
+/// What a scan brings of a component: coefficients from `first` to `last`, without their `missing` lowest bits.
+#[derive(Debug, PartialEq)]
+struct Scan {
+    component: u8,
+    first: u8,
+    last: u8,
+    missing: u8,
 }
 
 impl Jpeg<'_> {
-    /// Whether the scans are all there, as far as their headers tell. That of a progressive picture without end mark is
-    /// unknown: any number of scans that refine it may have followed.
+    /// Whether the scans are all there, by their headers: each component, and of a progressive picture each coefficient to
+    /// its last bit.
     pub(crate) fn has_all_scans(&self) -> bool {
-        self.ended || (!self.progressive && self.scanned.len() == usize::from(self.components))
+        let mut components: Vec<u8> = self.scans.iter().map(|scan| scan.component).collect();
+        components.sort_unstable();
+        components.dedup();
+        let complete = |component: &u8, coefficient: u8| {
+            let mut scans = self.scans.iter().filter(|scan| scan.component == *component);
+            scans.any(|scan| (scan.first..=scan.last).contains(&coefficient) && scan.missing == 0)
+        };
+        let refined = |component: &u8| (0..64).all(|coefficient| complete(component, coefficient));
+        components.len() == usize::from(self.components)
+            && (!self.progressive || components.iter().all(refined))
     }
 }
 
@@ -45,16 +63,16 @@ pub(crate) fn walk(bytes: &[u8]) -> Result<Jpeg<'_>, &'static str> {
         exif: None,
         progressive: false,
         components: 0,
-        scanned: Vec::new(),
+        scans: Vec::new(),
     };
     let mut at = 2;
     while let Some((mark, behind)) = next_mark(bytes, at) {
         at = behind;
         match mark {
             FIRST_RESTART..=LAST_RESTART | 0x01 => continue,
-            END if jpeg.scanned.is_empty() => return Err("it ends before its pixels"),
+            END if jpeg.scans.is_empty() => return Err("it ends before its pixels"),
             // A second picture begins where the first one should have ended.
-            START if !jpeg.scanned.is_empty() => {
+            START if !jpeg.scans.is_empty() => {
                 jpeg.picture = &bytes[..behind - 2];
                 return Ok(jpeg);
             }
@@ -83,16 +101,21 @@ pub(crate) fn walk(bytes: &[u8]) -> Result<Jpeg<'_>, &'static str> {
                 jpeg.exif = Some(tiff);
             }
             (SCAN, [count, components @ ..]) => {
-                for component in components.chunks(2).take(usize::from(*count)) {
-                    if !jpeg.scanned.contains(&component[0]) {
-                        jpeg.scanned.push(component[0]);
-                    }
-                }
+                let (components, rest) = components.split_at(components.len().min(2 * usize::from(*count)));
+                let [first, last, bits, ..] = *rest else {
+                    return Err("the header of its pixels is damaged");
+                };
+                jpeg.scans.extend(components.chunks(2).map(|component| Scan {
+                    component: component[0],
+                    first,
+                    last,
+                    missing: bits & 0xf,
+                }));
             }
             _ => {}
         }
     }
-    if jpeg.scanned.is_empty() { Err("it ends before its pixels") } else { Ok(jpeg) }
+    if jpeg.scans.is_empty() { Err("it ends before its pixels") } else { Ok(jpeg) }
 }
 
 /// The next mark at or behind `at`, and the place behind it. Passes over pixels, in which 0xff is followed by 0, and
@@ -108,6 +131,7 @@ mod tests {
     use super::*;
 
     const FRAME: &[u8] = b"\xff\xc0\0\x0b\x08\0\x10\0\x20\x01\x01\x11\0";
+    const SCAN_MARK: u8 = super::SCAN;
     const SCAN: &[u8] = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0";
 
     fn segment(mark: u8, content: &[u8]) -> Vec<u8> {
@@ -145,9 +169,19 @@ mod tests {
         let second = b"\xff\xda\0\x08\x01\x02\0\0\x3f\0more";
         let one = [&head(0xc0)[..], SCAN, b"pixels"].concat();
         let two = [&one[..], second].concat();
-        let progressive = [&head(0xc2)[..], SCAN, b"pixels", second].concat();
         let has_all = |bytes: &[u8]| walk(bytes).expect("pixels").has_all_scans();
-        assert_eq!([&one, &two, &progressive].map(|bytes| has_all(bytes)), [false, true, false]);
-        assert!(has_all(&[&progressive[..], b"\xff\xd9"].concat()));
+        assert_eq!([&one, &two].map(|bytes| has_all(bytes)), [false, true]);
+        // Of both components: the mean, the rest without the last bit, the last bit.
+        let mut progressive = head(0xc2);
+        let scan = |component: u8, first: u8, last: u8, bits: u8| {
+            [&segment(SCAN_MARK, &[1, component, 0, first, last, bits])[..], b"pixels"].concat()
+        };
+        for (component, first, last, bits) in
+            [(1, 0, 0, 0), (2, 0, 0, 0), (1, 1, 63, 1), (2, 1, 63, 1), (2, 1, 63, 0x10), (1, 1, 63, 0x10)]
+        {
+            assert!(progressive.len() < 30 || !has_all(&progressive));
+            progressive.extend(scan(component, first, last, bits));
+        }
+        assert!(has_all(&progressive));
     }
 }

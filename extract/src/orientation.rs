@@ -80,8 +80,9 @@ impl Orientation {
 
 /// The tag of EXIF that says how a picture is turned.
 const ORIENTATION: u16 = 0x0112;
-/// A single number of 16 bits, as TIFF types values.
+/// Numbers of 16 and of 32 bits, as TIFF types values; the first is what EXIF wants.
 const SHORT: u16 = 3;
+const LONG: u16 = 4;
 
 fn orientation_number(tiff: &[u8]) -> Option<u16> {
     let little = match tiff.get(..4)? {
@@ -98,8 +99,12 @@ fn orientation_number(tiff: &[u8]) -> Option<u16> {
     let entries = usize::from(short(directory)?);
     // An entry: tag, type, count, value.
     let mut places = (0..entries).map(|entry| directory + 2 + 12 * entry);
-    let place = places.find(|&at| short(at) == Some(ORIENTATION) && short(at + 2) == Some(SHORT))?;
-    short(place + 8)
+    let place = places.find(|&at| short(at) == Some(ORIENTATION))?;
+    match short(place + 2)? {
+        SHORT => short(place + 8),
+        LONG => short(if little { place + 8 } else { place + 10 }),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

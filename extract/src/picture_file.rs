@@ -64,6 +64,7 @@ impl Kind {
 }
 
 /// An upright picture.
+#[derive(Debug)]
 pub struct Picture {
     pub frame: Frame,
     /// Its pixels are stored turned or mirrored, and its EXIF data say how.
@@ -116,7 +117,11 @@ fn no_picture(file: &Path, bytes: &[u8]) -> Error {
 
 fn damaged(file: &Path, kind: Kind, error: impl std::fmt::Display) -> Error {
     let text = error.to_string().replace('\n', " ");
-    Error::input(file, "", format!("not a complete {} picture ({text})", kind.name()), COPY_AGAIN)
+    let remedy = match kind {
+        Kind::Png => COPY_AGAIN.to_owned(),
+        _ => format!("{COPY_AGAIN}, or convert it to PNG"),
+    };
+    Error::input(file, "", format!("not a complete {} picture ({text})", kind.name()), remedy)
 }
 
 fn check_size(file: &Path, (width, height): (usize, usize)) -> Result<()> {
@@ -274,7 +279,7 @@ mod tests {
         ];
         for (colour, depth, bytes, expected) in cases {
             write_png(&file, colour, depth, (2, 1), bytes);
-            let frame = read_picture(&file).expect("valid");
+            let frame = read_picture(&file).expect("valid").frame;
             assert_eq!((frame.width, frame.height), (2, 1));
             assert_eq!(frame.rgb, expected, "{colour:?} {depth:?}");
         }
@@ -287,7 +292,7 @@ mod tests {
         let pixels: Vec<u8> = (0..30 * 20 * 3).map(|i| (i * i % 251) as u8).collect();
         write_png(&file, png::ColorType::Rgb, png::BitDepth::Eight, (30, 20), &pixels);
         let whole = std::fs::read(&file).expect("read");
-        assert_eq!(read_picture(&file).expect("whole").rgb, pixels);
+        assert_eq!(read_picture(&file).expect("whole").frame.rgb, pixels);
         for length in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
             std::fs::write(&file, &whole[..length]).expect("write");
             let error = read_picture(&file).expect_err("truncated").to_string();
@@ -297,8 +302,8 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[position] ^= 0x55;
             std::fs::write(&file, &bytes).expect("write");
-            if let Ok(frame) = read_picture(&file) {
-                assert_eq!(frame.rgb, pixels, "damage at byte {position} went unnoticed");
+            if let Ok(picture) = read_picture(&file) {
+                assert_eq!(picture.frame.rgb, pixels, "damage at byte {position} went unnoticed");
             }
         }
     }

@@ -35,6 +35,9 @@ pub(super) struct Container {
     begun: bool,
 }
 
+/// The code for a form of coding that nobody has written a decoder for.
+pub(super) const UNSUPPORTED: c_int = AVERROR_PATCHWELCOME;
+
 /// Outcome of asking for a frame or a packet.
 pub(super) enum Step {
     Done,
@@ -131,7 +134,7 @@ impl Container {
             &self.file,
             "container",
             format!("not a complete video file ({})", text(code)),
-            "copy or download the file again",
+            "copy or download the file again, or give a video",
         )
     }
 
@@ -227,7 +230,8 @@ impl Container {
                 av_dict_free(&mut options);
             }
             if code < 0 {
-                return Err(self.unreadable(code));
+                let what = format!("its decoder cannot be opened ({})", text(code));
+                return Err(Error::input(&self.file, "video stream", what, "convert the video to H.264"));
             }
         }
         Ok(())

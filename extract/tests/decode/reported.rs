@@ -27,6 +27,19 @@ fn a_range_of_packed_frames_in_avi() {
     }
 }
 
+/// The same packets in containers with other ideas of time.
+#[test]
+fn ranges_of_packed_frames_elsewhere() {
+    let Some(field) = field() else { return };
+    let videos = Videos::new();
+    let from = field.join("packed.avi").display().to_string();
+    for name in ["x.mkv", "x.mp4", "x.mov"] {
+        let path = videos.path(name);
+        ffmpeg(&["-fflags", "+genpts", "-i", &from, "-c", "copy", &path.display().to_string()], b"");
+        ranges::agree(name, &path, &[(0.0, 0.4), (0.52, 0.6), (2.0, 3.0), (3.2, 3.8)]);
+    }
+}
+
 #[test]
 fn a_still_scene() {
     let Some(field) = field() else { return };
