@@ -58,7 +58,7 @@ impl Iterator for FrameFolder {
 fn named_kind(file: &Path) -> Option<Kind> {
     match file.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase)?.as_str() {
         "png" => Some(Kind::Png),
-        "jpg" | "jpeg" => Some(Kind::Jpeg),
+        "jpg" | "jpeg" | "jpe" | "jfif" => Some(Kind::Jpeg),
         "webp" => Some(Kind::Webp),
         "bmp" => Some(Kind::Bmp),
         _ => None,
@@ -67,8 +67,7 @@ fn named_kind(file: &Path) -> Option<Kind> {
 
 /// The pictures of a folder in natural order (`images2` before `images10`).
 ///
-/// Those whose names end in .png, .jpg, .jpeg, .webp or .bmp, or where no name does, those whose first bytes are of such
-/// a picture. Names of several kinds are accepted where the first bytes of all are of one kind. Hidden files are passed
+/// Those whose names end as such pictures' do, or where no name does, those whose first bytes are of one. Names of several kinds are accepted where the first bytes of all are of one kind. Hidden files are passed
 /// over (`._images0001.png` is no picture).
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
