@@ -13,6 +13,7 @@ pub mod memory;
 pub mod panics;
 pub mod progress;
 pub mod safetensors_file;
+mod sheet_name;
 pub mod store;
 pub mod synthetic;
 pub mod torch_file;
@@ -20,3 +21,4 @@ pub mod weight_file;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use sheet_name::sheet_name;

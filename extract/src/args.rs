@@ -164,7 +164,7 @@ pub enum StoreType {
 }
 
 /// What `--like` takes from the store.
-const LIKE: [&str; 11] = [
+const LIKE: [&str; 13] = [
     "preset",
     "salt",
     "streams",
@@ -176,11 +176,13 @@ const LIKE: [&str; 11] = [
     "lip_layer",
     "dtype",
     "store_dtype",
+    "video_stream",
+    "deinterlace",
 ];
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A data set of manifests/ by name (phoenix, how2sign), or a .jsonl file with own clips
+    /// A data set of manifests/ by name (phoenix, how2sign), or a .jsonl file with own clips, whose paths may lead anywhere
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "videos")]
     pub dataset: Option<String>,
     /// Videos, each a clip of its own
@@ -233,12 +235,19 @@ pub struct RunArgs {
     /// Where S² takes its double-size image from
     #[arg(long, value_enum, default_value = "upsampled")]
     pub s2_source: S2Source,
+    /// Which video stream of files with several, counted from 0 without sound and cover pictures [default: the first]
+    #[arg(long, value_name = "N")]
+    pub video_stream: Option<usize>,
+    /// Make interlaced frames of the field that is shown first: its rows stay, those between are means of their neighbours
+    #[arg(long)]
+    pub deinterlace: bool,
     /// Where the points come from that the mouth is aligned by [default: fan; files with --landmarks; retinaface5 with
     /// preset tiny]
     #[arg(long, value_enum, value_name = "SOURCE")]
     pub landmark_source: Option<LandmarkSource>,
     /// Folder with landmarks made elsewhere: DIR/CLIP.npy or DIR/SPLIT/CLIP.npy, [frames, 68, 2] in pixels, NaN where
-    /// there is no face
+    /// there is no face; or CLIP.pkl as AV-HuBERT's preparation writes it. One row for each frame of the video, or for
+    /// each at 25 a second
     #[arg(long, value_name = "DIR")]
     pub landmarks: Option<PathBuf>,
     /// Face detector [default: resnet50; mobilenet0.25 with preset tiny]

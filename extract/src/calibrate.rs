@@ -136,14 +136,14 @@ fn run(
 ) -> Result<Outcome> {
     let folder = std::env::temp_dir();
     let folder = tempfile::tempdir().map_err(Error::io(&folder))?;
-    let info = settings.store_info(&plan.dataset, &split.name, &WeightSums::default());
+    let info = settings.store_info(plan, &split.name, &WeightSums::default());
     let mut store = StoreWriter::open(folder.path(), info, 0)?;
     let heartbeat = Heartbeat::new(folder.path(), rank, clips.len(), clips.len());
     let progress = Progress::new("calibrate", plan.frames(clips.iter()), "frames");
     let work = Work {
         clips,
         settings,
-        folder_fps: plan.dataset.fps,
+        reading: plan.reading,
         root: &plan.root,
         splits: &plan.names(split),
         preview: None,

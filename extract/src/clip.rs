@@ -1,8 +1,8 @@
 //! One clip, from its pictures to the rows of both streams, in one decoding pass.
 
-use crate::face_points::{Detected, FacePoints, LandmarkFile, LandmarkSource, Numbered};
+use crate::face_points::{Detected, FacePoints, LandmarkFile, LandmarkSource, Numbered, Rows};
 use crate::frame::Frame;
-use crate::media::{self, FrameStream, Timing};
+use crate::media::{self, FrameStream, Reading, Timing};
 use crate::mouth_region::Layout;
 use crate::mouths::{MouthReader, Mouths};
 use crate::networks::{Answer, Desk};
@@ -43,8 +43,7 @@ pub struct Encoded {
 pub struct Clips<'a> {
     pub settings: &'a Settings,
     pub desk: &'a Desk,
-    /// Rate of image folders.
-    pub folder_fps: f64,
+    pub reading: Reading,
     /// Names of the split, the data set's own included.
     pub splits: &'a [&'a str],
     pub preview: bool,
@@ -85,6 +84,17 @@ impl Clips<'_> {
         config: &MouthingConfig,
         layout: Layout<N>,
     ) -> Staged<Option<Encoded>> {
+        self.with_points(clip, config, layout, None)
+    }
+
+    /// `rows`: what a file of landmarks has rows for, where that is known.
+    fn with_points<const N: usize>(
+        &self,
+        clip: &Clip,
+        config: &MouthingConfig,
+        layout: Layout<N>,
+        rows: Option<Rows>,
+    ) -> Staged<Option<Encoded>> {
         let points = match &self.settings.landmarks {
             None => FacePoints::Detected(Detected::new(
                 self.desk.clone(),
@@ -92,20 +102,30 @@ impl Clips<'_> {
                 config.detect_every.unwrap_or(1),
             )),
             Some(folder) => {
-                let probe =
-                    guarded(|| media::probe(&clip.media, self.folder_fps)).map_err(|e| ("open", e))?;
+                let probe = guarded(|| media::probe(&clip.media, self.reading)).map_err(|e| ("open", e))?;
                 let file = LandmarkFile::open(folder, self.splits, &clip.id, &probe);
-                FacePoints::File(file.map_err(|e| ("face", e))?)
+                let mut file = file.map_err(|e| ("face", e))?;
+                if let Some(rows) = rows {
+                    file.set_meaning(rows);
+                }
+                FacePoints::File(file)
             }
         };
-        let landmarks = match &points {
-            FacePoints::File(file) => Some(file.sha256.clone()),
-            FacePoints::Detected(_) => None,
+        let (landmarks, watch) = match &points {
+            FacePoints::File(file) => (Some(file.sha256.clone()), Some(file.watch())),
+            FacePoints::Detected(_) => (None, None),
         };
         let sheet = self.preview.then(Sheet::default);
-        let reopen = || FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS);
-        let mouths = MouthReader::new(layout, points, sheet, reopen, &self.desk.stages);
-        let encoded = self.read(clip, Some(mouths))?;
+        let reopen = || FrameStream::open(&clip.media, self.reading, TARGET_FPS);
+        let mouths = MouthReader::new(layout.clone(), points, sheet, reopen, &self.desk.stages);
+        let encoded = self.read(clip, Some(mouths));
+        // Headers may not know how many frames there are, and now it is known.
+        if rows.is_none()
+            && let Some(rows) = watch.and_then(|watch| watch())
+        {
+            return self.with_points(clip, config, layout, Some(rows));
+        }
+        let encoded = encoded?;
         Ok(encoded.map(|encoded| Encoded { landmarks, ..encoded }))
     }
 
@@ -115,7 +135,7 @@ impl Clips<'_> {
         mut mouths: Option<MouthReader<'_, N>>,
     ) -> Staged<Option<Encoded>> {
         let stages = &self.desk.stages;
-        let open = || guarded(|| FrameStream::open(&clip.media, self.folder_fps, TARGET_FPS));
+        let open = || guarded(|| FrameStream::open(&clip.media, self.reading, TARGET_FPS));
         let mut stream = stages.time(Stage::Decode, open).map_err(|e| ("open", e))?;
         let mut gesture =
             self.settings.spatial.as_ref().map(|config| Gesture::new(self.desk, config, self.at_once));

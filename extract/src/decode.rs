@@ -4,24 +4,33 @@
 //! pictures that the decoder had to invent, less video than the header promises) is an error that names the file and
 //! the time: a clip is complete or it fails.
 
+mod clock;
 mod container;
+mod field;
 mod header;
+mod matroska;
 mod picture;
+mod still;
 
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
 
+pub use self::still::{Coding, decode_still};
+
 use signclip_common::{Error, Result};
 
+use self::clock::Clock;
 use self::container::{Container, Step, text};
 use self::header::Header;
 use self::picture::{AvFrame, Painter};
 use crate::frame::Frame;
-use crate::media::Probe;
+use crate::media::{Probe, Reading};
+use crate::remark::Remark;
 use crate::resample::{Range, TIE, Timed};
 
-/// Frames further apart than this (seconds) are broken time stamps, not a still scene.
-const LONGEST_GAP: f64 = 60.0;
+/// The longest time (seconds) for which a picture may hold: a screen recorder writes nothing while nothing moves. Beyond
+/// it a clip would be made of hundreds of thousands of copies of one picture.
+const LONGEST_GAP: f64 = 3600.0;
 
 const COPY_AGAIN: &str = "copy or download the file again";
 
@@ -33,7 +42,10 @@ pub struct VideoSource {
     container: Container,
     header: Header,
     range: Range,
+    reading: Reading,
     clock: Clock,
+    /// Seconds by which time stamps are later than the pictures, known from the first picture on.
+    lag: Option<f64>,
     painter: Painter,
     /// The picture just decoded.
     frame: AvFrame,
@@ -47,52 +59,34 @@ pub struct VideoSource {
     gap: f64,
     /// End of the last decoded frame.
     reached: Option<f64>,
+    /// The file's own time stamp of the last decoded frame, in seconds.
+    stamp: Option<f64>,
+    interlaced: bool,
+    oblong: bool,
     ended: bool,
-}
-
-/// Presentation times from time stamps that may be missing, stand still, or start again.
-#[derive(Clone, Copy, Default)]
-struct Clock {
-    last: Option<f64>,
-    shift: f64,
-    /// The last time stamp did not advance.
-    stuck: bool,
-}
-
-impl Clock {
-    /// Time of the next frame, whose own time stamp says `stamp` seconds; never earlier than the one before.
-    fn tick(&mut self, stamp: Option<f64>, period: f64) -> f64 {
-        let Some(last) = self.last else { return *self.last.insert(stamp.unwrap_or(0.0)) };
-        let next = last + period;
-        let time = stamp.map_or(next, |stamp| stamp + self.shift);
-        let stuck = time <= last;
-        let time = if time < last - 2.5 * period {
-            // Streams glued together start again: count on from where the first one ended.
-            self.shift += next - time;
-            next
-        } else if stuck && self.stuck {
-            next
-        } else {
-            time.max(last)
-        };
-        self.stuck = stuck;
-        *self.last.insert(time)
-    }
 }
 
 impl VideoSource {
     /// Open `file` and go to the key frame before the range's start.
     ///
     /// Fails on everything that can be seen without decoding, a range outside the video's duration included.
-    pub fn open(file: &Path, range: Range) -> Result<Self> {
-        let (container, header) = Container::open(file)?;
+    pub fn open(file: &Path, range: Range, reading: &Reading) -> Result<Self> {
+        let (container, header) = Container::open(file, reading.video_stream)?;
         check_range(file, &header, range)?;
+        if header.matroska
+            && let Some(byte) = matroska::first_gap(file).map_err(Error::io(file))?
+        {
+            let what = "damaged: something else than the next element stands here, and frames may be missing";
+            return Err(Error::input(file, format!("byte {byte}"), what, COPY_AGAIN));
+        }
         let mut video = Self {
             file: file.to_path_buf(),
             container,
+            clock: Clock::new(header.period()),
             header,
             range,
-            clock: Clock::default(),
+            reading: *reading,
+            lag: None,
             painter: Painter::new(),
             frame: AvFrame::new(),
             before: None,
@@ -100,18 +94,45 @@ impl VideoSource {
             key_time: None,
             gap: 0.0,
             reached: None,
+            stamp: None,
+            interlaced: false,
+            oblong: false,
             ended: false,
         };
         if !video.seek()? {
-            // Whatever the attempts left behind, begin at the beginning.
-            (video.container, video.header) = Container::open(file)?;
+            // Whatever the attempts left behind.
+            video.rewind()?;
         }
         Ok(video)
     }
 
-    /// Frames per second, on average.
-    pub fn fps(&self) -> f64 {
+    /// Frames per second on average, where the header knows.
+    pub fn fps(&self) -> Option<f64> {
         self.header.fps
+    }
+
+    /// Whether the file says that its pictures are stored turned or mirrored.
+    pub fn turned(&self) -> bool {
+        !self.header.orientation.is_upright()
+    }
+
+    /// Number of the stream among those that show video, where there are several.
+    pub fn video_stream(&self) -> Option<usize> {
+        (self.container.videos > 1).then_some(self.container.number)
+    }
+
+    /// What a user should know about the frames read so far.
+    pub fn remarks(&self) -> Vec<Remark> {
+        let several = self.container.videos > 1 && self.reading.video_stream.is_none();
+        let interlaced = self.interlaced && !self.reading.deinterlace;
+        [
+            (several, Remark::SeveralVideoStreams),
+            (interlaced, Remark::Interlaced),
+            (self.oblong, Remark::PixelsNotSquare),
+        ]
+        .into_iter()
+        .filter_map(|(so, remark)| so.then_some(remark))
+        .collect()
     }
 
     /// Go to a key frame that is shown at or before the start. `false`: decode from the beginning.
@@ -120,6 +141,15 @@ impl VideoSource {
         if self.header.counted {
             return Ok(true);
         }
+        // Where a time may be there twice, the first is meant, and whatever a search finds must not lie behind it.
+        let furthest = if self.header.restarts {
+            match self.container.walk_to(start + self.header.origin + 1.0, self.header.time_base) {
+                Some(place) => place,
+                None => return Ok(false),
+            }
+        } else {
+            i64::MAX
+        };
         // Containers find key frames by decoding time, or (transport streams) find no key frames at all: a key
         // frame that is shown too late sends us further back.
         for back in [0.0, 1.0, 4.0, 16.0, 64.0, 256.0] {
@@ -132,7 +162,7 @@ impl VideoSource {
             }
             let Some(key) = self.container.start_at_key_frame() else { continue };
             let key_time = key as f64 * self.header.time_base - self.header.origin;
-            if key_time <= start + TIE {
+            if key_time <= start + TIE && self.container.position() <= furthest {
                 self.key_time = Some(key_time);
                 return Ok(true);
             }
@@ -140,8 +170,16 @@ impl VideoSource {
         Ok(false)
     }
 
-    fn period(&self) -> f64 {
-        1.0 / self.header.fps
+    /// Whether nothing has come out since a search for a key frame: what was found may be none, whatever its mark says.
+    fn begins_badly(&self) -> bool {
+        self.key_time.is_some() && self.clock.last().is_none()
+    }
+
+    /// Begin at the beginning.
+    fn rewind(&mut self) -> Result<()> {
+        (self.container, self.header) = Container::open(&self.file, self.reading.video_stream)?;
+        self.key_time = None;
+        Ok(())
     }
 
     /// "after 1.20 s of 3.90 s"
@@ -153,9 +191,13 @@ impl VideoSource {
         }
     }
 
+    /// The place in the file: its own time stamp of the last frame that was decoded.
+    fn place(&self) -> String {
+        format!("at {:.2} s", self.stamp.or(self.clock.last()).unwrap_or(0.0))
+    }
+
     fn damaged(&self, what: String) -> Error {
-        let place = format!("at {:.2} s", self.reached.unwrap_or(0.0));
-        Error::input(&self.file, place, what, COPY_AGAIN)
+        Error::input(&self.file, self.place(), what, COPY_AGAIN)
     }
 
     /// Decode the next picture into `self.frame`; its time and duration, or `None` at the end of the file.
@@ -164,27 +206,45 @@ impl VideoSource {
             match self.container.decode(self.frame.as_mut_ptr()) {
                 Ok(Step::Done) => {}
                 Ok(Step::End) => return Ok(None),
+                Err(_) if self.begins_badly() => {
+                    self.rewind()?;
+                    continue;
+                }
                 Err(code) => return Err(self.broken(code)),
             }
-            let (base, period) = (self.header.time_base, self.period());
-            let stamp = self.frame.time_stamp().filter(|_| !self.header.counted);
-            let stamp = stamp.map(|stamp| stamp as f64 * base - self.header.origin);
+            let (base, period) = (self.header.time_base, self.clock.period());
+            let own =
+                self.frame.time_stamp().filter(|_| !self.header.counted).map(|stamp| stamp as f64 * base);
+            let decoded_at = self.container.decoded_at().map(|time| time as f64 * base);
+            let lag = *self.lag.get_or_insert(own.zip(decoded_at).map_or(0.0, |(own, first)| own - first));
+            let stamp = own.map(|own| own - lag - self.header.origin);
             if let (Some(key), Some(stamp)) = (self.key_time, stamp)
                 && stamp < key - TIE
-                && self.clock.last.is_none()
+                && self.clock.last().is_none()
             {
                 continue;
             }
             if self.frame.is_damaged() {
+                if self.begins_badly() {
+                    self.rewind()?;
+                    continue;
+                }
                 return Err(self.damaged(format!("the picture is damaged {}", self.progress())));
             }
-            let last = self.clock.last;
-            let time = self.clock.tick(stamp, period);
+            let last = self.clock.last();
+            let time = self.clock.tick(stamp);
             let gap = last.map_or(period, |last| time - last);
             if gap > LONGEST_GAP {
-                let what = format!("time stamps jump from {:.2} s to {time:.2} s", time - gap);
-                return Err(self.damaged(what));
+                let what = format!(
+                    "no frame follows for {gap:.0} s, and a picture may hold for {LONGEST_GAP:.0} s at the most"
+                );
+                let remedy = "name the parts before and after in a .jsonl list with \"start\" and \"end\", or write \
+                              the video anew with a frame at least every hour";
+                return Err(Error::input(&self.file, self.place(), what, remedy));
             }
+            self.stamp = own.or(Some(time));
+            self.interlaced |= self.frame.first_field().is_some();
+            self.oblong |= !self.frame.has_square_pixels();
             if self.container.is_suspect() && gap > 1.5 * self.gap.max(period) {
                 return Err(self.damaged(format!("frames are missing {}", self.progress())));
             }
@@ -199,11 +259,27 @@ impl VideoSource {
 
     /// A reading or decoding error.
     fn broken(&self, code: c_int) -> Error {
+        if code == container::UNSUPPORTED {
+            let what = format!("this FFmpeg cannot decode it ({})", text(code));
+            return Error::input(&self.file, self.place(), what, "convert the video to H.264");
+        }
         self.damaged(format!("truncated or damaged {} ({})", self.progress(), text(code)))
     }
 
     fn paint(&mut self, time: f64, duration: f64, frame: &AvFrame) -> Result<Timed<Frame>> {
-        let frame = self.painter.paint(frame).map_err(|what| self.damaged(what))?;
+        let field = frame.first_field().filter(|_| self.reading.deinterlace);
+        let painted = match field {
+            Some(field) => self.painter.paint_field(frame, field),
+            None => self.painter.paint(frame),
+        };
+        let frame = painted.map_err(|what| {
+            Error::input(
+                &self.file,
+                self.place(),
+                what,
+                "convert the video to H.264, 8 bits, of up to 8192x8192 pixels",
+            )
+        })?;
         Ok(Timed { time, duration, frame: self.header.orientation.apply(frame) })
     }
 
@@ -212,18 +288,23 @@ impl VideoSource {
         let promised = self.header.duration.filter(|_| self.header.promised);
         let wanted = self.range.end.unwrap_or(f64::INFINITY);
         let reached = self.reached.unwrap_or(0.0);
-        let slack = (2.0 * self.period()).max(0.1);
+        let slack = (2.0 * self.clock.period()).max(0.1);
         if promised.is_some_and(|promised| reached + slack < promised.min(wanted)) {
             return Err(self.damaged(format!("truncated {}", self.progress())));
         }
         if self.reached.is_none() {
-            return Err(self.damaged("not a single frame could be decoded".to_owned()));
+            let what = "not a single frame could be decoded".to_owned();
+            if let Some(number) = self.video_stream() {
+                let what = format!("{what} of video stream {number} of {}", self.container.videos);
+                return Err(Error::input(&self.file, "", what, "name another one with --video-stream"));
+            }
+            return Err(self.damaged(what));
         }
         let start = self.range.start.unwrap_or(0.0);
         if start >= reached {
             return Err(outside(&self.file, "start", start, reached));
         }
-        if self.range.end.is_some_and(|end| end > reached + self.period() + 0.05) {
+        if self.range.end.is_some_and(|end| end > reached + self.clock.period() + 0.05) {
             return Err(outside(&self.file, "end", wanted, reached));
         }
         Ok(())
@@ -238,7 +319,7 @@ impl VideoSource {
                 self.ended = true;
                 self.check_end()?;
                 let Some((time, frame)) = self.before.take() else { return Ok(None) };
-                let duration = self.reached.map_or(self.period(), |end| end - time);
+                let duration = self.reached.map_or(self.clock.period(), |end| end - time);
                 return self.paint(time, duration, &frame).map(Some);
             };
             let frame = std::mem::replace(&mut self.frame, AvFrame::new());
@@ -295,7 +376,7 @@ fn check_range(file: &Path, header: &Header, Range { start, end }: Range) -> Res
         if begin >= duration && start.is_some() {
             return Err(outside(file, "start", begin, duration));
         }
-        if let Some(end) = end.filter(|&end| end > duration + 1.0 / header.fps + 0.05) {
+        if let Some(end) = end.filter(|&end| end > duration + header.period() + 0.05) {
             return Err(outside(file, "end", end, duration));
         }
     }
@@ -303,17 +384,14 @@ fn check_range(file: &Path, header: &Header, Range { start, end }: Range) -> Res
 }
 
 /// What the container's header says about the part of `file` in `range`.
-pub fn probe(file: &Path, range: Range) -> Result<Probe> {
-    let (_, header) = Container::open(file)?;
+pub fn probe(file: &Path, range: Range, reading: &Reading) -> Result<Probe> {
+    let (_, header) = Container::open(file, reading.video_stream)?;
     check_range(file, &header, range)?;
     let start = range.start.unwrap_or(0.0);
     let duration = range.end.or(header.duration).map(|end| end - start);
-    let by_rate = duration.map(|seconds| ((seconds * header.fps).round() as usize).max(1));
+    let by_rate = duration.zip(header.fps).map(|(seconds, fps)| ((seconds * fps).round() as usize).max(1));
     let whole = range == Range::default();
-    let (mut width, mut height) = header.size;
-    if header.orientation.transpose {
-        (width, height) = (height, width);
-    }
+    let (width, height) = header.orientation.size(header.size);
     Ok(Probe {
         frames: header.frames.filter(|_| whole).or(by_rate),
         fps: header.fps,
@@ -321,37 +399,4 @@ pub fn probe(file: &Path, range: Range) -> Result<Probe> {
         width,
         height,
     })
-}
-
-/// A single picture file that is not a PNG.
-///
-/// JPEG decoders fill what a truncated file lacks with gray, so its end mark must be there.
-pub fn decode_picture(file: &Path) -> Result<Frame> {
-    let bytes = std::fs::read(file).map_err(Error::io(file))?;
-    if !bytes.is_empty() && !bytes.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
-        return Err(Error::input(file, "", "the picture has no end mark, it is truncated", COPY_AGAIN));
-    }
-    let mut video = VideoSource::open(file, Range::default())?;
-    let missing = || Error::input(file, "", "no picture in it", COPY_AGAIN);
-    video.next().transpose()?.map(|timed| timed.frame).ok_or_else(missing)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Clock;
-
-    #[test]
-    fn clock_survives_bad_time_stamps() {
-        let run = |stamps: &[Option<f64>]| {
-            let mut clock = Clock::default();
-            stamps.iter().map(|&stamp| clock.tick(stamp, 0.04)).collect::<Vec<_>>()
-        };
-        let near =
-            |a: Vec<f64>, b: &[f64]| assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9), "{a:?}");
-        near(run(&[None; 4]), &[0.0, 0.04, 0.08, 0.12]);
-        near(run(&[Some(1.4), None, Some(1.48)]), &[1.4, 1.44, 1.48]);
-        near(run(&[Some(5.0), Some(5.04), Some(1.0), Some(1.04)]), &[5.0, 5.04, 5.08, 5.12]);
-        near(run(&[Some(0.04), Some(0.03), Some(0.08)]), &[0.04, 0.04, 0.08]);
-        near(run(&[Some(0.0); 6]), &[0.0, 0.0, 0.04, 0.08, 0.12, 0.16]);
-    }
 }

@@ -14,7 +14,9 @@ use crate::stages::Stage;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use signclip_common::{Error, Result, checksum};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Where the points come from that the mouth is aligned by.
@@ -231,12 +233,32 @@ fn mean(values: &[f32]) -> f32 {
     values.iter().sum::<f32>() / values.len().max(1) as f32
 }
 
+/// What the rows of a file of landmarks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Frames of the source, before it was resampled.
+    Source,
+    /// Frames at 25 a second.
+    At25,
+}
+
+impl Rows {
+    /// What so many rows are for a clip of these numbers of frames. Where the numbers are equal, rows are the source's.
+    pub fn of(rows: usize, source_frames: usize, frames: usize) -> Option<Self> {
+        if rows == source_frames {
+            return Some(Self::Source);
+        }
+        (rows == frames).then_some(Self::At25)
+    }
+}
+
 /// Landmarks made elsewhere: one row for each frame of the source, or for each frame at 25 a second.
 pub struct LandmarkFile {
     path: PathBuf,
     rows: Vec<Option<Points<POINTS>>>,
-    /// Rows are frames of the source, before it was resampled.
-    of_source: bool,
+    meaning: Rows,
+    /// Frames of the source and at 25 a second, once the clip has been read.
+    counts: Rc<Cell<Option<(usize, usize)>>>,
     /// Of the whole file.
     pub sha256: String,
     /// Frames with a face, and those of them in which most points are outside of the picture.
@@ -245,16 +267,25 @@ pub struct LandmarkFile {
 }
 
 impl LandmarkFile {
-    /// Find and read the file of the clip `id`: `DIR/ID.npy`, else in `DIR/SPLIT/` by one of the split's names.
+    /// Find and read the file of the clip `id`: `DIR/ID.npy` or `DIR/ID.pkl`, else in `DIR/SPLIT/` by one of the split's
+    /// names.
     ///
-    /// Where the clip has another rate than 25, the number of rows tells which frames are meant.
+    /// Where the clip has another rate than 25, the number of rows tells which frames are meant: here by what the headers
+    /// say, which is a guess ([`Self::check`] knows).
     pub fn open(folder: &Path, splits: &[&str], id: &str, probe: &Probe) -> Result<Self> {
-        let name = format!("{id}.npy");
-        let places: Vec<PathBuf> = [folder.join(&name)]
-            .into_iter()
-            .chain(splits.iter().map(|s| folder.join(s).join(&name)))
-            .collect();
-        let Some(path) = places.iter().find(|path| path.is_file()) else {
+        let folders = [folder.to_path_buf()].into_iter().chain(splits.iter().map(|split| folder.join(split)));
+        let names = ["npy", "pkl"].map(|ending| format!("{id}.{ending}"));
+        let places: Vec<PathBuf> =
+            folders.flat_map(|folder| names.each_ref().map(|name| folder.join(name))).collect();
+        let mut found = places.iter().filter(|path| path.is_file());
+        let path = found.next();
+        if let (Some(path), Some(other)) =
+            (path, found.find(|other| path.is_some_and(|p| p.parent() == other.parent())))
+        {
+            let what = format!("there is {} as well: which has the landmarks?", other.display());
+            return Err(Error::input(path, "", what, "take one of the two away"));
+        }
+        let Some(path) = path else {
             let looked: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
             return Err(Error::usage(
                 format!("no landmarks of clip {id:?}; looked for {}", looked.join(", ")),
@@ -262,15 +293,30 @@ impl LandmarkFile {
             ));
         };
         let rows = read_landmarks(path)?;
-        let seconds = probe.duration.or_else(|| probe.frames.map(|n| n as f64 / probe.fps));
+        let seconds = probe.seconds();
         let off = |fps: f64| seconds.map_or(f64::INFINITY, |s| (s * fps - rows.len() as f64).abs());
-        let of_source = off(probe.fps) <= off(TARGET_FPS);
-        let sha256 = checksum::of_file(path)?;
-        Ok(Self { path: path.clone(), rows, of_source, sha256, faces: 0, outside: 0 })
+        let nearer = probe.fps.is_none_or(|fps| off(fps) <= off(TARGET_FPS) + 0.5);
+        let meaning = if nearer { Rows::Source } else { Rows::At25 };
+        let (sha256, counts) = (checksum::of_file(path)?, Rc::default());
+        Ok(Self { path: path.clone(), rows, meaning, counts, sha256, faces: 0, outside: 0 })
+    }
+
+    /// Take the rows for these.
+    pub fn set_meaning(&mut self, meaning: Rows) {
+        self.meaning = meaning;
+    }
+
+    /// Tells, once the clip has been read, whether its rows were taken for what they are, and what they are if not.
+    pub fn watch(&self) -> impl Fn() -> Option<Rows> + use<> {
+        let (counts, rows, taken) = (self.counts.clone(), self.rows.len(), self.meaning);
+        move || {
+            let (source_frames, frames) = counts.get()?;
+            Rows::of(rows, source_frames, frames).filter(|meaning| *meaning != taken)
+        }
     }
 
     fn frame(&mut self, frame: &Numbered) -> Found {
-        let row = if self.of_source { frame.source } else { frame.number };
+        let row = if self.meaning == Rows::Source { frame.source } else { frame.number };
         let points = self.rows.get(row).copied().flatten();
         if let Some(points) = &points {
             let (width, height) = (frame.frame.width as f32, frame.frame.height as f32);
@@ -283,11 +329,8 @@ impl LandmarkFile {
 
     /// Whether there is a row for each frame, now that the clip has been read.
     pub fn check(&self, source_frames: usize, frames: usize) -> Result<()> {
-        let (wanted, which) = match self.of_source {
-            true => (source_frames, "of the video"),
-            false => (frames, "at 25 frames per second"),
-        };
-        if self.rows.len() == wanted {
+        self.counts.set(Some((source_frames, frames)));
+        if Rows::of(self.rows.len(), source_frames, frames).is_some() {
             if 2 * self.outside > self.faces {
                 let what = format!(
                     "in {} of {} frames most points are outside of the picture",
@@ -301,7 +344,10 @@ impl LandmarkFile {
         Err(Error::input(
             &self.path,
             "shape",
-            format!("landmarks of {} frames for a clip of {wanted} ({which})", self.rows.len()),
+            format!(
+                "landmarks of {} frames for a clip of {source_frames} in the video, {frames} at 25 frames per second",
+                self.rows.len()
+            ),
             "make them from the same video and range, one row for each of its frames",
         ))
     }

@@ -1,15 +1,14 @@
 //! Clips stored as folders of pictures: PHOENIX14T and its relatives.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use signclip_common::{Error, Result};
 
-use crate::decode::decode_picture;
-use crate::frame::{Frame, MAX_PIXELS};
+use crate::frame::Frame;
+use crate::picture_file::{Kind, picture_size, read_picture};
 use crate::resample::Timed;
 
 /// The pictures of one folder in the order of their names, at a constant rate.
@@ -17,11 +16,12 @@ pub struct FrameFolder {
     files: std::vec::IntoIter<PathBuf>,
     index: usize,
     fps: f64,
+    turned: bool,
 }
 
 impl FrameFolder {
-    /// List `folder`; no picture is opened yet. Fails on a missing folder, on one without pictures, and on one with PNG and
-    /// JPEG pictures. Warns of numbers that are left out.
+    /// List `folder`; no picture is opened yet. Fails on a missing folder, on one without pictures, and on one with pictures
+    /// of several kinds. Warns of numbers that are left out.
     pub fn open(folder: &Path, fps: f64) -> Result<Self> {
         let files = list(folder)?;
         if let Some((before, after)) = gap(&files) {
@@ -30,7 +30,12 @@ impl FrameFolder {
                 "{folder}: frames are missing between {before} and {after}; the clip is shorter by them"
             );
         }
-        Ok(Self { files: files.into_iter(), index: 0, fps })
+        Ok(Self { files: files.into_iter(), index: 0, fps, turned: false })
+    }
+
+    /// Whether EXIF data turned any of the pictures read so far.
+    pub fn turned(&self) -> bool {
+        self.turned
     }
 }
 
@@ -41,39 +46,98 @@ impl Iterator for FrameFolder {
         let file = self.files.next()?;
         let time = self.index as f64 / self.fps;
         self.index += 1;
-        Some(read_picture(&file).map(|frame| Timed { time, duration: 1.0 / self.fps, frame }))
+        let picture = read_picture(&file).map(|picture| {
+            self.turned |= picture.turned;
+            Timed { time, duration: 1.0 / self.fps, frame: picture.frame }
+        });
+        Some(picture)
     }
 }
 
-/// The `*.png` files of a folder in natural order (`images2` before `images10`), or its `*.jpg` and `*.jpeg` files; not
-/// both. Hidden files are passed over (`._images0001.png` is no picture).
+/// Kind of pictures that a file's name speaks of.
+fn named_kind(file: &Path) -> Option<Kind> {
+    match file.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase)?.as_str() {
+        "png" => Some(Kind::Png),
+        "jpg" | "jpeg" | "jpe" | "jfif" => Some(Kind::Jpeg),
+        "webp" => Some(Kind::Webp),
+        "bmp" => Some(Kind::Bmp),
+        _ => None,
+    }
+}
+
+/// The pictures of a folder in natural order (`images2` before `images10`).
+///
+/// Those whose names end as such pictures' do, or where no name does, those whose first bytes are of one. Names of several kinds are accepted where the first bytes of all are of one kind. Hidden files are passed
+/// over (`._images0001.png` is no picture).
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let (mut png, mut jpeg) = (Vec::new(), Vec::new());
+    let mut all = Vec::new();
     for entry in folder.read_dir().map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
-        match extension.as_deref() {
-            Some("png") if !hidden => png.push(path),
-            Some("jpg" | "jpeg") if !hidden => jpeg.push(path),
-            _ => {}
+        if path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")) {
+            all.push(path);
         }
     }
-    if !png.is_empty() && !jpeg.is_empty() {
-        let what = format!("{} *.png and {} *.jpg files: which are the frames?", png.len(), jpeg.len());
+    let (mut files, mut kinds) = (Vec::new(), BTreeMap::new());
+    for file in &all {
+        if let Some(kind) = named_kind(file) {
+            files.push(file.clone());
+            *kinds.entry(kind).or_insert(0_usize) += 1;
+        }
+    }
+    // Only where names do not decide are files opened: a data set has a million of them.
+    if kinds.len() != 1 {
+        let candidates = if files.is_empty() { &all } else { &files };
+        let mut pictures = Vec::new();
+        kinds.clear();
+        for file in candidates.iter().filter(|file| file.is_file()) {
+            if let Some(kind) = Kind::of_file(file)? {
+                pictures.push(file.clone());
+                *kinds.entry(kind).or_default() += 1;
+            } else if !files.is_empty() {
+                // Read in its turn, it says what is wrong with it.
+                pictures.push(file.clone());
+            }
+        }
+        files = pictures;
+    }
+    if kinds.len() > 1 {
+        let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {}", kind.name())).collect();
+        let what = format!("{} pictures: which are the frames?", kinds.join(" and "));
         return Err(Error::input(folder, "", what, "take the others out of the folder"));
     }
-    let mut files = if png.is_empty() { jpeg } else { png };
     if files.is_empty() {
-        return Err(Error::input(
-            folder,
-            "",
-            "no frames: the folder has neither *.png nor *.jpg files",
-            "check the path and that the archive was unpacked completely",
-        ));
+        let what = format!("no frames: {}", contents(&all));
+        let remedy = match all.is_empty() {
+            true => "check the path and that the archive was unpacked completely",
+            false => "PNG, JPEG, WebP and BMP pictures are read: convert them to PNG, or check the path",
+        };
+        return Err(Error::input(folder, "", what, remedy));
     }
     files.sort_by(|a, b| natural(a.file_name().unwrap_or_default(), b.file_name().unwrap_or_default()));
     Ok(files)
+}
+
+/// What a folder without pictures holds: "the folder holds 20 *.tif and 1 *.txt".
+fn contents(all: &[PathBuf]) -> String {
+    const NAMED: usize = 4;
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for path in all {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let what = match ending {
+            _ if path.is_dir() => "folders".to_owned(),
+            Some(ending) => format!("*.{ending}"),
+            None => "files without an ending".to_owned(),
+        };
+        *counts.entry(what).or_default() += 1;
+    }
+    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let named: Vec<String> = counts.iter().take(NAMED).map(|(what, n)| format!("{n} {what}")).collect();
+    match (counts.len(), named.join(", ")) {
+        (0, _) => "the folder is empty".to_owned(),
+        (n, named) if n > NAMED => format!("the folder holds {named} and more"),
+        (_, named) => format!("the folder holds {named}"),
+    }
 }
 
 /// The names around the first numbers that are left out, where the files are numbered in even steps elsewhere.
@@ -93,73 +157,9 @@ fn gap(files: &[PathBuf]) -> Option<(String, String)> {
     Some((names[wide].to_owned(), names[wide + 1].to_owned()))
 }
 
-/// Width and height of the first picture's header.
+/// Width and height of the first picture, upright.
 pub fn first_size(files: &[PathBuf]) -> Result<(usize, usize)> {
-    let Some(first) = files.first() else { return Ok((0, 0)) };
-    if is_png(first) {
-        let reader = png_reader(first)?;
-        let info = reader.info();
-        Ok((info.width as usize, info.height as usize))
-    } else {
-        let frame = read_picture(first)?;
-        Ok((frame.width, frame.height))
-    }
-}
-
-/// Decode one picture file completely; a damaged one is an error that names the file.
-pub fn read_picture(file: &Path) -> Result<Frame> {
-    if is_png(file) { read_png(file) } else { decode_picture(file) }
-}
-
-fn is_png(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
-}
-
-fn damaged(file: &Path, error: impl std::fmt::Display) -> Error {
-    let text = error.to_string().replace('\n', " ");
-    Error::input(file, "", format!("not a complete PNG picture ({text})"), "copy or unpack the file again")
-}
-
-/// Open a PNG and read up to its pixels, expanding every colour type to 8-bit gray or RGB with or without alpha.
-fn png_reader(file: &Path) -> Result<png::Reader<BufReader<File>>> {
-    let input = File::open(file).map_err(Error::io(file))?;
-    let mut decoder = png::Decoder::new(BufReader::new(input));
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
-    decoder.set_limits(png::Limits { bytes: MAX_PIXELS * 8 });
-    let reader = decoder.read_info().map_err(|error| damaged(file, error))?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    if width.saturating_mul(height) > MAX_PIXELS {
-        return Err(damaged(file, format_args!("{width}x{height} pixels are beyond 8192x8192")));
-    }
-    Ok(reader)
-}
-
-/// A PNG of any colour type, depth and interlacing as RGB. Alpha is dropped, 16 bits lose their lower half, gray is
-/// repeated: as PIL's `convert("RGB")` and OpenCV's `imread` do.
-fn read_png(file: &Path) -> Result<Frame> {
-    let mut reader = png_reader(file)?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let size = reader.output_buffer_size().ok_or_else(|| damaged(file, "too large"))?;
-    let mut pixels = vec![0; size];
-    let info = reader.next_frame(&mut pixels).map_err(|error| damaged(file, error))?;
-    // An animated PNG may hold more pictures; the default one is complete, the rest is not read.
-    if reader.info().animation_control.is_none() {
-        reader.finish().map_err(|error| damaged(file, error))?;
-    }
-    pixels.truncate(info.buffer_size());
-    let rgb = match info.color_type {
-        png::ColorType::Rgb => pixels,
-        png::ColorType::Rgba => pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
-        png::ColorType::Grayscale => pixels.iter().flat_map(|&v| [v; 3]).collect(),
-        png::ColorType::GrayscaleAlpha => pixels.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
-        png::ColorType::Indexed => return Err(damaged(file, "palette was not expanded")),
-    };
-    if rgb.len() != width * height * 3 {
-        return Err(damaged(file, "pixels are missing"));
-    }
-    Ok(Frame { rgb, width, height })
+    files.first().map_or(Ok((0, 0)), |first| picture_size(first))
 }
 
 /// Order of names in which runs of digits count as numbers.
@@ -197,23 +197,6 @@ fn split_number(text: &[u8]) -> (&[u8], &[u8]) {
 mod tests {
     use super::*;
 
-    fn write_png(
-        file: &Path,
-        colour: png::ColorType,
-        depth: png::BitDepth,
-        (width, height): (u32, u32),
-        bytes: &[u8],
-    ) {
-        let mut encoder = png::Encoder::new(File::create(file).expect("create"), width, height);
-        encoder.set_color(colour);
-        encoder.set_depth(depth);
-        if colour == png::ColorType::Indexed {
-            encoder.set_palette(vec![1, 2, 3, 40, 50, 60]);
-            encoder.set_trns(vec![255, 0]);
-        }
-        encoder.write_header().and_then(|mut w| w.write_image_data(bytes)).expect("write");
-    }
-
     #[test]
     fn natural_order() {
         let mut names = ["b1", "images10.png", "images0009.png", "images1.png", "images01.png", "a"];
@@ -243,56 +226,18 @@ mod tests {
     #[test]
     fn pictures_of_two_kinds() {
         let folder = tempfile::tempdir().expect("tempdir");
-        for name in ["1.png", "2.png", "thumbnail.jpg"] {
-            std::fs::write(folder.path().join(name), b"x").expect("write");
+        let png = b"\x89PNG\r\n\x1a\n";
+        let write =
+            |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).expect("write");
+        for name in ["1.png", "2.png"] {
+            write(name, png);
         }
+        write("thumbnail.jpg", b"\xff\xd8\xff\xe0");
         let error = list(folder.path()).expect_err("two kinds").to_string();
-        assert!(error.contains("2 *.png and 1 *.jpg"), "{error}");
-    }
-
-    #[test]
-    fn every_colour_type() {
-        use png::{BitDepth::*, ColorType::*};
-        let folder = tempfile::tempdir().expect("tempdir");
-        let file = folder.path().join("x.png");
-        let cases: [(png::ColorType, png::BitDepth, &[u8], [u8; 6]); 7] = [
-            (Rgb, Eight, &[9, 8, 7, 6, 5, 4], [9, 8, 7, 6, 5, 4]),
-            (Rgba, Eight, &[9, 8, 7, 0, 6, 5, 4, 255], [9, 8, 7, 6, 5, 4]),
-            (Grayscale, Eight, &[77, 200], [77, 77, 77, 200, 200, 200]),
-            (GrayscaleAlpha, Eight, &[77, 0, 200, 9], [77, 77, 77, 200, 200, 200]),
-            (Grayscale, One, &[0b0100_0000], [0, 0, 0, 255, 255, 255]),
-            (Rgb, Sixteen, &[9, 255, 8, 0, 7, 0, 6, 0, 5, 0, 4, 128], [9, 8, 7, 6, 5, 4]),
-            (Indexed, Eight, &[1, 0], [40, 50, 60, 1, 2, 3]),
-        ];
-        for (colour, depth, bytes, expected) in cases {
-            write_png(&file, colour, depth, (2, 1), bytes);
-            let frame = read_picture(&file).expect("valid");
-            assert_eq!((frame.width, frame.height), (2, 1));
-            assert_eq!(frame.rgb, expected, "{colour:?} {depth:?}");
-        }
-    }
-
-    #[test]
-    fn every_truncation_is_an_error() {
-        let folder = tempfile::tempdir().expect("tempdir");
-        let file = folder.path().join("images0001.png");
-        let pixels: Vec<u8> = (0..30 * 20 * 3).map(|i| (i * i % 251) as u8).collect();
-        write_png(&file, png::ColorType::Rgb, png::BitDepth::Eight, (30, 20), &pixels);
-        let whole = std::fs::read(&file).expect("read");
-        assert_eq!(read_picture(&file).expect("whole").rgb, pixels);
-        for length in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
-            std::fs::write(&file, &whole[..length]).expect("write");
-            let error = read_picture(&file).expect_err("truncated").to_string();
-            assert!(error.contains("images0001.png") && error.lines().count() == 1, "{error}");
-        }
-        for position in (8..whole.len()).step_by(11) {
-            let mut bytes = whole.clone();
-            bytes[position] ^= 0x55;
-            std::fs::write(&file, &bytes).expect("write");
-            if let Ok(frame) = read_picture(&file) {
-                assert_eq!(frame.rgb, pixels, "damage at byte {position} went unnoticed");
-            }
-        }
+        assert!(error.contains("2 PNG and 1 JPEG"), "{error}");
+        // By its first bytes, it is one of them.
+        write("thumbnail.jpg", png);
+        assert_eq!(list(folder.path()).expect("one kind").len(), 3);
     }
 
     #[test]
@@ -300,8 +245,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("tempdir");
         std::fs::write(folder.path().join("._images0001.png"), b"x").expect("write");
         std::fs::write(folder.path().join("notes.txt"), b"x").expect("write");
-        let error = list(folder.path()).expect_err("empty").to_string();
-        assert!(error.contains("no frames"), "{error}");
+        for name in ["1.tif", "2.TIF", "noending"] {
+            std::fs::write(folder.path().join(name), b"x").expect("write");
+        }
+        let error = list(folder.path()).expect_err("none").to_string();
+        let parts = ["no frames: ", "holds 2 *.tif, 1 *.txt, 1 files without an ending; "];
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        // Where no name speaks of pictures, the first bytes do.
+        std::fs::write(folder.path().join("2.TIF"), b"\xff\xd8\xff\xe0").expect("write");
+        assert_eq!(list(folder.path()).expect("one"), [folder.path().join("2.TIF")]);
         assert!(list(&folder.path().join("missing")).is_err());
     }
 }

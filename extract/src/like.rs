@@ -5,6 +5,7 @@
 
 use crate::args::{Detector, FanModel, Preset, RunArgs, StoreType, Stream};
 use crate::lip_encoder::LipConfig;
+use crate::media::Reading;
 use crate::settings::MouthingConfig;
 use crate::spatial_encoder::SpatialConfig;
 use crate::spatial_encoder::clip_vision::ClipVisionConfig;
@@ -56,6 +57,7 @@ impl Like {
         if let Some(stream) = self.info.streams.values().next() {
             args.dtype.clone_from(&stream.compute);
         }
+        (args.video_stream, args.deinterlace) = Reading::of_config(&self.info.config);
         args.streams.clear();
         if let Some(spatial) = spatial {
             args.streams.push(Stream::Spatial);

@@ -19,8 +19,9 @@ use signclip_extract::networks::Networks;
 use signclip_extract::pipeline::{Outcome, Work};
 use signclip_extract::plan::{Plan, bytes};
 use signclip_extract::rank::Rank;
+use signclip_extract::remark::Remark;
 use signclip_extract::settings::{Settings, row_bytes};
-use signclip_extract::unused::unused_flags;
+use signclip_extract::unused::{unused_flags, unused_without_videos};
 use signclip_extract::{convert, doctor, status};
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
@@ -60,6 +61,7 @@ type Problems = Vec<Error>;
 
 fn dry_run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let plan = Plan::new(args).map_err(|e| vec![e])?;
+    unused_without_videos(args, &plan).iter().for_each(|unused| eprintln!(" WARN {unused}"));
     let rank = Rank::find(args.shard.as_deref()).map_err(|e| vec![e])?;
     let mut summary = plan.summary(row_bytes(args));
     if args.calibrate {
@@ -88,6 +90,8 @@ fn run(args: &RunArgs) -> Result<ExitCode, Problems> {
     let mut problems = Problems::new();
     let plan = Plan::new(args).and_then(|plan| plan.check().map(|()| plan));
     let plan = plan.map_err(|e| problems.push(e)).ok();
+    let unused = plan.iter().flat_map(|plan| unused_without_videos(args, plan));
+    unused.for_each(|unused| eprintln!(" WARN {unused}"));
     let rank = Rank::find(args.shard.as_deref()).map_err(|e| problems.push(e)).ok();
     let devices = open_devices(args, rank.as_ref());
     let first = devices.as_ref().map_or(Device::Cpu, |devices| devices[0]);
@@ -171,7 +175,7 @@ fn extract(
     let like = args.like.as_deref().map(Like::read).transpose()?;
     let mut opened = Vec::new();
     for Portion { split, rank, clips, gone } in shares {
-        let info = settings.store_info(&plan.dataset, &split.name, &sums);
+        let info = settings.store_info(plan, &split.name, &sums);
         if let Some(like) = &like {
             like.check(&info)?;
         }
@@ -257,7 +261,7 @@ fn work(
     let work = Work {
         clips,
         settings,
-        folder_fps: plan.dataset.fps,
+        reading: plan.reading,
         root: &plan.root,
         splits: &plan.names(split),
         preview: preview.as_deref(),
@@ -306,6 +310,7 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> Result<ExitCode
         for failure in outcomes.values().flat_map(|o| &o.failures) {
             println!("failed: {}: {}", failure.id, failure.reason);
         }
+        remarks(outcomes);
         faces(outcomes);
         match (faceless, args.require_face) {
             (0, _) => {}
@@ -340,12 +345,27 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> Result<ExitCode
         println!("check:    extract --verify --out {}", out.display());
         println!("next:     train --features {}", out.display());
     }
-    let refused = args.require_face && faceless > 0;
+    let no_sheet = outcomes.values().any(|o| !o.without_sheet.is_empty());
+    let refused = (args.require_face && faceless > 0) || no_sheet;
     Ok(match (left, failed > 0 || refused) {
         (0, false) => ExitCode::SUCCESS,
         (0, true) => ExitCode::from(1),
         _ => ExitCode::from(interrupt::EXIT_CODE),
     })
+}
+
+/// What is to be known about clips that were stored: how many, and one of them.
+fn remarks(outcomes: &Outcomes) {
+    let mut all: BTreeMap<Remark, Vec<&str>> = BTreeMap::new();
+    for (remark, ids) in outcomes.values().flat_map(|o| &o.remarks) {
+        all.entry(*remark).or_default().extend(ids.iter().map(String::as_str));
+    }
+    for (remark, ids) in &all {
+        println!("remark: {} clips, e.g. {}: {}", ids.len(), ids[0], remark.text());
+    }
+    for (id, reason) in outcomes.values().flat_map(|o| &o.without_sheet) {
+        println!("no sheet: {id}: {reason}");
+    }
 }
 
 /// In how many frames there was a face, and the clips that have fewest.

@@ -6,12 +6,55 @@ use signclip_common::{Error, Result};
 use crate::decode::{self, VideoSource};
 use crate::frame::Frame;
 use crate::frame_folder::{self, FrameFolder};
+use crate::remark::Remark;
 use crate::resample::{Range, Resampler, Shown, Timed};
 
 pub use signclip_common::manifest::Media;
 
+/// How media are read, besides which part of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// Rate at which folders of pictures were recorded.
+    pub folder_fps: f64,
+    /// Which of a file's video streams is read, counted from 0; absent: the first one. Cover pictures do not count.
+    pub video_stream: Option<usize>,
+    /// Interlaced frames are made of one of their fields.
+    pub deinterlace: bool,
+}
+
+/// Keys of [`Reading::config`].
+const VIDEO_STREAM: &str = "video_stream";
+const DEINTERLACE: &str = "deinterlace";
+
+impl Reading {
+    /// What decides the features, as a store records it; nothing of what is left to its default.
+    pub fn config(&self) -> serde_json::Value {
+        let mut config = serde_json::json!({ "resampling": "nearest frame in time" });
+        if let Some(number) = self.video_stream {
+            config[VIDEO_STREAM] = number.into();
+        }
+        if self.deinterlace {
+            config[DEINTERLACE] = true.into();
+        }
+        config
+    }
+
+    /// Stream and deinterlacing out of what a store recorded.
+    pub fn of_config(config: &serde_json::Value) -> (Option<usize>, bool) {
+        let number = config[VIDEO_STREAM].as_u64().and_then(|number| number.try_into().ok());
+        (number, config[DEINTERLACE].as_bool().unwrap_or(false))
+    }
+}
+
+/// Folders at a rate, and videos as they are.
+impl From<f64> for Reading {
+    fn from(folder_fps: f64) -> Self {
+        Self { folder_fps, video_stream: None, deinterlace: false }
+    }
+}
+
 /// What was found in a clip and what was made of it; kept in the store with the clip's features.
-#[derive(Serialize, Clone, Debug, PartialEq)]
+#[derive(Serialize, Clone, Debug, Default, PartialEq)]
 pub struct Timing {
     /// Frames per second of the source (average, for a variable rate).
     pub source_fps: f64,
@@ -21,6 +64,12 @@ pub struct Timing {
     pub frames: usize,
     /// Whether any source frame was left out or repeated to reach the target rate.
     pub resampled: bool,
+    /// Whether pictures were turned or mirrored to be upright, as the file said.
+    pub turned: bool,
+    /// Which of several video streams was read.
+    pub video_stream: Option<usize>,
+    /// What a user should know.
+    pub remarks: Vec<Remark>,
 }
 
 /// What the headers of a clip say, without decoding it.
@@ -28,8 +77,8 @@ pub struct Timing {
 pub struct Probe {
     /// Source frames of the clip; exact for a folder, by duration and rate for a video, `None` if unknown.
     pub frames: Option<usize>,
-    /// Frames per second of the source.
-    pub fps: f64,
+    /// Frames per second of the source; `None` if unknown.
+    pub fps: Option<f64>,
     /// Seconds of the clip, if known.
     pub duration: Option<f64>,
     /// Pixels per row of an upright frame.
@@ -38,19 +87,29 @@ pub struct Probe {
     pub height: usize,
 }
 
+impl Probe {
+    /// Seconds of the clip, said or by the number of its frames.
+    pub fn seconds(&self) -> Option<f64> {
+        self.duration.or_else(|| Some(self.frames? as f64 / self.fps?))
+    }
+}
+
 /// Read what the headers say: the container's for a video, the first picture's for a folder.
 ///
 /// Fails on everything that can be seen without decoding: a missing or empty file, no video stream, a range outside
 /// the video, a folder without pictures.
-pub fn probe(media: &Media, folder_fps: f64) -> Result<Probe> {
+pub fn probe(media: &Media, reading: impl Into<Reading>) -> Result<Probe> {
+    let reading = reading.into();
     match media {
         Media::Frames(folder) => {
             let files = frame_folder::list(folder)?;
             let (width, height) = frame_folder::first_size(&files)?;
-            let duration = Some(files.len() as f64 / folder_fps);
-            Ok(Probe { frames: Some(files.len()), fps: folder_fps, duration, width, height })
+            let (fps, duration) = (reading.folder_fps, files.len() as f64 / reading.folder_fps);
+            Ok(Probe { frames: Some(files.len()), fps: Some(fps), duration: Some(duration), width, height })
         }
-        Media::Video { path, start, end } => decode::probe(path, Range { start: *start, end: *end }),
+        Media::Video { path, start, end } => {
+            decode::probe(path, Range { start: *start, end: *end }, &reading)
+        }
     }
 }
 
@@ -63,7 +122,8 @@ const WINDOW_BYTES: usize = 128 << 20;
 /// must not be read on.
 pub struct FrameStream {
     frames: Resampler<Source, Frame>,
-    source_fps: f64,
+    /// Frames per second, as far as headers know.
+    stated_fps: Option<f64>,
 }
 
 enum Source {
@@ -83,9 +143,10 @@ impl Iterator for Source {
 }
 
 impl FrameStream {
-    /// Open a clip for delivery at `target_fps`. `folder_fps` is the rate at which folders were recorded.
-    pub fn open(media: &Media, folder_fps: f64, target_fps: f64) -> Result<Self> {
-        for fps in [folder_fps, target_fps] {
+    /// Open a clip for delivery at `target_fps`.
+    pub fn open(media: &Media, reading: impl Into<Reading>, target_fps: f64) -> Result<Self> {
+        let reading = reading.into();
+        for fps in [reading.folder_fps, target_fps] {
             if !(fps.is_finite() && (0.1..=1000.0).contains(&fps)) {
                 return Err(Error::usage(
                     format!("{fps} frames per second is no frame rate"),
@@ -93,18 +154,19 @@ impl FrameStream {
                 ));
             }
         }
-        let (source, source_fps, range) = match media {
+        let (source, stated_fps, range) = match media {
             Media::Frames(folder) => {
-                (Source::Folder(FrameFolder::open(folder, folder_fps)?), folder_fps, Range::default())
+                let fps = reading.folder_fps;
+                (Source::Folder(FrameFolder::open(folder, fps)?), Some(fps), Range::default())
             }
             Media::Video { path, start, end } => {
                 let range = Range { start: *start, end: *end };
-                let video = VideoSource::open(path, range)?;
+                let video = VideoSource::open(path, range, &reading)?;
                 let fps = video.fps();
                 (Source::Video(Box::new(video)), fps, range)
             }
         };
-        Ok(Self { frames: Resampler::new(source, target_fps, range), source_fps })
+        Ok(Self { frames: Resampler::new(source, target_fps, range), stated_fps })
     }
 
     /// The next frames in order, at most `max_frames`, and no more once they take [`WINDOW_BYTES`]; empty at the end of
@@ -127,11 +189,27 @@ impl FrameStream {
     /// Counts up to here; complete when a window has come back empty.
     pub fn timing(&self) -> Timing {
         let counts = self.frames.counts();
+        let (turned, video_stream, remarks) = match self.frames.source() {
+            Source::Folder(folder) => (folder.turned(), None, Vec::new()),
+            Source::Video(video) => (video.turned(), video.video_stream(), video.remarks()),
+        };
         Timing {
-            source_fps: self.source_fps,
+            source_fps: self.source_fps(),
             source_frames: counts.source,
             frames: counts.delivered,
             resampled: counts.uneven,
+            turned,
+            video_stream,
+            remarks,
         }
+    }
+
+    /// The rate that the header states, unless the frames that were read have another one.
+    fn source_fps(&self) -> f64 {
+        let (gaps, seconds) = (self.frames.counts().source.saturating_sub(1) as f64, self.frames.span());
+        let measured = Some(gaps / seconds).filter(|_| gaps > 0.0 && seconds > 0.0);
+        // Time stamps are rounded.
+        let agrees = |fps: &f64| measured.is_none() || (gaps / fps - seconds).abs() <= 0.02 * seconds + 0.01;
+        self.stated_fps.filter(agrees).or(measured).unwrap_or(25.0)
     }
 }

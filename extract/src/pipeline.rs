@@ -9,14 +9,16 @@ use crate::clip::{Clips, Encoded};
 use crate::device_faults::Working;
 use crate::heartbeat::Heartbeat;
 use crate::interrupt;
+use crate::media::Reading;
 use crate::networks::{Networks, desk};
+use crate::remark::Remark;
 use crate::settings::Settings;
 use crate::stages::{Shares, Stage, Stages};
 use crossbeam_channel::bounded;
 use signclip_common::manifest::{Clip, Media};
 use signclip_common::progress::Progress;
 use signclip_common::store::{ClipFacts, Failure, StoreWriter};
-use signclip_common::{Error, Result, atomic};
+use signclip_common::{Error, Result, atomic, sheet_name};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +41,10 @@ pub struct Outcome {
     /// Clips of the store, earlier runs included, without any face: their mouthing stream is zeros.
     pub without_face: usize,
     pub failures: Vec<Failure>,
+    /// What is to be known about clips of this run, with their ids.
+    pub remarks: BTreeMap<Remark, Vec<String>>,
+    /// Clips of this run without the contact sheet that was asked for, with the reason. Their features are stored.
+    pub without_sheet: BTreeMap<String, String>,
     /// Clips that were not tried because the run was asked to end.
     pub left: usize,
 }
@@ -57,8 +63,7 @@ impl Outcome {
 pub struct Work<'a> {
     pub clips: &'a [Clip],
     pub settings: &'a Settings,
-    /// Rate of image folders.
-    pub folder_fps: f64,
+    pub reading: Reading,
     /// Folder that recorded paths are relative to.
     pub root: &'a Path,
     /// Names of the split, the data set's own included.
@@ -111,7 +116,7 @@ impl Work<'_> {
                     let clips = Clips {
                         settings: self.settings,
                         desk: &desk,
-                        folder_fps: self.folder_fps,
+                        reading: self.reading,
                         splits: self.splits,
                         preview: self.preview.is_some(),
                         at_once,
@@ -214,10 +219,17 @@ impl Work<'_> {
         }
         // The features are safe: a sheet that cannot be written is no reason to stop.
         if let (Some(sheet), Some(folder)) = (&encoded.sheet, self.preview)
-            && let Err(error) = atomic::write(&folder.join(format!("{}.png", clip.id)), sheet)
+            && let Err(error) = atomic::write(&folder.join(sheet_name(&clip.id)), sheet)
         {
-            let (stage, reason) = ("preview".to_owned(), error.to_string());
-            outcome.record(Failure { id: clip.id.clone(), stage, reason }, store)?;
+            tracing::warn!("{}: no contact sheet: {error}", clip.id);
+            outcome.without_sheet.insert(clip.id.clone(), error.to_string());
+        }
+        for remark in &encoded.timing.remarks {
+            let clips = outcome.remarks.entry(*remark).or_default();
+            if clips.is_empty() {
+                tracing::warn!("{}: {}; others like it are counted at the end", clip.id, remark.text());
+            }
+            clips.push(clip.id.clone());
         }
         if let Some(coverage) = encoded.face_coverage {
             outcome.face_coverage.insert(clip.id.clone(), coverage);
@@ -242,6 +254,8 @@ impl Work<'_> {
             source_fps: timing.source_fps,
             source_frames: timing.source_frames,
             resampled: timing.resampled,
+            turned: timing.turned,
+            video_stream: timing.video_stream,
             face_coverage: encoded.face_coverage,
             landmarks: encoded.landmarks.clone(),
             source: source(path, self.root),

@@ -3,6 +3,7 @@
 use crate::args::RunArgs;
 use crate::calibrate::Calibration;
 use crate::like::Like;
+use crate::media::Reading;
 use crate::places;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -19,6 +20,8 @@ pub struct Plan {
     pub dataset: Dataset,
     pub root: PathBuf,
     pub splits: Vec<Split>,
+    /// How the clips' media are read.
+    pub reading: Reading,
     /// Splits whose annotation file is absent, with the places looked at.
     pub absent: BTreeMap<String, String>,
     /// Clips of each split before `--only` and `--limit`.
@@ -79,8 +82,21 @@ impl Plan {
         if let Some(store) = &args.like {
             Like::read(store)?.lay_over_dataset(&mut plan.dataset)?;
         }
+        plan.reading = Reading {
+            folder_fps: plan.dataset.fps,
+            video_stream: args.video_stream,
+            deinterlace: args.deinterlace,
+        };
         plan.narrow(args)?;
         Ok(plan)
+    }
+
+    /// Whether any clip is a video, and no folder of pictures.
+    pub fn has_videos(&self) -> bool {
+        self.splits
+            .iter()
+            .flat_map(|split| &split.clips)
+            .any(|clip| matches!(clip.media, Media::Video { .. }))
     }
 
     /// Clips of a split, those that `--only` and `--limit` leave out included.
@@ -104,7 +120,7 @@ impl Plan {
             }
         }
         let (splits, absent, totals) = Default::default();
-        let mut plan = Self { root, splits, absent, totals, dataset };
+        let mut plan = Self { root, splits, reading: dataset.fps.into(), absent, totals, dataset };
         for split in &plan.dataset.splits {
             let named = |w: &String| *w == split.name || split.also.as_ref() == Some(w);
             if !args.split.is_empty() && !args.split.iter().any(named) {
@@ -133,7 +149,7 @@ impl Plan {
         let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
         let dataset = Dataset::own(file, args.language.clone());
         let (absent, totals) = Default::default();
-        Ok(Self { dataset, root, splits, absent, totals })
+        Ok(Self { reading: dataset.fps.into(), dataset, root, splits, absent, totals })
     }
 
     fn videos(args: &RunArgs) -> Result<Self> {
@@ -164,7 +180,8 @@ impl Plan {
             remarks: Vec::new(),
         };
         let (absent, totals) = Default::default();
-        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], absent, totals })
+        let reading = dataset.fps.into();
+        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], reading, absent, totals })
     }
 
     /// Keep the clips that `--only` and `--limit` name.
@@ -226,7 +243,7 @@ impl Plan {
         // Side by side: a file server takes its time for each.
         let clips: Vec<&Clip> = clips.collect();
         let known =
-            clips.par_iter().filter_map(|c| frames_of(&c.media, self.dataset.fps, c.media.path().exists()));
+            clips.par_iter().filter_map(|c| frames_of(&c.media, &self.reading, c.media.path().exists()));
         known.sum::<usize>() as u64
     }
 
@@ -273,7 +290,7 @@ impl Plan {
                     summary.missing_examples.push(clip.media.path().to_path_buf());
                 }
             }
-            match frames_of(&clip.media, self.dataset.fps, there) {
+            match frames_of(&clip.media, &self.reading, there) {
                 Some(frames) => {
                     summary.frames += frames;
                     summary.frames_to_encode += if there { frames } else { 0 };
@@ -287,13 +304,13 @@ impl Plan {
 }
 
 /// Frames a clip will have at 25 fps, where that is known without decoding.
-fn frames_of(media: &Media, folder_fps: f64, there: bool) -> Option<usize> {
+fn frames_of(media: &Media, reading: &Reading, there: bool) -> Option<usize> {
     if let Media::Video { start, end: Some(end), .. } = media {
         let seconds = end - start.unwrap_or(0.0);
         return Some((seconds * TARGET_FPS).round().max(1.0) as usize);
     }
-    let probe = there.then(|| crate::media::probe(media, folder_fps).ok()).flatten()?;
-    let seconds = probe.duration.or_else(|| probe.frames.map(|n| n as f64 / probe.fps))?;
+    let probe = there.then(|| crate::media::probe(media, *reading).ok()).flatten()?;
+    let seconds = probe.seconds()?;
     Some((seconds * TARGET_FPS).round().max(1.0) as usize)
 }
 

@@ -9,6 +9,9 @@
 //! * there are `max(1, round(duration · rate))` output frames, where the duration is that of the range, or for an
 //!   open end the time from `t0` to the end of the last frame's display.
 //!
+//! Between two frames more than two seconds apart the picture held still: there the earlier one is shown until the later
+//! one is due.
+//!
 //! A source that already has the rate passes through frame by frame, also with jittery time stamps. Nothing here
 //! knows about pixels or FFmpeg.
 
@@ -18,6 +21,9 @@ use signclip_common::Result;
 
 /// Differences below this many seconds are rounding errors of the time stamps, so that ties are found.
 pub const TIE: f64 = 5e-6;
+
+/// Frames further apart than this (seconds) are no frame rate: a recorder writes nothing while nothing moves.
+const HELD: f64 = 2.0;
 
 /// A source frame with its presentation time.
 #[derive(Clone, Debug)]
@@ -78,6 +84,8 @@ pub struct Resampler<I, F> {
     total: Option<usize>,
     ended: bool,
     counts: Counts,
+    /// Times of the first and the last source frame in the range.
+    seen: Option<(f64, f64)>,
 }
 
 impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
@@ -94,7 +102,18 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
             total: None,
             ended: false,
             counts: Counts::default(),
+            seen: None,
         }
+    }
+
+    /// Where the frames come from.
+    pub fn source(&self) -> &I {
+        &self.source
+    }
+
+    /// Seconds between the first and the last source frame in the range, up to here.
+    pub fn span(&self) -> f64 {
+        self.seen.map_or(0.0, |(first, last)| last - first)
     }
 
     /// Counts so far; complete when the iterator has ended.
@@ -121,11 +140,13 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
         let past_end = end.is_some_and(|end| new.time >= end - TIE);
         if new.time >= t0 - TIE && !past_end {
             self.counts.source += 1;
+            self.seen = Some((self.seen.map_or(new.time, |(first, _)| first), new.time));
         }
         let new_time = new.time;
         let number = self.counts.source.saturating_sub(1);
         if let Some(old) = self.current.replace((new, number)) {
-            let middle = (old.0.time + new_time) / 2.0;
+            let still = new_time - old.0.time > HELD;
+            let middle = if still { new_time - 0.5 / self.rate } else { (old.0.time + new_time) / 2.0 };
             let reach = (middle - t0 + TIE) * self.rate;
             let upto = if reach < 0.0 { 0 } else { reach.floor() as usize + 1 };
             self.decide(old, upto.min(self.total.unwrap_or(usize::MAX)), t0);
@@ -287,6 +308,17 @@ mod tests {
         let times = [0.0, 0.04, 0.05, 0.06, 0.5, 0.54, 0.9];
         let (frames, _) = run(&times, 0.1, ALL);
         assert_eq!(frames, nearest(&times, 0.0, 25));
+    }
+
+    #[test]
+    fn a_still_picture_holds() {
+        let times = [0.0, 0.04, 0.08, 5.08, 5.12];
+        let (frames, counts) = run(&times, 0.04, ALL);
+        let wanted: Vec<usize> = [0, 1].into_iter().chain([2; 125]).chain([3, 4]).collect();
+        assert_eq!(frames, wanted);
+        assert_eq!(counts, Counts { source: 5, delivered: 129, uneven: true });
+        let times = times.map(|time| if time > 1.0 { time - 0.013 } else { time });
+        assert_eq!(run(&times, 0.04, ALL).0, wanted, "jitter");
     }
 
     #[test]

@@ -6,12 +6,11 @@ use crate::face_points::LandmarkSource;
 use crate::landmarks::fan::{Fan, FanConfig};
 use crate::lip_encoder::{LipConfig, LipEncoder};
 use crate::networks::Networks;
-use crate::plan::TARGET_FPS;
+use crate::plan::{Plan, TARGET_FPS};
 use crate::spatial_encoder::clip_vision::ClipVisionConfig;
 use crate::spatial_encoder::{SpatialConfig, SpatialEncoder};
 use crate::weight_files::{WeightFiles, WeightSource};
 use serde::{Deserialize, Serialize};
-use signclip_common::manifest::Dataset;
 use signclip_common::store::{FORMAT, MOUTHING, SPATIAL, StoreDtype, StoreInfo, StreamInfo};
 use signclip_common::{Error, Result, devices, memory};
 use std::collections::BTreeMap;
@@ -154,7 +153,8 @@ impl Settings {
     }
 
     /// `store.json` of a split. `weights` is what [`Self::weight_sums`] returned.
-    pub fn store_info(&self, dataset: &Dataset, split: &str, weights: &WeightSums) -> StoreInfo {
+    pub fn store_info(&self, plan: &Plan, split: &str, weights: &WeightSums) -> StoreInfo {
+        let dataset = &plan.dataset;
         let mut streams = BTreeMap::new();
         let compute = devices::kind_name(self.kind).to_owned();
         if let Some(spatial) = &self.spatial {
@@ -186,7 +186,7 @@ impl Settings {
             dtype: self.store_dtype,
             fps: TARGET_FPS,
             streams,
-            config: serde_json::json!({ "resampling": "nearest frame in time" }),
+            config: plan.reading.config(),
             tool: format!("signclip extract {}", env!("CARGO_PKG_VERSION")),
         }
     }

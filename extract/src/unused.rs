@@ -3,11 +3,22 @@
 
 use crate::args::{Preset, RunArgs, Stream};
 use crate::face_points::LandmarkSource;
+use crate::plan::Plan;
 use crate::settings::landmark_source;
 
 /// Without an effect on `--verify`.
-const NOT_TO_READ: [&str; 8] =
-    ["videos", "only", "limit", "language", "shard", "retry_failed", "like", "preview"];
+const NOT_TO_READ: [&str; 10] = [
+    "videos",
+    "only",
+    "limit",
+    "language",
+    "shard",
+    "retry_failed",
+    "like",
+    "preview",
+    "video_stream",
+    "deinterlace",
+];
 
 /// Every flag that was `given` (by its name in [`RunArgs`]) and has no effect, with the reason.
 pub fn unused_flags(args: &RunArgs, given: impl Fn(&str) -> bool) -> Vec<String> {
@@ -52,4 +63,13 @@ pub fn unused_flags(args: &RunArgs, given: impl Fn(&str) -> bool) -> Vec<String>
         .flat_map(|(flags, why)| flags.iter().filter(|flag| given(flag)).map(move |flag| (flag, why)))
         .map(|(flag, why)| format!("--{} has no effect: {why}", flag.replace('_', "-")))
         .collect()
+}
+
+/// The flags given that are about videos alone, where no clip is one.
+pub fn unused_without_videos(args: &RunArgs, plan: &Plan) -> Vec<String> {
+    let given = [("video-stream", args.video_stream.is_some()), ("deinterlace", args.deinterlace)];
+    // Those of a store to be like were given for its clips.
+    let none = args.like.is_none() && !plan.has_videos();
+    let unused = given.iter().filter(|(_, given)| none && *given);
+    unused.map(|(flag, _)| format!("--{flag} has no effect: the clips are folders of pictures")).collect()
 }

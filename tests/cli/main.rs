@@ -11,6 +11,7 @@ mod disk;
 mod doctor;
 mod estimates;
 mod extract;
+mod field_media;
 mod hugging_face;
 mod kill;
 mod media;

@@ -1,6 +1,6 @@
 //! Own data: one JSON object a line.
 
-use super::{Clip, Media, Row, Split, below, table, unique};
+use super::{Clip, Media, Row, Split, table, unique};
 use crate::error::json_line;
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -39,9 +39,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Split>> {
         {
             return Err(bad("\"start\" and \"end\" are seconds, with 0 <= start < end".to_owned()));
         }
-        let place = |p: &str| {
-            // The user's own list may name absolute paths; relative ones stay below the list's folder.
-            if Path::new(p).is_absolute() { Ok(p.into()) } else { below(path, number, base, p) }
+        // The list is the user's own: its paths may lead anywhere, relative ones from the list's folder on. Those of a data
+        // set's annotations come from elsewhere and stay below its root.
+        let place = |p: &str| match p.is_empty() || p.contains(char::is_control) {
+            true => Err(bad(format!("the path {p:?} is empty or holds control characters"))),
+            false => Ok(base.join(p)),
         };
         let media = match (&line.video, &line.frames) {
             (Some(video), None) => Media::Video { path: place(video)?, start: line.start, end: line.end },

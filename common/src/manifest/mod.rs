@@ -1,7 +1,8 @@
 //! Data sets: where their clips, texts and splits are.
 //!
 //! `manifests/<name>.json` describes a known data set by its layout; own data comes as JSON Lines. Both end in a
-//! list of [`Clip`]s, each with an id that is safe as a file name and media below the data set's root.
+//! list of [`Clip`]s, each with an id that is safe as a file name. Media of a data set lie below its root, whatever its
+//! annotations say; the paths of a user's own list may lead anywhere.
 
 mod how2sign;
 mod json_lines;
@@ -192,7 +193,7 @@ impl Dataset {
 }
 
 /// Read own data: one JSON object a line, `{id, video | frames, text?, start?, end?, split?, signer?, gloss?}`, paths
-/// relative to the file. Splits come in the order train, dev, test, then others by name; without `split` it is
+/// absolute or relative to the file; both may lead anywhere. Splits come in the order train, dev, test, then others by name; without `split` it is
 /// "all".
 pub fn read_json_lines(path: &Path) -> Result<Vec<Split>> {
     json_lines::read(path)

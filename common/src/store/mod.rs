@@ -180,6 +180,12 @@ pub struct ClipFacts {
     pub source_frames: usize,
     /// Whether frames were dropped or repeated to reach the store's rate.
     pub resampled: bool,
+    /// Whether pictures were turned or mirrored to be upright, as the file said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub turned: bool,
+    /// Which of several video streams was read, counted from 0; absent where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video_stream: Option<usize>,
     /// Share of frames with a detected face; absent where no face was looked for.
     pub face_coverage: Option<f64>,
     /// SHA-256 of the landmark file, where the mouth was cut by one.

@@ -1,6 +1,7 @@
 //! Which names a pickle may ask for. Nothing is ever imported or called: the list decides what is a tensor, what is
 //! data to pass over, and what makes the whole file suspect.
 
+use super::arrays;
 use super::values::{Checked, Fault, LONGEST_KEY, Role, shorten};
 use tch::Kind;
 
@@ -30,19 +31,16 @@ const HARMLESS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["argparse"], &["Namespace"]),
-    (&["_codecs"], &["encode"]),
     (&["copy_reg", "copyreg"], &["_reconstructor"]),
     (&["operator", "_operator"], &["getitem"]),
     (&["collections"], &["deque"]),
     (&["datetime"], &["date", "datetime", "time", "timedelta", "timezone"]),
     (&["pathlib", "pathlib._local"], &["PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"]),
-    (&["numpy.core.multiarray", "numpy._core.multiarray"], &["scalar", "_reconstruct"]),
-    (&["numpy.core.numeric", "numpy._core.numeric"], &["_frombuffer"]),
+    (&["numpy.core.multiarray", "numpy._core.multiarray"], &["scalar"]),
     (
         &["numpy"],
         &[
             "ndarray",
-            "dtype",
             "bool_",
             "bool",
             "int8",
@@ -138,6 +136,9 @@ fn known_role(module: &str, name: &str) -> Option<Role> {
             return Some(Role::RebuildParameter);
         }
         _ => {}
+    }
+    if let Some(role) = arrays::role(module, name) {
+        return Some(role);
     }
     if module == "torch"
         && let Some((_, kind)) = STORAGES.iter().find(|(storage, _)| *storage == name)

@@ -5,6 +5,7 @@
 //! no checkpoint needs is refused with that name. Nothing is allocated before it is known to fit: the tables of a file
 //! take at most twice the memory that the file is long, and tensors are copied out of the mapped file one by one.
 
+mod arrays;
 mod globals;
 mod legacy;
 mod names;
@@ -12,6 +13,8 @@ mod pickle;
 mod tensors;
 mod values;
 mod zip;
+
+pub use arrays::{Array, read_arrays};
 
 use crate::{Error, Result, weight_file};
 use legacy::Contents;

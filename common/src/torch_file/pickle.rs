@@ -2,6 +2,7 @@
 
 mod stack;
 
+use super::arrays;
 use super::globals;
 use super::tensors;
 use super::values::{Budget, Checked, Fault, Objects, Role, Span, Value, damaged, shorten};
@@ -116,17 +117,17 @@ impl Machine<'_> {
                 match (valid, matches!(opcode, b'U' | b'T')) {
                     (true, _) => self.push(Value::Text(span))?,
                     // The byte strings of Python 2.
-                    (false, true) => self.push(Value::Bytes)?,
+                    (false, true) => self.push(Value::Bytes(span))?,
                     (false, false) => return damaged("a text is not UTF-8"),
                 }
             }
             b'B' | b'C' | 0x8e | 0x96 => {
-                self.sized(match opcode {
+                let span = self.sized(match opcode {
                     b'C' => 1,
                     b'B' => 4,
                     _ => 8,
                 })?;
-                self.push(Value::Bytes)?;
+                self.push(Value::Bytes(span))?;
             }
             b')' => self.tuple(self.stack.len())?,
             0x85..=0x87 => {
@@ -237,9 +238,17 @@ impl Machine<'_> {
                 self.push(made)
             }
             b'b' => {
-                self.pop()?;
+                let state = self.pop()?;
                 match self.top()? {
                     Value::Opaque | Value::Dict(_) => Ok(()),
+                    Value::Array(index) => {
+                        arrays::set_array(&mut self.objects, index, state);
+                        Ok(())
+                    }
+                    Value::Dtype(index) => {
+                        arrays::set_dtype(&mut self.objects, self.data, index, state);
+                        Ok(())
+                    }
                     _ => damaged("sets the state of something that has none"),
                 }
             }
@@ -265,7 +274,7 @@ impl Machine<'_> {
         match class {
             Value::Global(index) => match self.role(index) {
                 Role::Mapping => self.container(true),
-                Role::Opaque => Ok(Value::Opaque),
+                Role::Opaque | Role::Dtype => Ok(Value::Opaque),
                 _ => damaged("makes an instance of something that is not a class"),
             },
             _ => damaged("makes an instance of something that is not a class"),
@@ -279,6 +288,10 @@ impl Machine<'_> {
         let first = arguments.of(&self.objects.items).first().copied();
         match self.role(index) {
             Role::Opaque => Ok(Value::Opaque),
+            Role::Reconstruct => arrays::reconstruct(self),
+            Role::FromBuffer => arrays::from_buffer(self, arguments),
+            Role::Dtype => arrays::dtype(self, arguments),
+            Role::Encode => Ok(arrays::encode(self, arguments)),
             Role::RebuildTensor => tensors::rebuild(self, arguments),
             Role::RebuildParameter => match first {
                 Some(Value::Tensor(tensor)) => Ok(Value::Tensor(tensor)),

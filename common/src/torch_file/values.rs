@@ -3,6 +3,7 @@
 //! Flat tables are what makes hostile files harmless: dropping and walking them needs no recursion, and every byte
 //! they take is paid from a [`Budget`] before it is allocated.
 
+use super::arrays::{NumpyArray, NumpyType};
 use tch::Kind;
 
 /// Why a file is refused; the caller adds file and place.
@@ -74,7 +75,9 @@ pub(super) enum Value {
     Float(Wide),
     /// UTF-8, checked.
     Text(Span),
-    Bytes,
+    Bytes(Span),
+    /// UTF-8 whose letters are bytes.
+    Latin1(Span),
     Tuple(Span),
     /// Index into [`Objects::containers`].
     List(u32),
@@ -88,6 +91,10 @@ pub(super) enum Value {
     Storage(u32),
     /// Index into [`Objects::tensors`].
     Tensor(u32),
+    /// Index into [`Objects::arrays`].
+    Array(u32),
+    /// Index into [`Objects::dtypes`].
+    Dtype(u32),
 }
 
 impl Value {
@@ -108,6 +115,11 @@ pub(super) enum Role {
     RebuildTensor,
     RebuildParameter,
     Storage(Kind),
+    /// Functions that make arrays of NumPy, its types of numbers, and bytes written as text.
+    Reconstruct,
+    FromBuffer,
+    Dtype,
+    Encode,
     /// Harmless and not looked into.
     Opaque,
 }
@@ -149,6 +161,8 @@ pub(super) struct Objects {
     pub(super) globals: Vec<Global>,
     pub(super) storages: Vec<Storage>,
     pub(super) tensors: Vec<View>,
+    pub(super) arrays: Vec<NumpyArray>,
+    pub(super) dtypes: Vec<NumpyType>,
 }
 
 impl Objects {

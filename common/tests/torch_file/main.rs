@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
+mod arrays;
 mod by_hand;
 mod mutations;
 

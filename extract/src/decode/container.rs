@@ -1,4 +1,4 @@
-//! A video file opened by FFmpeg: its best video stream, what the header says about it, packets and decoder.
+//! A video file opened by FFmpeg: one of its video streams, what the header says about it, packets and decoder.
 
 #![expect(unsafe_code, reason = "FFmpeg is a C library")]
 
@@ -24,9 +24,19 @@ pub(super) struct Container {
     codec: *mut AVCodecContext,
     packet: *mut AVPacket,
     pub(super) stream: c_int,
+    /// Number of the stream among those that show video, and how many there are.
+    pub(super) number: usize,
+    pub(super) videos: usize,
     draining: bool,
     suspect: bool,
+    /// Decoding time of the first packet, where the file says nothing of when pictures are shown.
+    decoded_at: Option<i64>,
+    /// A packet has been read.
+    begun: bool,
 }
+
+/// The code for a form of coding that nobody has written a decoder for.
+pub(super) const UNSUPPORTED: c_int = AVERROR_PATCHWELCOME;
 
 /// Outcome of asking for a frame or a packet.
 pub(super) enum Step {
@@ -44,6 +54,13 @@ pub(super) fn text(code: c_int) -> String {
     }
 }
 
+/// Errors come back as codes, nothing may reach the terminal.
+pub(super) fn quiet() {
+    static QUIET: Once = Once::new();
+    // SAFETY: a plain setter.
+    QUIET.call_once(|| unsafe { av_log_set_level(AV_LOG_QUIET) });
+}
+
 /// Playlists, external tracks and frame sequences name other files; a clip is one file.
 unsafe extern "C" fn refuse_other_files(
     _: *mut AVFormatContext,
@@ -56,7 +73,7 @@ unsafe extern "C" fn refuse_other_files(
 }
 
 /// Decoder options: one thread (many clips are decoded at once) and no absurd picture sizes.
-fn codec_options() -> *mut AVDictionary {
+pub(super) fn codec_options() -> *mut AVDictionary {
     let mut options = ptr::null_mut();
     let pixels = CString::new(MAX_PIXELS.to_string()).unwrap_or_default();
     // SAFETY: keys and values are NUL-terminated and copied by FFmpeg.
@@ -68,12 +85,9 @@ fn codec_options() -> *mut AVDictionary {
 }
 
 impl Container {
-    /// Open `file`, read its header and prepare the decoder of its best video stream.
-    pub(super) fn open(file: &Path) -> Result<(Self, Header)> {
-        static QUIET: Once = Once::new();
-        // SAFETY: a plain setter; errors come back as codes, nothing may reach the terminal.
-        QUIET.call_once(|| unsafe { av_log_set_level(AV_LOG_QUIET) });
-
+    /// Open `file`, read its header and prepare the decoder of its video stream number `wanted`, the first by default.
+    pub(super) fn open(file: &Path, wanted: Option<usize>) -> Result<(Self, Header)> {
+        quiet();
         let meta = std::fs::metadata(file).map_err(Error::io(file))?;
         let wrong = |what: &str| Error::input(file, "", what, "give the path of a video file");
         if meta.is_dir() {
@@ -96,15 +110,20 @@ impl Container {
             codec: ptr::null_mut(),
             packet: ptr::null_mut(),
             stream: -1,
+            number: 0,
+            videos: 0,
             draining: false,
             suspect: false,
+            decoded_at: None,
+            begun: false,
         };
         container.open_format(&url)?;
-        let decoder = container.find_stream()?;
+        let decoder = container.find_stream(wanted)?;
         let header = container.header();
         if header.size.0.saturating_mul(header.size.1) > MAX_PIXELS {
-            let what = format!("{}x{} pixels are beyond 8192x8192", header.size.0, header.size.1);
-            return Err(Error::input(file, "video stream", what, "copy or download the file again"));
+            let (width, height) = header.size;
+            let what = format!("{width}x{height} pixels are more than the 8192x8192 that are accepted");
+            return Err(Error::input(file, "video stream", what, "make the video smaller"));
         }
         container.open_decoder(decoder)?;
         Ok((container, header))
@@ -115,7 +134,7 @@ impl Container {
             &self.file,
             "container",
             format!("not a complete video file ({})", text(code)),
-            "copy or download the file again",
+            "copy or download the file again, or give a video",
         )
     }
 
@@ -148,34 +167,41 @@ impl Container {
         Ok(())
     }
 
-    /// Choose the video stream and switch all others off.
-    fn find_stream(&mut self) -> Result<*const AVCodec> {
-        let mut decoder = ptr::null();
+    /// Choose the video stream and switch all others off. Cover pictures and thumbnails do not count.
+    fn find_stream(&mut self, wanted: Option<usize>) -> Result<*const AVCodec> {
+        let refused =
+            |place: &str, what: String, remedy: &str| Err(Error::input(&self.file, place, what, remedy));
+        let pictures = (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS) as c_int;
         // SAFETY: the format context is open; stream indices are below `nb_streams`.
-        unsafe {
-            let best =
-                av_find_best_stream(self.format, AVMediaType::AVMEDIA_TYPE_VIDEO, -1, -1, &mut decoder, 0);
-            if best == AVERROR_DECODER_NOT_FOUND {
-                return Err(Error::input(
-                    &self.file,
-                    "video stream",
-                    "this FFmpeg has no decoder for its codec",
-                    "convert the video to H.264",
-                ));
-            }
-            let cover = |index: c_int| {
-                (*self.stream_at(index)).disposition & AV_DISPOSITION_ATTACHED_PIC as c_int != 0
+        let videos: Vec<c_int> = unsafe {
+            let is_video = |&index: &c_int| {
+                let stream = &*self.stream_at(index);
+                (*stream.codecpar).codec_type == AVMediaType::AVMEDIA_TYPE_VIDEO
+                    && stream.disposition & pictures == 0
             };
-            if best < 0 || decoder.is_null() || cover(best) {
-                return Err(Error::input(&self.file, "", "no video stream", "give a file that holds video"));
+            (0..(*self.format).nb_streams as c_int).filter(is_video).collect()
+        };
+        let (number, count) = (wanted.unwrap_or(0), videos.len());
+        let Some(&chosen) = videos.get(number) else {
+            if count == 0 {
+                return refused("", "no video stream".to_owned(), "give a file that holds video");
             }
-            for index in 0..(*self.format).nb_streams as c_int {
-                if index != best {
-                    (*self.stream_at(index)).discard = AVDiscard::AVDISCARD_ALL;
-                }
-            }
-            self.stream = best;
+            let what = format!("there is no video stream {number}; the file has {count}, counted from 0");
+            return refused("video stream", what, "correct --video-stream, or leave it out");
+        };
+        // SAFETY: as above.
+        let decoder = unsafe { avcodec_find_decoder((*(*self.stream_at(chosen)).codecpar).codec_id) };
+        if decoder.is_null() {
+            let what = "this FFmpeg has no decoder for its codec".to_owned();
+            return refused("video stream", what, "convert the video to H.264");
         }
+        // SAFETY: as above.
+        unsafe {
+            for index in (0..(*self.format).nb_streams as c_int).filter(|&index| index != chosen) {
+                (*self.stream_at(index)).discard = AVDiscard::AVDISCARD_ALL;
+            }
+        }
+        (self.stream, self.number, self.videos) = (chosen, number, count);
         Ok(decoder)
     }
 
@@ -204,7 +230,8 @@ impl Container {
                 av_dict_free(&mut options);
             }
             if code < 0 {
-                return Err(self.unreadable(code));
+                let what = format!("its decoder cannot be opened ({})", text(code));
+                return Err(Error::input(&self.file, "video stream", what, "convert the video to H.264"));
             }
         }
         Ok(())
@@ -225,16 +252,48 @@ impl Container {
     }
 
     /// Read packets up to the next key frame of the video, hand it to the decoder, and return its presentation
-    /// time stamp; `None` if there is none or it has no time.
+    /// time stamp; `None` if there is none, or if it does not say when the frame is shown.
     pub(super) fn start_at_key_frame(&mut self) -> Option<i64> {
         while let Ok(Step::Done) = self.read_packet() {
             // SAFETY: the packet was filled by `read_packet`.
-            let (key, pts) = unsafe { ((*self.packet).flags & AV_PKT_FLAG_KEY as c_int, (*self.packet).pts) };
+            let (key, pts, dts) = unsafe {
+                ((*self.packet).flags & AV_PKT_FLAG_KEY as c_int, (*self.packet).pts, (*self.packet).dts)
+            };
             if key != 0 {
-                return (self.send_packet() >= 0 && pts != AV_NOPTS_VALUE).then_some(pts);
+                // Where frames are decoded in another order than they are shown in, a time that is both is not the one.
+                let shown = pts != AV_NOPTS_VALUE && !(self.reorders() && pts == dts);
+                return (self.send_packet() >= 0 && shown).then_some(pts);
             }
         }
         None
+    }
+
+    /// Place in the file of the packet read last.
+    pub(super) fn position(&self) -> i64 {
+        // SAFETY: the packet is allocated as long as the container is open.
+        unsafe { (*self.packet).pos }
+    }
+
+    /// Read packets from the beginning until their time is `end` (seconds on the stream's clock): the place of the last
+    /// one. `None` where time stamps begin anew before.
+    pub(super) fn walk_to(&mut self, end: f64, time_base: f64) -> Option<i64> {
+        let mut latest = f64::NEG_INFINITY;
+        while let Ok(Step::Done) = self.read_packet() {
+            // SAFETY: the packet was filled by `read_packet`.
+            let stamp = unsafe { (*self.packet).dts };
+            if stamp == AV_NOPTS_VALUE {
+                continue;
+            }
+            let time = stamp as f64 * time_base;
+            if time < latest - 1.0 {
+                return None;
+            }
+            latest = latest.max(time);
+            if time > end {
+                break;
+            }
+        }
+        Some(self.position())
     }
 
     /// The next packet of the video stream that is not empty.
@@ -250,10 +309,30 @@ impl Container {
                 }
                 // An empty packet would tell the decoder that the stream has ended.
                 if (*self.packet).stream_index == self.stream && (*self.packet).size > 0 {
+                    let (pts, dts) = ((*self.packet).pts, (*self.packet).dts);
+                    if !std::mem::replace(&mut self.begun, true)
+                        && pts == AV_NOPTS_VALUE
+                        && dts != AV_NOPTS_VALUE
+                        && self.reorders()
+                    {
+                        self.decoded_at = Some(dts);
+                    }
                     return Ok(Step::Done);
                 }
             }
         }
+    }
+
+    /// Whether frames may be decoded in another order than they are shown in.
+    fn reorders(&self) -> bool {
+        // SAFETY: the format context is open.
+        unsafe { (*(*self.stream_at(self.stream)).codecpar).video_delay > 0 }
+    }
+
+    /// Decoding time of the first packet, where the file says nothing of when pictures are shown (AVI, ASF): the first
+    /// picture belongs there, and the stamps that FFmpeg gives are later by what the decoder holds back.
+    pub(super) fn decoded_at(&self) -> Option<i64> {
+        self.decoded_at
     }
 
     fn send_packet(&mut self) -> c_int {

@@ -8,13 +8,13 @@ use std::ptr;
 use ffmpeg_next::ffi::*;
 
 use super::container::Container;
-use super::picture::Orientation;
+use crate::orientation::Orientation;
 
 /// What the header says about the video stream. Times are seconds after the beginning of the video, which is the
 /// container's start time, as for `ffmpeg -ss` and for players.
 pub(super) struct Header {
-    /// Average frames per second.
-    pub(super) fps: f64,
+    /// Average frames per second, where the header knows.
+    pub(super) fps: Option<f64>,
     /// Seconds per unit of the stream's time stamps.
     pub(super) time_base: f64,
     /// The beginning of the video on the stream's clock, in seconds.
@@ -34,6 +34,17 @@ pub(super) struct Header {
     pub(super) orientation: Orientation,
     /// The format carries no time stamps (raw streams): frames are counted, and seeking is of no use.
     pub(super) counted: bool,
+    /// Time stamps may begin anew in the middle (MPEG streams), and a time may be there twice.
+    pub(super) restarts: bool,
+    /// Matroska or WebM.
+    pub(super) matroska: bool,
+}
+
+impl Header {
+    /// Seconds between two frames on average; 25 frames per second where the header does not know.
+    pub(super) fn period(&self) -> f64 {
+        1.0 / self.fps.unwrap_or(25.0)
+    }
 }
 
 impl Container {
@@ -44,8 +55,12 @@ impl Container {
         unsafe {
             let (format, stream) = (&*self.format, &*self.stream_at(self.stream));
             let time_base = ratio(stream.time_base).unwrap_or(1.0 / 90_000.0);
-            let fps = [stream.avg_frame_rate, stream.r_frame_rate].into_iter().find_map(ratio);
-            let fps = fps.filter(|fps| (0.01..=1000.0).contains(fps)).unwrap_or(25.0);
+            let counted = (*format.iformat).flags & AVFMT_NOTIMESTAMPS as c_int != 0;
+            // The other rate that FFmpeg tells is the finest tick of the time stamps, 1000 for milliseconds. Only where
+            // there are no time stamps it is the rate.
+            let tick = Some(stream.r_frame_rate).filter(|_| counted);
+            let fps = [Some(stream.avg_frame_rate), tick].into_iter().flatten().find_map(ratio);
+            let fps = fps.filter(|fps| (0.01..=1000.0).contains(fps));
             let known = |value: i64| (value != AV_NOPTS_VALUE).then_some(value as f64);
             let first = known(stream.start_time).map(|t| t * time_base);
             let origin = known(format.start_time).map(|t| t / AV_TIME_BASE as f64).or(first).unwrap_or(0.0);
@@ -82,7 +97,9 @@ impl Container {
                 frames,
                 size: (size.width.max(0) as usize, size.height.max(0) as usize),
                 orientation: self.orientation(stream),
-                counted: (*format.iformat).flags & AVFMT_NOTIMESTAMPS as c_int != 0,
+                counted,
+                restarts: (*format.iformat).flags & AVFMT_TS_DISCONT as c_int != 0,
+                matroska: name.contains("matroska"),
             }
         }
     }

@@ -8,52 +8,8 @@ use std::ptr;
 use ffmpeg_next::ffi::*;
 use ffmpeg_next::format::Pixel;
 
+use super::field::{Field, whole};
 use crate::frame::{Frame, MAX_PIXELS};
-
-/// How stored pixels become an upright picture: first mirrored, then perhaps transposed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Orientation {
-    /// Rows become columns.
-    pub(super) transpose: bool,
-    /// Mirror the result left to right.
-    pub(super) flip_x: bool,
-    /// Mirror the result top to bottom.
-    pub(super) flip_y: bool,
-}
-
-impl Orientation {
-    /// Of a display matrix `[a b u; c d v; x y w]`, where `x' = a x + c y`, `y' = b x + d y`. Angles that are no
-    /// multiple of 90 degrees are brought to the nearest one.
-    pub(super) fn from_matrix([a, b, _, c, d, ..]: [i32; 9]) -> Self {
-        if i64::from(a).abs() + i64::from(d).abs() >= i64::from(b).abs() + i64::from(c).abs() {
-            Self { transpose: false, flip_x: a < 0, flip_y: d < 0 }
-        } else {
-            Self { transpose: true, flip_x: c < 0, flip_y: b < 0 }
-        }
-    }
-
-    /// The upright picture.
-    pub(super) fn apply(self, frame: Frame) -> Frame {
-        if self == Self::default() {
-            return frame;
-        }
-        let (w, h) = if self.transpose { (frame.height, frame.width) } else { (frame.width, frame.height) };
-        let mut rgb = vec![0; frame.rgb.len()];
-        // 32x32 tiles keep both sides of a transposition in the cache.
-        for (top, left) in (0..h).step_by(32).flat_map(|y| (0..w).step_by(32).map(move |x| (y, x))) {
-            for y in top..(top + 32).min(h) {
-                let from_y = if self.flip_y { h - 1 - y } else { y };
-                for x in left..(left + 32).min(w) {
-                    let from_x = if self.flip_x { w - 1 - x } else { x };
-                    let (column, row) = if self.transpose { (from_y, from_x) } else { (from_x, from_y) };
-                    let (to, from) = ((y * w + x) * 3, (row * frame.width + column) * 3);
-                    rgb[to..to + 3].copy_from_slice(&frame.rgb[from..from + 3]);
-                }
-            }
-        }
-        Frame { rgb, width: w, height: h }
-    }
-}
 
 /// An owned FFmpeg frame.
 pub(super) struct AvFrame(*mut AVFrame);
@@ -70,6 +26,12 @@ impl AvFrame {
         self.0
     }
 
+    /// Rows.
+    pub(super) fn height(&self) -> c_int {
+        // SAFETY: the frame is allocated for as long as self lives.
+        unsafe { (*self.0).height }
+    }
+
     /// Presentation time stamp, guessed from the decoding time where the file has none.
     pub(super) fn time_stamp(&self) -> Option<i64> {
         // SAFETY: the frame is allocated for as long as self lives.
@@ -82,6 +44,20 @@ impl AvFrame {
         // SAFETY: as above.
         let duration = unsafe { (*self.0).pkt_duration };
         (duration > 0).then_some(duration)
+    }
+
+    /// The field that is shown first, where the frame is made of two.
+    pub(super) fn first_field(&self) -> Option<Field> {
+        // SAFETY: as above.
+        let (interlaced, top) = unsafe { ((*self.0).interlaced_frame, (*self.0).top_field_first) };
+        (interlaced != 0).then_some(if top != 0 { Field::Top } else { Field::Bottom })
+    }
+
+    /// Whether a pixel is as wide as it is high; where nothing says so, it is.
+    pub(super) fn has_square_pixels(&self) -> bool {
+        // SAFETY: as above.
+        let AVRational { num, den } = unsafe { (*self.0).sample_aspect_ratio };
+        num <= 0 || den <= 0 || num == den
     }
 
     /// Whether the decoder had to invent parts of the picture.
@@ -118,14 +94,53 @@ impl Painter {
     /// measured equal, bit for bit, to that program and to PyAV 18's `to_ndarray("rgb24")`. Elsewhere (10 bits, odd
     /// heights) it is equal to the program and closer to PyAV than bilinear interpolation of the chroma is.
     pub(super) fn paint(&mut self, source: &AvFrame) -> Result<Frame, String> {
-        // SAFETY: `source` is a decoded frame whose planes are valid for its size; the target buffer is allocated by
-        // FFmpeg with the padding its converters want, and rows are read within its height and line size.
+        let height = source.height();
+        self.convert(source, height, None)
+    }
+
+    /// `source` as RGB by its field `kept` alone, with the rows between interpolated ([`whole`]).
+    ///
+    /// Each plane's rows of the field are converted as a picture of their own, so that the other field has no part in the
+    /// colours either.
+    pub(super) fn paint_field(&mut self, source: &AvFrame, kept: Field) -> Result<Frame, String> {
+        // SAFETY: as in `convert`; the description belongs to FFmpeg's own table.
+        let (shift, palette) = unsafe {
+            let format = std::mem::transmute::<c_int, AVPixelFormat>((*source.0).format);
+            let description = av_pix_fmt_desc_get(format).as_ref();
+            description.map_or((0, true), |d| (d.log2_chroma_h, d.flags & AV_PIX_FMT_FLAG_PAL as u64 != 0))
+        };
+        let height = source.height();
+        if palette || height < 4 {
+            return self.paint(source);
+        }
+        // As many rows as both fields have, of the colours too.
+        let rows = if shift > 0 { height >> (shift + 1) << shift } else { height / 2 };
+        let field = self.convert(source, rows, Some(kept))?;
+        Ok(whole(&field, kept, height as usize))
+    }
+
+    fn convert(&mut self, source: &AvFrame, height: c_int, field: Option<Field>) -> Result<Frame, String> {
+        // SAFETY: `source` is a decoded frame whose planes are valid for its size; the rows of a field are every other one
+        // of them, and `height` is no more than there are. The target buffer is allocated by FFmpeg with the padding its
+        // converters want, and rows are read within its height and line size.
         unsafe {
             let frame = source.0;
-            let (width, height) = ((*frame).width, (*frame).height);
+            let width = (*frame).width;
             let (w, h) = (width.max(0) as usize, height.max(0) as usize);
-            if w == 0 || h == 0 || w.saturating_mul(h) > MAX_PIXELS {
-                return Err(format!("a frame of {width}x{height} pixels is not acceptable"));
+            if w == 0 || h == 0 || w.saturating_mul(source.height() as usize) > MAX_PIXELS {
+                let height = source.height();
+                return Err(format!(
+                    "a frame of {width}x{height} pixels is more than the 8192x8192 that are accepted"
+                ));
+            }
+            let (mut data, mut lines) = ((*frame).data, (*frame).linesize);
+            if let Some(field) = field {
+                for (plane, line) in data.iter_mut().zip(&mut lines).filter(|(plane, _)| !plane.is_null()) {
+                    if field == Field::Bottom {
+                        *plane = plane.offset(*line as isize);
+                    }
+                    *line *= 2;
+                }
             }
             let matrix = (&raw const (*frame).colorspace).cast::<c_int>().read();
             let range = (&raw const (*frame).color_range).cast::<c_int>().read();
@@ -137,8 +152,8 @@ impl Painter {
             let rgb = self.rgb.0;
             let rows = sws_scale(
                 self.scaler,
-                (*frame).data.as_ptr().cast(),
-                (*frame).linesize.as_ptr(),
+                data.as_ptr().cast(),
+                lines.as_ptr(),
                 0,
                 height,
                 (*rgb).data.as_ptr(),
@@ -212,28 +227,5 @@ impl Drop for Painter {
     fn drop(&mut self) {
         // SAFETY: the pointer is null or owned.
         unsafe { sws_freeContext(self.scaler) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn orientations() {
-        // 2 columns, 3 rows, named by their red value:  1 2 / 3 4 / 5 6
-        let frame = Frame { rgb: (1..=6).flat_map(|v| [v, 0, 0]).collect(), width: 2, height: 3 };
-        let one = 65536;
-        for (matrix, size, expected) in [
-            ([one, 0, 0, 0, one, 0, 0, 0, 0], (2, 3), [1, 2, 3, 4, 5, 6]),
-            ([0, one, 0, -one, 0, 0, 0, 0, 0], (3, 2), [5, 3, 1, 6, 4, 2]), // a quarter turn clockwise
-            ([-one, 0, 0, 0, -one, 0, 0, 0, 0], (2, 3), [6, 5, 4, 3, 2, 1]),
-            ([0, -one, 0, one, 0, 0, 0, 0, 0], (3, 2), [2, 4, 6, 1, 3, 5]),
-            ([-one, 0, 0, 0, one, 0, 0, 0, 0], (2, 3), [2, 1, 4, 3, 6, 5]),
-        ] {
-            let out = Orientation::from_matrix(matrix).apply(frame.clone());
-            assert_eq!((out.width, out.height), size);
-            assert_eq!(out.rgb.iter().step_by(3).copied().collect::<Vec<_>>(), expected);
-        }
     }
 }

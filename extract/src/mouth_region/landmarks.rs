@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use npyz::{DType, NpyFile, NpyHeader, Order, TypeChar};
+use signclip_common::torch_file::{Array, read_arrays};
 use signclip_common::{Error, Result};
 
 /// Points of a face in the iBUG order.
@@ -33,7 +34,12 @@ pub fn usable(points: &[[f32; 2]]) -> bool {
 
 /// The landmarks of a clip: a NumPy file of float32 or float64 `[frames, 68, 2]`. A frame with a NaN has no face; neither
 /// has one whose points are all in one place (many programs write zeros for "none").
+///
+/// Or the list that AV-HuBERT's preparation pickles, `.pkl`: for each frame an array `[68, 2]` of any numbers, or `None`.
 pub fn read_landmarks(path: &Path) -> Result<Vec<Option<Points<POINTS>>>> {
+    if path.extension().is_some_and(|ending| ending == "pkl") {
+        return from_values(path, &pickled(path)?);
+    }
     let file = File::open(path).map_err(Error::io(path))?;
     let refused = |place: &str, what: String, remedy: &str| Error::input(path, place, what, remedy);
     // One byte more than the longest file there can be, so that a longer one is noticed and never read whole.
@@ -77,7 +83,31 @@ pub fn read_landmarks(path: &Path) -> Result<Vec<Option<Points<POINTS>>>> {
     if values.len() as u64 != shape[0] * VALUES as u64 || bytes.len() - start != values.len() * size {
         return Err(refused("data", "the file is longer than its header says".to_owned(), again));
     }
-    check_values(path, &values)?;
+    from_values(path, &values)
+}
+
+/// The numbers of a pickled list, NaN for each frame without a face.
+fn pickled(path: &Path) -> Result<Vec<f32>> {
+    let frames = read_arrays(path)?;
+    let mut values = Vec::with_capacity(frames.len().min(MOST_FRAMES) * VALUES);
+    for (number, frame) in frames.into_iter().enumerate() {
+        match frame {
+            None => values.extend([f32::NAN; VALUES]),
+            Some(Array { shape, values: frame }) if shape == [POINTS, 2] => {
+                values.extend(frame.into_iter().map(|value| value as f32));
+            }
+            Some(Array { shape, .. }) => {
+                let what = format!("{shape:?} instead of [{POINTS}, 2]");
+                let remedy = "a frame is an array of 68 points, x and y in pixels, or None";
+                return Err(Error::input(path, format!("frame {number}"), what, remedy));
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn from_values(path: &Path, values: &[f32]) -> Result<Vec<Option<Points<POINTS>>>> {
+    check_values(path, values)?;
     let (points, _) = values.as_chunks::<2>();
     let (points, _) = points.as_chunks::<POINTS>();
     Ok(points.iter().map(|points| usable(points).then_some(*points)).collect())

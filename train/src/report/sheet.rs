@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, sheet_name};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
@@ -34,9 +34,9 @@ pub(super) struct Column {
 }
 
 impl Sheet {
-    /// The sheet of a clip in `folder`: `SPLIT/ID.png` or `ID.png`. `None` where neither is there.
+    /// The sheet of a clip in `folder`: `SPLIT/ID.png` or `ID.png` (of a long id, as [`sheet_name`] shortens it). `None` where neither is there.
     pub(super) fn find(folder: &Path, split: &str, id: &str) -> Result<Option<Self>> {
-        let name = format!("{id}.png");
+        let name = sheet_name(id);
         let places = [folder.join(split).join(&name), folder.join(&name)];
         let place: Option<PathBuf> = places.into_iter().find(|place| place.is_file());
         place.map(|place| Self::read(&place)).transpose()

@@ -7,9 +7,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+mod pictures;
+mod ranges;
+mod reported;
+mod videos;
+
 use signclip_common::Result;
 use signclip_extract::frame::Frame;
-use signclip_extract::media::{FrameStream, Media, Timing, probe};
+use signclip_extract::media::{FrameStream, Media, Reading, Timing, probe};
+use signclip_extract::remark::Remark;
 use tempfile::TempDir;
 
 const BITS: usize = 12;
@@ -108,7 +114,11 @@ fn part(path: &Path, start: f64, end: f64) -> Media {
 
 /// All frames, read in windows of 16.
 fn frames(media: &Media) -> Result<(Vec<Frame>, Timing)> {
-    let mut stream = FrameStream::open(media, 25.0, 25.0)?;
+    frames_as(media, 25.0.into())
+}
+
+fn frames_as(media: &Media, reading: Reading) -> Result<(Vec<Frame>, Timing)> {
+    let mut stream = FrameStream::open(media, reading, 25.0)?;
     let mut frames = Vec::new();
     loop {
         let window = stream.next_window(16)?;
@@ -331,7 +341,7 @@ fn folders_of_pictures() {
     ffmpeg(&["-i", &all, &pattern], b"");
     let (got, timing) = numbers(&Media::Frames(folder.clone()));
     assert_eq!(got, (0..30).collect::<Vec<_>>());
-    assert_eq!(timing, Timing { source_fps: 25.0, source_frames: 30, frames: 30, resampled: false });
+    assert_eq!(timing, Timing { source_fps: 25.0, source_frames: 30, frames: 30, ..Timing::default() });
     let probed = probe(&Media::Frames(folder.clone()), 25.0).expect("probe");
     assert_eq!((probed.frames, probed.width, probed.height), (Some(30), SIZE.0, SIZE.1));
 
@@ -354,7 +364,7 @@ fn folders_of_pictures() {
     assert_eq!(numbers(&Media::Frames(jpegs.clone())).0, (0..30).collect::<Vec<_>>());
     let broken = jpegs.join("11.jpg");
     let bytes = std::fs::read(&broken).expect("read");
-    for length in [0, bytes.len() / 2, bytes.len() - 2] {
+    for length in [0, bytes.len() / 2, bytes.len() - 3] {
         std::fs::write(&broken, &bytes[..length]).expect("write");
         assert!(failure(&Media::Frames(jpegs.clone())).contains("11.jpg"));
     }
