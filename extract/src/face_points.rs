@@ -2,13 +2,14 @@
 //! landmark network on its boxes, or from a file.
 
 use crate::face_detector::Face;
-use crate::face_detector::signer::Signer;
+use crate::face_detector::signer::{Look, Signer};
 use crate::frame::Frame;
 use crate::landmarks::crop::CropBox;
 use crate::landmarks::fan::{FanConfig, Landmarks};
 use crate::media::Probe;
 use crate::mouth_region::{POINTS, Points, read_landmarks};
 use crate::networks::Desk;
+use crate::picture_size::PictureSize;
 use crate::plan::TARGET_FPS;
 use crate::stages::Stage;
 use clap::ValueEnum;
@@ -74,6 +75,8 @@ pub struct Detected {
 
 /// What frames between two looks of the detector go by: the last landmarks, in relation to those of the last look.
 struct Followed {
+    /// Size of the picture that all places are in.
+    size: PictureSize,
     bounds: [f32; 4],
     /// Landmarks of the last look: their centre, spread and mean score.
     centre: [f32; 2],
@@ -90,12 +93,16 @@ impl Detected {
     }
 
     fn window(&mut self, frames: &[Numbered]) -> Result<Vec<Found>> {
-        let looks = |frame: &&Numbered| frame.number.is_multiple_of(self.every);
-        let (numbers, pictures): (Vec<usize>, Vec<Arc<Frame>>) =
-            frames.iter().filter(looks).map(|f| (f.number, f.frame.clone())).unzip();
+        let looked = || frames.iter().filter(|frame| frame.number.is_multiple_of(self.every));
+        let pictures: Vec<Arc<Frame>> = looked().map(|f| f.frame.clone()).collect();
         let faces = if pictures.is_empty() { Vec::new() } else { self.desk.faces(pictures).wait()? };
-        let seen: Vec<(usize, Vec<Face>)> = numbers.into_iter().zip(faces).collect();
-        let mut signer = self.signer.follow(&seen).into_iter();
+        let look = |(frame, faces): (&Numbered, Vec<Face>)| Look {
+            frame: frame.number,
+            size: PictureSize::of(&frame.frame),
+            faces,
+        };
+        let looks: Vec<Look> = looked().zip(faces).map(look).collect();
+        let mut signer = self.signer.follow(&looks).into_iter();
         let faces: Vec<Option<Option<Face>>> = frames
             .iter()
             .map(|frame| frame.number.is_multiple_of(self.every).then(|| signer.next().flatten()))
@@ -148,6 +155,8 @@ impl Detected {
     /// `face` is absent where the detector did not look, and empty where it found none.
     fn one_by_one(&mut self, fan: &FanConfig, frame: &Numbered, face: Option<Option<Face>>) -> Result<Found> {
         let looked = face.is_some();
+        let size = PictureSize::of(&frame.frame);
+        self.followed = self.followed.take().map(|followed| followed.at(size));
         let bounds = match face {
             Some(face) => face.map(|face| face.bounds),
             None => self.followed.as_ref().map(|followed| followed.bounds),
@@ -162,7 +171,7 @@ impl Detected {
         };
         self.followed = match self.followed.take() {
             Some(followed) if !looked => followed.moved(&landmarks),
-            _ => Some(Followed::new(bounds, &landmarks)),
+            _ => Some(Followed::new(size, bounds, &landmarks)),
         };
         let points = self.followed.is_some().then_some(landmarks.points);
         Ok(Found { bounds: points.as_ref().map(|_| bounds), points, looked: true })
@@ -202,9 +211,24 @@ impl Enlarged {
 }
 
 impl Followed {
-    fn new(bounds: [f32; 4], landmarks: &Landmarks) -> Self {
+    fn new(size: PictureSize, bounds: [f32; 4], landmarks: &Landmarks) -> Self {
         let (centre, spread) = middle(&landmarks.points);
-        Self { bounds, centre, spread, score: mean(&landmarks.scores) }
+        Self { size, bounds, centre, spread, score: mean(&landmarks.scores) }
+    }
+
+    /// The same in a picture of size `size`.
+    fn at(self, size: PictureSize) -> Self {
+        let Some(to) = self.size.to(size) else { return self };
+        let place = |[x, y]: [f32; 2]| to.apply([x.into(), y.into()]).map(|value| value as f32);
+        let [x1, y1, x2, y2] = self.bounds;
+        let ([x1, y1], [x2, y2]) = (place([x1, y1]), place([x2, y2]));
+        Self {
+            size,
+            bounds: [x1, y1, x2, y2],
+            centre: place(self.centre),
+            spread: self.spread * to.a as f32,
+            ..self
+        }
     }
 
     /// The box moved and scaled as the landmarks were; nothing where they have lost the face.
@@ -214,7 +238,7 @@ impl Followed {
         let kept = mean(&landmarks.scores) >= LOST * self.score && (0.5..=2.0).contains(&scale);
         let corner = |i: usize| centre[i % 2] + (self.bounds[i] - self.centre[i % 2]) * scale;
         let bounds = [0, 1, 2, 3].map(corner);
-        kept.then_some(Self { bounds, centre, spread, score: self.score })
+        kept.then_some(Self { bounds, centre, spread, ..self })
     }
 }
 
@@ -276,7 +300,8 @@ impl LandmarkFile {
             let (width, height) = (frame.frame.width as f32, frame.frame.height as f32);
             let inside = |p: &&[f32; 2]| (0.0..width).contains(&p[0]) && (0.0..height).contains(&p[1]);
             self.faces += 1;
-            self.outside += usize::from(2 * points.iter().filter(inside).count() < POINTS);
+            // The lower part of a face may well be outside; eyes and brows alone are a third of the points.
+            self.outside += usize::from(4 * points.iter().filter(inside).count() < POINTS);
         }
         Found { bounds: None, points: points.map(|points| points.to_vec()), looked: true }
     }

@@ -5,7 +5,7 @@
 //! request to end, after the clips in flight.
 
 use crate::changed::source;
-use crate::clip::{Clips, Encoded};
+use crate::clip::{Clips, Encoded, long_gaps};
 use crate::device_faults::Working;
 use crate::heartbeat::Heartbeat;
 use crate::interrupt;
@@ -36,7 +36,11 @@ pub struct Outcome {
     pub stages: Shares,
     /// Share of frames with a face in each clip of this run, where faces were looked for.
     pub face_coverage: BTreeMap<String, f64>,
-    /// Clips of the store, earlier runs included, without any face: their mouthing stream is zeros.
+    /// From when to when, in seconds, no mouth was found in clips of this run; gaps of more than two seconds.
+    pub long_gaps: BTreeMap<String, Vec<[f64; 2]>>,
+    /// Frames of clips of this run with a face whose mouth lies outside of the picture, where there are any.
+    pub mouths_outside: BTreeMap<String, usize>,
+    /// Clips of the store, earlier runs included, without any mouth: their mouthing stream is zeros.
     pub without_face: usize,
     pub failures: Vec<Failure>,
     /// Clips that were not tried because the run was asked to end.
@@ -219,8 +223,16 @@ impl Work<'_> {
             let (stage, reason) = ("preview".to_owned(), error.to_string());
             outcome.record(Failure { id: clip.id.clone(), stage, reason }, store)?;
         }
-        if let Some(coverage) = encoded.face_coverage {
-            outcome.face_coverage.insert(clip.id.clone(), coverage);
+        if let Some(found) = encoded.found {
+            outcome.face_coverage.insert(clip.id.clone(), found.coverage);
+            let (_, times) = long_gaps(&found.gaps);
+            // A clip without any mouth has no gaps: nothing is interpolated.
+            if found.coverage > 0.0 && !times.is_empty() {
+                outcome.long_gaps.insert(clip.id.clone(), times);
+            }
+            if found.outside > 0 {
+                outcome.mouths_outside.insert(clip.id.clone(), found.outside);
+            }
         }
         outcome.frames += frames;
         outcome.stored += 1;
@@ -242,7 +254,9 @@ impl Work<'_> {
             source_fps: timing.source_fps,
             source_frames: timing.source_frames,
             resampled: timing.resampled,
-            face_coverage: encoded.face_coverage,
+            face_coverage: encoded.found.as_ref().map(|found| found.coverage),
+            missed: encoded.found.as_ref().map_or_else(Vec::new, |found| found.gaps.clone()),
+            mouths_outside: encoded.found.as_ref().map_or(0, |found| found.outside),
             landmarks: encoded.landmarks.clone(),
             source: source(path, self.root),
             start,

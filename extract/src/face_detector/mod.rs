@@ -5,6 +5,7 @@ pub mod nms;
 pub mod priors;
 pub mod retina_face;
 pub mod signer;
+mod tracks;
 
 /// A face, in pixels of the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
