@@ -2,6 +2,7 @@
 //! landmark network on its boxes, or from a file.
 
 use crate::face_detector::Face;
+use crate::face_detector::scene::Thumbnail;
 use crate::face_detector::signer::{Look, Signer};
 use crate::frame::Frame;
 use crate::landmarks::crop::CropBox;
@@ -45,6 +46,8 @@ pub struct Found {
     pub points: Option<Vec<[f32; 2]>>,
     /// Whether a face was looked for in this frame at all.
     pub looked: bool,
+    /// This is another face than the one before, or the same one in another shot.
+    pub changed: bool,
 }
 
 /// The points of one clip's frames.
@@ -67,6 +70,8 @@ impl FacePoints {
 pub struct Detected {
     desk: Desk,
     signer: Signer,
+    /// What the last picture that was looked at shows.
+    scene: Option<Thumbnail>,
     fan: Option<FanConfig>,
     /// A face is looked for in every so many frames.
     every: usize,
@@ -89,33 +94,43 @@ const LOST: f32 = 0.5;
 
 impl Detected {
     pub fn new(desk: Desk, fan: Option<FanConfig>, every: usize) -> Self {
-        Self { desk, signer: Signer::default(), fan, every, followed: None }
+        Self { desk, signer: Signer::default(), scene: None, fan, every, followed: None }
     }
 
     fn window(&mut self, frames: &[Numbered]) -> Result<Vec<Found>> {
-        let looked = || frames.iter().filter(|frame| frame.number.is_multiple_of(self.every));
+        let every = self.every;
+        let looked = || frames.iter().filter(|frame| frame.number.is_multiple_of(every));
         let pictures: Vec<Arc<Frame>> = looked().map(|f| f.frame.clone()).collect();
         let faces = if pictures.is_empty() { Vec::new() } else { self.desk.faces(pictures).wait()? };
-        let look = |(frame, faces): (&Numbered, Vec<Face>)| Look {
-            frame: frame.number,
-            size: PictureSize::of(&frame.frame),
-            faces,
+        let look = |(frame, faces): (&Numbered, Vec<Face>)| {
+            let scene = Thumbnail::new(&frame.frame, &faces);
+            let another_scene = self.scene.as_ref().is_some_and(|before| scene.is_another(before));
+            self.scene = Some(scene);
+            Look { frame: frame.number, size: PictureSize::of(&frame.frame), faces, another_scene }
         };
         let looks: Vec<Look> = looked().zip(faces).map(look).collect();
         let mut signer = self.signer.follow(&looks).into_iter();
-        let faces: Vec<Option<Option<Face>>> = frames
+        let signer: Vec<_> = frames
             .iter()
             .map(|frame| frame.number.is_multiple_of(self.every).then(|| signer.next().flatten()))
             .collect();
-        let Some(fan) = self.fan.clone() else { return self.five_points(frames, &faces) };
-        if self.every == 1 {
-            return self.all_at_once(&fan, frames, &faces);
+        let faces: Vec<Option<Option<Face>>> =
+            signer.iter().map(|look| look.map(|signer| signer.map(|signer| signer.face))).collect();
+        let mut found = match self.fan.clone() {
+            None => self.five_points(frames, &faces)?,
+            Some(fan) if self.every == 1 => self.all_at_once(&fan, frames, &faces)?,
+            // Each frame's box comes from the landmarks of the one before it.
+            Some(fan) => {
+                let pairs = frames.iter().zip(faces);
+                pairs.map(|(frame, face)| self.one_by_one(&fan, frame, face)).collect::<Result<_>>()?
+            }
+        };
+        for (found, signer) in found.iter_mut().zip(&signer) {
+            found.changed = signer.flatten().is_some_and(|signer| signer.changed);
         }
-        // Each frame's box comes from the landmarks of the one before it.
-        frames.iter().zip(faces).map(|(frame, face)| self.one_by_one(&fan, frame, face)).collect()
+        Ok(found)
     }
 
-    /// The detector's own points, of a second look at each face alone.
     fn five_points(&self, frames: &[Numbered], faces: &[Option<Option<Face>>]) -> Result<Vec<Found>> {
         let with_face = frames.iter().zip(faces).filter_map(|(frame, face)| Some((frame, face.flatten()?)));
         let enlarge = || with_face.map(|(frame, face)| Enlarged::new(&frame.frame, &face)).collect();
@@ -127,7 +142,7 @@ impl Detected {
         let found = |face: &Option<Option<Face>>| {
             let known = face.flatten();
             let points = known.and_then(|face| Some(points.next()?.unwrap_or(face.points).to_vec()));
-            Found { bounds: known.map(|face| face.bounds), points, looked: face.is_some() }
+            Found { bounds: known.map(|face| face.bounds), points, looked: face.is_some(), changed: false }
         };
         Ok(faces.iter().map(found).collect())
     }
@@ -147,7 +162,7 @@ impl Detected {
         let mut landmarks = landmarks.into_iter();
         let found = |bounds: Option<[f32; 4]>| {
             let points = bounds.and_then(|_| landmarks.next()).map(|landmarks| landmarks.points);
-            Found { bounds, points, looked: true }
+            Found { bounds, points, looked: true, changed: false }
         };
         Ok(bounds.into_iter().map(found).collect())
     }
@@ -174,7 +189,7 @@ impl Detected {
             _ => Some(Followed::new(size, bounds, &landmarks)),
         };
         let points = self.followed.is_some().then_some(landmarks.points);
-        Ok(Found { bounds: points.as_ref().map(|_| bounds), points, looked: true })
+        Ok(Found { bounds: points.as_ref().map(|_| bounds), points, looked: true, changed: false })
     }
 }
 
@@ -303,7 +318,7 @@ impl LandmarkFile {
             // The lower part of a face may well be outside; eyes and brows alone are a third of the points.
             self.outside += usize::from(4 * points.iter().filter(inside).count() < POINTS);
         }
-        Found { bounds: None, points: points.map(|points| points.to_vec()), looked: true }
+        Found { points: points.map(|points| points.to_vec()), looked: true, ..Found::default() }
     }
 
     /// Whether there is a row for each frame, now that the clip has been read.

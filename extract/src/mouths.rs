@@ -58,6 +58,8 @@ pub struct MouthReader<'m, const N: usize> {
     found: usize,
     outside: usize,
     gaps: Gaps,
+    /// Another face is followed than when there was last a mouth.
+    changed: bool,
     sheet: Option<Sheet>,
     stages: &'m Stages,
 }
@@ -86,6 +88,7 @@ impl<'m, const N: usize> MouthReader<'m, N> {
             found: 0,
             outside: 0,
             gaps: Gaps::default(),
+            changed: false,
             sheet,
             stages,
         }
@@ -105,7 +108,9 @@ impl<'m, const N: usize> MouthReader<'m, N> {
             self.outside += usize::from(seen == Seen::Outside);
             self.gaps.push(frame.number, seen);
             self.hold(frame.frame);
-            let ready = self.aligner.push(points.as_ref(), size);
+            self.changed |= found.changed;
+            let changed = points.is_some() && std::mem::take(&mut self.changed);
+            let ready = self.aligner.push(points.as_ref(), size, changed);
             self.crop(&ready)?;
         }
         Ok(())

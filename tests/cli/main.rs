@@ -11,6 +11,7 @@ mod disk;
 mod doctor;
 mod estimates;
 mod extract;
+mod gaps;
 mod hugging_face;
 mod kill;
 mod media;

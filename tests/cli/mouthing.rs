@@ -9,7 +9,7 @@ use signclip_common::safetensors_file::SafetensorsFile;
 use std::path::{Path, PathBuf};
 
 /// Landmarks `[frames, points, 2]` as a NumPy file.
-fn landmarks(path: &Path, frames: usize, points: usize, value: impl Fn(usize) -> f32) {
+pub(crate) fn landmarks(path: &Path, frames: usize, points: usize, value: impl Fn(usize) -> f32) {
     let mut bytes = Vec::new();
     let shape = [frames as u64, points as u64, 2];
     let mut writer = npyz::WriteOptions::new()

@@ -4,6 +4,7 @@ pub mod bodies;
 pub mod nms;
 pub mod priors;
 pub mod retina_face;
+pub(crate) mod scene;
 pub mod signer;
 mod tracks;
 

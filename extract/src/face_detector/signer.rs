@@ -7,7 +7,7 @@
 //! frame anew.
 
 use super::Face;
-use super::tracks::{ESTABLISHED, PAUSE, Sighting, Track, Tracks};
+use super::tracks::{ESTABLISHED, LATELY, PAUSE, Sighting, Track, Tracks};
 use std::cmp::Ordering;
 
 pub use super::tracks::Look;
@@ -25,16 +25,26 @@ const ENOUGH: usize = 8;
 /// Looks from a cut on in which the next signer is taken at once; also those that a face must be there for then.
 const AT_ONCE: usize = 3;
 
+/// The signer in a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Followed {
+    pub face: Face,
+    /// Another face than the one before was chosen: places before and from here on have nothing to do with each other.
+    pub changed: bool,
+}
+
 /// Follows the faces of one clip.
 #[derive(Debug, Default)]
 pub struct Signer {
     tracks: Tracks,
     /// Number of the signer's track.
     chosen: Option<usize>,
-    /// Frame in which the signer was last seen.
+    /// Number of the track that was the signer's when there was last a face, and the frame of that.
+    before: Option<usize>,
     seen: usize,
-    /// Looks since the last cut.
+    /// Looks since all faces were last others than before, and since the scene was.
     since_cut: Option<usize>,
+    since_scene: Option<usize>,
     /// The signer was taken because another one was gone, and gives way to that one.
     stand_in: bool,
 }
@@ -47,12 +57,13 @@ impl Signer {
     ///
     /// The first signer is, of those that move at all, the face that is largest and longest in the first window that has a
     /// face. Another is taken only where
-    /// * the film was cut: at once, an earlier signer, or who is about where the signer was, as after a cut to a nearer camera;
+    /// * the film was cut: at once, anybody if the scene is another one; if not, an earlier signer or who is about where the
+    ///   signer was;
     /// * the signer has been gone for [`LOST`] frames: who was not there together with the signer before;
     /// * the signer has been gone for [`GONE`] frames: anybody;
     /// * the signer turns out to be a still picture;
     /// * an earlier signer is back.
-    pub fn follow(&mut self, window: &[Look]) -> Vec<Option<Face>> {
+    pub fn follow(&mut self, window: &[Look]) -> Vec<Option<Followed>> {
         let sightings: Vec<Sighting> =
             window.iter().map(|look| self.tracks.assign(look, self.chosen)).collect();
         let window: Vec<Seen> = window.iter().zip(&sightings).collect();
@@ -60,9 +71,12 @@ impl Signer {
     }
 
     /// The signer's face in the first of these looks; what comes later may help to choose.
-    fn look(&mut self, ahead: &[Seen]) -> Option<Face> {
+    fn look(&mut self, ahead: &[Seen]) -> Option<Followed> {
         let (look, sighting) = ahead[0];
-        self.since_cut = if sighting.cut { Some(0) } else { self.since_cut.map(|looks| looks + 1) };
+        let since =
+            |now: bool, looks: Option<usize>| if now { Some(0) } else { looks.map(|looks| looks + 1) };
+        self.since_cut = since(sighting.cut, self.since_cut);
+        self.since_scene = since(look.another_scene, self.since_scene);
         match self.chosen {
             None => {
                 self.take(self.choose(ahead, None, |_| true), false);
@@ -75,7 +89,8 @@ impl Signer {
         let place = sighting.place(id)?;
         self.seen = look.frame;
         self.remember(look.frame, sighting, id);
-        Some(look.faces[place])
+        let changed = self.before.replace(id).is_some_and(|before| before != id);
+        Some(Followed { face: look.faces[place], changed })
     }
 
     fn take(&mut self, track: Option<usize>, stand_in: bool) {
@@ -114,6 +129,7 @@ impl Signer {
         let returns = |looks: &[Seen]| looks.iter().any(|(_, seen)| seen.place(signer.id).is_some());
         let there = |track: &Track| sighting.place(track.id).is_some();
         let cut = self.since_cut.is_some_and(|looks| looks < AT_ONCE);
+        let another = self.since_scene.is_some_and(|looks| looks < AT_ONCE + LATELY);
         // Somebody who was taken for the signer for a moment only is as good as nobody.
         let moment = signer.signer > 0 && signer.times_signer() == 0 && !returns(ahead);
         let lost = look.frame - self.seen;
@@ -122,7 +138,7 @@ impl Signer {
             let face =
                 |track: &Track| Some(self.tracks.now(&look.faces[sighting.place(track.id)?], look.size));
             let alike = |track: &Track| face(track).is_some_and(|face| is_near(&signer.face, &face));
-            let known = |track: &Track| moment || track.times_signer() > 0 || alike(track);
+            let known = |track: &Track| another || moment || track.times_signer() > 0 || alike(track);
             let may = |track: &Track| there(track) && stays(track) && !is_guest(track) && known(track);
             self.choose(ahead, Some(signer), may)
         });

@@ -25,7 +25,7 @@ const SAME_SCENE: f32 = 1.0;
 pub(super) const ESTABLISHED: usize = 3;
 
 /// Looks after which a face that is gone says nothing about a cut any more. The mixed frames at a cut may show nobody.
-const LATELY: usize = 3;
+pub(super) const LATELY: usize = 3;
 
 /// Frames after which faces that were there all the time go before one that comes back, as they do after a cut.
 const AWAY: usize = 25;
@@ -51,6 +51,8 @@ pub struct Look {
     /// Size of its picture.
     pub size: PictureSize,
     pub faces: Vec<Face>,
+    /// The picture shows another scene than that of the look before, faces aside.
+    pub another_scene: bool,
 }
 
 /// Whose faces were seen in a look.

@@ -5,7 +5,8 @@
 //! [`WINDOW`]` − 1` frames later, or after the next face where some frames have none. Only points are held back.
 //!
 //! Not in the reference: where the size of the pictures changes within a clip, points of other frames are first converted
-//! to the size of the frame that they are used for. Where it does not, nothing is computed differently.
+//! to the size of the frame that they are used for; and the average starts anew where another face is followed, as after
+//! a cut to a nearer camera. Where neither happens, nothing is computed differently.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -98,8 +99,13 @@ impl<const N: usize> Aligner<N> {
     }
 
     /// The points of the next frame, whose picture has size `size`; `None` where no face was found. Points that cannot be
-    /// a face ([`usable`]) count as none. Returns the alignments that are determined now, in the order of the frames.
-    pub fn push(&mut self, points: Option<&Points<N>>, size: PictureSize) -> Vec<Alignment<N>> {
+    /// a face ([`usable`]) count as none. `changed`: they are another face's than those before. Returns the alignments that are determined now, in the order of the frames.
+    pub fn push(
+        &mut self,
+        points: Option<&Points<N>>,
+        size: PictureSize,
+        changed: bool,
+    ) -> Vec<Alignment<N>> {
         let Some(points) = points.filter(|points| usable(&points[..])) else {
             self.gap.push(size);
             return Vec::new();
@@ -113,7 +119,12 @@ impl<const N: usize> Aligner<N> {
             let points = between(&last.at(size), &now.at(size), f64::from(step) / steps);
             Placed { points, size }
         });
-        filled.chain([now]).filter_map(|frame| self.slide(frame)).collect()
+        let mut ready: Vec<_> = filled.filter_map(|frame| self.slide(frame)).collect();
+        if changed {
+            ready.extend(self.end());
+        }
+        ready.extend(self.slide(now));
+        ready
     }
 
     /// The frames that are left: those after the last face take its points, and the last `WINDOW − 1` frames take the
@@ -124,14 +135,21 @@ impl<const N: usize> Aligner<N> {
         let gap = std::mem::take(&mut self.gap);
         let held = gap.into_iter().map(|size| Placed { points: last.at(size), size });
         let mut ready: Vec<_> = held.filter_map(|frame| self.slide(frame)).collect();
-        let first = self.window.front()?.size;
-        let (transform, size) = self.transform.unwrap_or_else(|| (self.estimate(first), first));
+        ready.extend(self.end());
+        Some(ready)
+    }
+
+    /// The frames in the window, after which nothing is known that belongs to them.
+    fn end(&mut self) -> Vec<Alignment<N>> {
         let rest = std::mem::take(&mut self.window);
-        ready.extend(rest.into_iter().map(|frame| {
+        let Some(first) = rest.front().map(|frame| frame.size) else { return Vec::new() };
+        let last = self.transform.take();
+        let (transform, size) = last.unwrap_or_else(|| (self.estimate(&rest, first), first));
+        let place = |frame: Placed<N>| {
             let transform = frame.size.to(size).map_or(transform, |to| transform.after(&to));
             self.alignment(transform, frame.points)
-        }));
-        Some(ready)
+        };
+        rest.into_iter().map(place).collect()
     }
 
     /// Add a frame to the window; the alignment of its first frame once it is full.
@@ -141,15 +159,15 @@ impl<const N: usize> Aligner<N> {
             return None;
         }
         let first = *self.window.front()?;
-        let transform = self.estimate(first.size);
+        let transform = self.estimate(&self.window, first.size);
         self.transform = Some((transform, first.size));
         self.window.pop_front();
         Some(self.alignment(transform, first.points))
     }
 
-    /// The transform of the mean of the frames in the window, for pictures of size `size`.
-    fn estimate(&self, size: PictureSize) -> Similarity {
-        let frames: Vec<[[f64; 2]; N]> = self.window.iter().map(|frame| frame.at(size)).collect();
+    /// The transform of the mean of these frames, for pictures of size `size`.
+    fn estimate(&self, frames: &VecDeque<Placed<N>>, size: PictureSize) -> Similarity {
+        let frames: Vec<[[f64; 2]; N]> = frames.iter().map(|frame| frame.at(size)).collect();
         let mean = |&point: &usize| {
             let places: Vec<[f64; 2]> = frames.iter().map(|points| points[point]).collect();
             centroid(&places)
@@ -176,7 +194,8 @@ fn between<const N: usize>(from: &[[f64; 2]; N], to: &[[f64; 2]; N], share: f64)
 pub fn align<const N: usize>(layout: Layout<N>, clip: &[Option<Points<N>>]) -> Option<Vec<Alignment<N>>> {
     let mut aligner = Aligner::new(layout);
     let size = PictureSize { width: 1, height: 1 };
-    let mut alignments: Vec<_> = clip.iter().flat_map(|points| aligner.push(points.as_ref(), size)).collect();
+    let mut alignments: Vec<_> =
+        clip.iter().flat_map(|points| aligner.push(points.as_ref(), size, false)).collect();
     alignments.extend(aligner.finish()?);
     Some(alignments)
 }
@@ -242,7 +261,8 @@ mod tests {
         let mut out = 0;
         for frame in 0..40 {
             let missed = (15..19).contains(&frame);
-            out += aligner.push((!missed).then_some(&points), PictureSize { width: 9, height: 9 }).len();
+            out +=
+                aligner.push((!missed).then_some(&points), PictureSize { width: 9, height: 9 }, false).len();
             let last_face = if missed { 14 } else { frame };
             assert_eq!(out, (last_face + 2_usize).saturating_sub(WINDOW), "after frame {frame}");
         }
@@ -263,7 +283,7 @@ mod tests {
             for t in 0..40 {
                 let (size, scale) = if small(t) { (half, 0.5) } else { (whole, 1.0) };
                 let points = place(t).map(|point| point.map(|value| value * scale));
-                all.extend(aligner.push((!missed(t)).then_some(&points), size));
+                all.extend(aligner.push((!missed(t)).then_some(&points), size, false));
             }
             all.extend(aligner.finish().expect("a face"));
             all
@@ -278,6 +298,24 @@ mod tests {
             let gap = [0, 1].map(|axis| mixed.points[50][axis] - same.points[50][axis] * scale);
             assert!(gap[0].hypot(gap[1]) < 1e-3, "frame {t}: {gap:?}");
         }
+    }
+
+    /// Two shots, one of them shorter than the window, are aligned as each is alone.
+    #[test]
+    fn shots_are_aligned_each_by_itself() {
+        let size = PictureSize { width: 640, height: 480 };
+        let shots: [Vec<_>; 3] = [(0.4, 20), (0.9, 7), (0.4, 15)]
+            .map(|(scale, frames)| (0..frames).map(|t| Some(face(scale, 90.0 * scale, t as f32))).collect());
+        let mut aligner = Aligner::new(Layout::ibug68());
+        let mut together = Vec::new();
+        for shot in &shots {
+            for (t, points) in shot.iter().enumerate() {
+                together.extend(aligner.push(points.as_ref(), size, t == 0));
+            }
+        }
+        together.extend(aligner.finish().expect("a face"));
+        let alone = shots.iter().flat_map(|shot| align(Layout::ibug68(), shot).expect("a face"));
+        assert_eq!(together, alone.collect::<Vec<_>>());
     }
 
     #[test]

@@ -30,10 +30,10 @@ fn follow_every(every: usize, frames: usize, faces: impl Fn(usize) -> Vec<Face>)
     let mut signer = Signer::default();
     let window = |frames: &[usize]| -> Vec<Look> {
         let looks = frames.iter().filter(|t| t.is_multiple_of(every));
-        looks.map(|&t| Look { frame: t, size: SIZE, faces: faces(t) }).collect()
+        looks.map(|&t| Look { frame: t, size: SIZE, faces: faces(t), another_scene: false }).collect()
     };
     let found = all.chunks(16).flat_map(|frames| signer.follow(&window(frames)));
-    found.map(|f| f.map(|f| f.centre()[0])).collect()
+    found.map(|f| f.map(|f| f.face.centre()[0])).collect()
 }
 
 #[track_caller]
@@ -351,6 +351,7 @@ fn the_size_of_the_pictures_changes() {
                 frame: t,
                 size: if half(t) { small } else { SIZE },
                 faces: faces.into_iter().map(place).collect(),
+                another_scene: false,
             }
         })
         .collect();
@@ -359,6 +360,43 @@ fn the_size_of_the_pictures_changes() {
     for (t, face) in found.iter().enumerate() {
         assert_eq!(face.is_none(), (85..95).contains(&t), "frame {t}");
         let x = if half(t) { 220.0 } else { 440.0 };
-        assert!(face.is_none_or(|face| (face.centre()[0] - x).abs() < 5.0), "frame {t}: {face:?}");
+        assert!(
+            face.is_none_or(|f| !f.changed && (f.face.centre()[0] - x).abs() < 5.0),
+            "frame {t}: {face:?}"
+        );
+    }
+}
+
+#[test]
+fn a_change_of_the_face_is_told_once() {
+    let scenes = [30, 60, 90, 110];
+    let faces = |t: usize| match scenes.iter().filter(|start| t >= **start).count() {
+        0 | 2 => vec![wide(t)],
+        3 => Vec::new(),
+        4 => vec![wide(t)],
+        _ => vec![near(t)],
+    };
+    let all: Vec<Look> =
+        (0..140).map(|t| Look { frame: t, size: SIZE, faces: faces(t), another_scene: false }).collect();
+    let mut signer = Signer::default();
+    let found: Vec<_> = all.chunks(16).flat_map(|window| signer.follow(window)).collect();
+    let changed = |(t, f): (usize, &Option<Followed>)| f.is_some_and(|f| f.changed).then_some(t);
+    let changed: Vec<usize> = found.iter().enumerate().filter_map(changed).collect();
+    assert_eq!(changed, [30, 60], "hidden is not changed");
+}
+
+/// In another scene anybody is followed at once, wherever the face is; in the same one somebody else is waited for.
+#[test]
+fn a_cut_to_another_scene() {
+    let faces = |t: usize| vec![if (40..80).contains(&t) { guest(t) } else { wide(t) }];
+    for cut in [true, false] {
+        let look =
+            |t| Look { frame: t, size: SIZE, faces: faces(t), another_scene: cut && (t == 40 || t == 80) };
+        let all: Vec<Look> = (0..120).map(look).collect();
+        let mut signer = Signer::default();
+        let found = all.chunks(16).flat_map(|window| signer.follow(window));
+        let got: String = found.map(|f| who(f.map(|f| f.face.centre()[0]))).collect();
+        let late = if cut { 0 } else { 12 };
+        assert_eq!(got, times('w', 40) + &times('-', late) + &times('g', 40 - late) + &times('w', 40));
     }
 }
