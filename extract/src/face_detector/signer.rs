@@ -7,7 +7,7 @@
 //! frame anew.
 
 use super::Face;
-use super::tracks::{ESTABLISHED, LATELY, PAUSE, Sighting, Track, Tracks};
+use super::tracks::{Beside, ESTABLISHED, LATELY, PAUSE, Sighting, Track, Tracks};
 use std::cmp::Ordering;
 
 pub use super::tracks::Look;
@@ -105,17 +105,21 @@ impl Signer {
         let Some(signer) = self.chosen.and_then(|id| self.tracks.get(id)) else { return };
         let sighting = ahead[0].1;
         let there = |track: &Track| track.id != signer.id && sighting.place(track.id).is_some();
-        let next = if signer.is_still() && signer.sightings >= ENOUGH {
+        let poster = signer.is_still() && signer.sightings >= ENOUGH;
+        let next = if poster {
             let moves = |track: &Track| !track.is_still() && track.sightings >= ENOUGH;
             self.choose(ahead, None, |track| there(track) && moves(track))
         } else {
-            let earlier = |track: &Track| self.stand_in || track.times_signer() > signer.times_signer();
+            // Who has only just been taken may have been taken wrongly.
+            let new = signer.times_signer() < GONE;
+            let longer = |track: &Track| new && track.times_signer() > signer.times_signer();
+            let earlier = |track: &Track| self.stand_in || longer(track);
             let back = |track: &Track| track.times_signer() > 0 && earlier(track) && is_steady(track);
             self.choose(ahead, None, |track| there(track) && back(track) && !track.is_still())
         };
         let Some(next) = next else { return };
-        // Never the signer after all.
-        if let Some(before) = self.chosen.and_then(|id| self.tracks.get_mut(id)) {
+        let never = poster || self.stand_in;
+        if let Some(before) = self.chosen.and_then(|id| self.tracks.get_mut(id)).filter(|_| never) {
             before.signer = 0;
         }
         self.take(Some(next), false);
@@ -150,7 +154,11 @@ impl Signer {
         };
         match at_once.flatten() {
             Some(next) => self.take(Some(next), false),
-            None => self.take(later().flatten(), true),
+            None => {
+                let next = later().flatten();
+                let earlier = next.and_then(|id| self.tracks.get(id)).is_some_and(|t| t.times_signer() > 0);
+                self.take(next, !earlier);
+            }
         }
     }
 
@@ -191,7 +199,10 @@ impl Signer {
             if id == signer {
                 track.signer += 1;
             } else {
-                track.beside = Some([track.beside.map_or(frame, |[first, _]| first), frame]);
+                let goes_on = |beside: &Beside| beside.signer == signer && beside.last >= track.since;
+                let before = track.beside.filter(goes_on);
+                let first = before.map_or(frame, |beside| beside.first);
+                track.beside = Some(Beside { signer, first, last: frame });
             }
         }
     }
@@ -211,7 +222,7 @@ fn is_steady(track: &Track) -> bool {
 
 /// Whether somebody was there together with the signer for a while, and is therefore somebody else.
 fn is_guest(track: &Track) -> bool {
-    track.times_signer() == 0 && track.beside.is_some_and(|[first, last]| last >= first + LOST)
+    track.times_signer() == 0 && track.beside.is_some_and(|beside| beside.last >= beside.first + LOST)
 }
 
 /// Whether two faces are about where one person's is in shots by two cameras. Somebody who is there together with the

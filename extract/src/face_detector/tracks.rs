@@ -70,6 +70,14 @@ impl Sighting {
     }
 }
 
+/// Frames in which a face was first and last seen together with the signer's, which has this number, in one appearance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beside {
+    pub signer: usize,
+    pub first: usize,
+    pub last: usize,
+}
+
 /// One face over time.
 #[derive(Debug, Clone)]
 pub(super) struct Track {
@@ -87,8 +95,7 @@ pub(super) struct Track {
     movement: f32,
     /// Looks in which it was the signer's.
     pub signer: usize,
-    /// Frames in which it was first and last seen together with the signer.
-    pub beside: Option<[usize; 2]>,
+    pub beside: Option<Beside>,
 }
 
 /// The faces of one clip.
@@ -136,22 +143,20 @@ impl Tracks {
         let faces = &look.faces[..look.faces.len().min(MOST)];
         let mut pairs: Vec<Pair> = Vec::new();
         for (t, track) in self.all.iter().enumerate() {
-            let pair = |(f, face)| {
-                Some(Pair {
-                    t,
-                    f,
-                    away: frame - track.last > AWAY || track.look < self.scene,
-                    ..track.step(frame, face)?
-                })
-            };
+            let pair = |(f, face)| Some(Pair { t, f, ..track.step(frame, face)? });
             pairs.extend(faces.iter().enumerate().filter_map(pair));
         }
-        let lately = |track: &Track| {
-            let recent = track.look >= self.scene && self.looks - track.look <= LATELY;
-            recent && track.sightings >= ESTABLISHED
-        };
-        let goes_on = pairs.iter().any(|pair| pair.smooth && lately(&self.all[pair.t]));
-        let cut = !faces.is_empty() && !goes_on && self.all.iter().any(lately);
+        let lately = |track: &Track| track.look >= self.scene && self.looks - track.look <= LATELY;
+        let established = |track: &Track| lately(track) && track.sightings >= ESTABLISHED;
+        let goes_on = pairs.iter().any(|pair| pair.smooth && established(&self.all[pair.t]));
+        let cut = !faces.is_empty() && !goes_on && self.all.iter().any(established);
+        // A track that ended long ago, or in another scene, takes no face from one that goes on.
+        let mut taken = vec![false; faces.len()];
+        pairs.iter().filter(|pair| lately(&self.all[pair.t])).for_each(|pair| taken[pair.f] = true);
+        for pair in pairs.iter_mut().filter(|pair| taken[pair.f]) {
+            let track = &self.all[pair.t];
+            pair.away = frame - track.last > AWAY || track.look < self.scene;
+        }
         if cut {
             pairs.retain(|pair| {
                 let track = &self.all[pair.t];
@@ -202,7 +207,7 @@ fn resized(face: &Face, to: &Similarity) -> Face {
 struct Pair {
     t: usize,
     f: usize,
-    /// The track has not been seen for long.
+    /// The track has not been seen for long, and another one goes on with this face.
     away: bool,
     distance: f32,
     /// The face is where a person would be who was just seen there, and where the same scene would have it later.

@@ -137,6 +137,9 @@ fn who(place: Option<f32>) -> char {
         Some(x) if (x - 440.0).abs() < 5.0 => 'w',
         Some(x) if (x - 560.0).abs() < 5.0 => 'n',
         Some(x) if (x - 150.0).abs() < 5.0 => 'g',
+        Some(x) if (x - 160.0).abs() < 5.0 => 'b',
+        Some(x) if (x - 700.0).abs() < 5.0 => 'p',
+        Some(x) if (x - 425.0).abs() < 5.0 => 'h',
         Some(x) => panic!("nobody is at {x}"),
     }
 }
@@ -156,8 +159,10 @@ fn film_every(every: usize, scenes: &[(&str, usize)]) -> String {
             'n' => near(t / every),
             'g' => guest(t / every),
             'p' => still(700.0, 100.0, 200.0),
-            // A hand that is taken for a face.
-            'h' => face(300.0, 300.0, 120.0, t),
+            // A hand before the body that is taken for a face.
+            'h' => face(425.0, 180.0, 100.0, t),
+            // Somebody about where the guest was, from nearer.
+            'b' => face(160.0, 125.0, 155.0, t / every),
             _ => panic!("who is {c}"),
         };
         there[t].chars().map(face).collect()
@@ -288,11 +293,31 @@ fn frames_at_a_cut() {
 
 #[test]
 fn a_hand_that_looks_like_a_face_for_a_moment_is_not_taken() {
-    let faces = |frames| [("w", 35), ("h", frames), ("", 10), ("w", 40)];
     for frames in [1, 2] {
         let want = times('w', 35) + &times('-', frames + 10) + &times('w', 40);
-        assert_eq!(film(&faces(frames)), want);
+        assert_eq!(film(&[("w", 35), ("h", frames), ("", 10), ("w", 40)]), want);
     }
+    // The face is back before the hand is gone.
+    let got = film(&[("w", 35), ("h", 2), ("wh", 4), ("w", 40)]);
+    assert_eq!(got, times('w', 35) + "--" + &times('w', 44));
+    // Where nothing else is known yet, it was the signer's for no longer than it was there.
+    let got = film(&[("", 15), ("h", 1), ("w", 60)]);
+    assert_eq!(got, times('-', 15) + "h" + &times('w', 60));
+}
+
+/// After a cut, a face at the place of somebody who was no signer is not that one's.
+#[test]
+fn a_cut_to_somebody_where_the_guest_was() {
+    let got = film(&[("w", 20), ("gw", 60), ("b", 60)]);
+    assert_eq!(got[92..], times('b', 48));
+}
+
+#[test]
+fn an_earlier_signer_is_no_guest() {
+    // Beside the second, who was there for longer, and then alone.
+    let got = film(&[("w", 50), ("n", 100), ("wn", 60), ("w", 60)]);
+    assert_eq!(got[..210], times('w', 50) + &times('n', 160));
+    assert_eq!(got[222..], times('w', 48));
 }
 
 #[test]
@@ -398,5 +423,42 @@ fn a_cut_to_another_scene() {
         let got: String = found.map(|f| who(f.map(|f| f.face.centre()[0]))).collect();
         let late = if cut { 0 } else { 12 };
         assert_eq!(got, times('w', 40) + &times('-', late) + &times('g', 40 - late) + &times('w', 40));
+    }
+}
+
+/// Cut back to the first scene, in which somebody else is much larger by now.
+#[test]
+fn an_earlier_signer_is_preferred_after_a_cut() {
+    let faces = |t: usize| match t {
+        40..80 => vec![near(t)],
+        80.. => vec![face(150.0, 150.0, 250.0, t), wide(t)],
+        _ => vec![wide(t)],
+    };
+    let look = |t| Look { frame: t, size: SIZE, faces: faces(t), another_scene: t == 40 || t == 80 };
+    let all: Vec<Look> = (0..120).map(look).collect();
+    let mut signer = Signer::default();
+    let found = all.chunks(16).flat_map(|window| signer.follow(window));
+    let got: String = found.map(|f| who(f.map(|f| f.face.centre()[0]))).collect();
+    assert_eq!(got, times('w', 40) + &times('n', 40) + &times('w', 40));
+}
+
+/// Whatever happened before: who was the signer and is there alone is followed within half a second.
+#[test]
+fn the_signer_is_found_again_whatever_happened_before() {
+    let scenes = ["w", "n", "g", "b", "gw", "wg", "gn", "bw", "pw", "pn", "p", "", "wn"];
+    let mut state = 1_u32;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    for turn in 0..2000 {
+        let mut film_of = vec![("w", 40)];
+        for _ in 0..random(9) {
+            let (scene, longest) = (scenes[random(scenes.len())], [3, 16, 120][random(3)]);
+            film_of.push((scene, 1 + random(longest)));
+        }
+        film_of.push(("w", 40));
+        let got = film(&film_of);
+        assert!(got.ends_with(&times('w', 28)), "{turn}: {film_of:?}\n{got}");
     }
 }
