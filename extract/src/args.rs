@@ -261,7 +261,8 @@ pub struct RunArgs {
     /// face does [default: their mouths are interpolated, however long]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub max_gap: Option<f64>,
-    /// A clip in which no face is found fails; without this it gets a mouthing stream of zeros and is counted
+    /// A clip in which no face is found, or none with its mouth in the picture, fails; without this it gets a mouthing
+    /// stream of zeros and is counted
     #[arg(long)]
     pub require_face: bool,
     /// Also write a contact sheet for each clip, DIR/SPLIT/CLIP.png: frames with box and landmarks, mouth crops

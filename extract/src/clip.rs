@@ -97,11 +97,11 @@ impl Clips<'_> {
         layout: Layout<N>,
     ) -> Staged<Option<Encoded>> {
         let points = match &self.settings.landmarks {
-            None => FacePoints::Detected(Detected::new(
+            None => FacePoints::Detected(Box::new(Detected::new(
                 self.desk.clone(),
                 config.fan.clone(),
                 config.detect_every.unwrap_or(1),
-            )),
+            ))),
             Some(folder) => {
                 let probe =
                     guarded(|| media::probe(&clip.media, self.folder_fps)).map_err(|e| ("open", e))?;

@@ -52,7 +52,7 @@ pub struct Found {
 
 /// The points of one clip's frames.
 pub enum FacePoints {
-    Detected(Detected),
+    Detected(Box<Detected>),
     File(LandmarkFile),
 }
 
@@ -278,7 +278,7 @@ pub struct LandmarkFile {
     of_source: bool,
     /// Of the whole file.
     pub sha256: String,
-    /// Frames with a face, and those of them in which most points are outside of the picture.
+    /// Frames with a face, and those in which hardly a point is inside of the picture.
     faces: usize,
     outside: usize,
 }

@@ -29,7 +29,7 @@ pub struct Gaps {
 struct Open {
     first: usize,
     last: usize,
-    /// A face was looked for in at least one of the frames. Frames that nobody looked at are no gap.
+    /// A face was looked for in at least one of the frames. Frames that nobody looked at are not a gap.
     missed: bool,
 }
 

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 3;
 
 /// The signer in a frame.
 #[derive(Debug, Clone, Copy)]
-pub struct Followed {
+pub struct SignerFace {
     pub face: Face,
     /// Another face than the one before was chosen: places before and from here on have nothing to do with each other.
     pub changed: bool,
@@ -63,7 +63,7 @@ impl Signer {
     /// * the signer has been gone for [`GONE`] frames: anybody;
     /// * the signer turns out to be a still picture;
     /// * an earlier signer is back.
-    pub fn follow(&mut self, window: &[Look]) -> Vec<Option<Followed>> {
+    pub fn follow(&mut self, window: &[Look]) -> Vec<Option<SignerFace>> {
         let sightings: Vec<Sighting> =
             window.iter().map(|look| self.tracks.assign(look, self.chosen)).collect();
         let window: Vec<Seen> = window.iter().zip(&sightings).collect();
@@ -71,7 +71,7 @@ impl Signer {
     }
 
     /// The signer's face in the first of these looks; what comes later may help to choose.
-    fn look(&mut self, ahead: &[Seen]) -> Option<Followed> {
+    fn look(&mut self, ahead: &[Seen]) -> Option<SignerFace> {
         let (look, sighting) = ahead[0];
         let since =
             |now: bool, looks: Option<usize>| if now { Some(0) } else { looks.map(|looks| looks + 1) };
@@ -90,7 +90,7 @@ impl Signer {
         self.seen = look.frame;
         self.remember(look.frame, sighting, id);
         let changed = self.before.replace(id).is_some_and(|before| before != id);
-        Some(Followed { face: look.faces[place], changed })
+        Some(SignerFace { face: look.faces[place], changed })
     }
 
     fn take(&mut self, track: Option<usize>, stand_in: bool) {

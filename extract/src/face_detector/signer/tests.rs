@@ -305,7 +305,7 @@ fn a_hand_that_looks_like_a_face_for_a_moment_is_not_taken() {
     assert_eq!(got, times('-', 15) + "h" + &times('w', 60));
 }
 
-/// After a cut, a face at the place of somebody who was no signer is not that one's.
+/// After a cut, a face at the place where the guest was is somebody else's.
 #[test]
 fn a_cut_to_somebody_where_the_guest_was() {
     let got = film(&[("w", 20), ("gw", 60), ("b", 60)]);
@@ -313,7 +313,7 @@ fn a_cut_to_somebody_where_the_guest_was() {
 }
 
 #[test]
-fn an_earlier_signer_is_no_guest() {
+fn an_earlier_signer_is_not_a_guest() {
     // Beside the second, who was there for longer, and then alone.
     let got = film(&[("w", 50), ("n", 100), ("wn", 60), ("w", 60)]);
     assert_eq!(got[..210], times('w', 50) + &times('n', 160));
@@ -405,7 +405,7 @@ fn a_change_of_the_face_is_told_once() {
         (0..140).map(|t| Look { frame: t, size: SIZE, faces: faces(t), another_scene: false }).collect();
     let mut signer = Signer::default();
     let found: Vec<_> = all.chunks(16).flat_map(|window| signer.follow(window)).collect();
-    let changed = |(t, f): (usize, &Option<Followed>)| f.is_some_and(|f| f.changed).then_some(t);
+    let changed = |(t, f): (usize, &Option<SignerFace>)| f.is_some_and(|f| f.changed).then_some(t);
     let changed: Vec<usize> = found.iter().enumerate().filter_map(changed).collect();
     assert_eq!(changed, [30, 60], "hidden is not changed");
 }
