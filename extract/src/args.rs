@@ -164,7 +164,7 @@ pub enum StoreType {
 }
 
 /// What `--like` takes from the store.
-const LIKE: [&str; 13] = [
+const LIKE: [&str; 14] = [
     "preset",
     "salt",
     "streams",
@@ -174,6 +174,7 @@ const LIKE: [&str; 13] = [
     "fan",
     "detect_every",
     "lip_layer",
+    "max_gap",
     "dtype",
     "store_dtype",
     "video_stream",
@@ -265,7 +266,12 @@ pub struct RunArgs {
     /// Take the output of this layer of the lip encoder, counted from 1 [default: the last, after the final layer norm]
     #[arg(long, value_name = "N")]
     pub lip_layer: Option<usize>,
-    /// A clip in which no face is found fails; without this it gets a mouthing stream of zeros and is counted
+    /// Frames in which no face is found for longer than this get rows of zeros in the mouthing stream, as a clip without any
+    /// face does [default: their mouths are interpolated, however long]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub max_gap: Option<f64>,
+    /// A clip in which no face is found, or none with its mouth in the picture, fails; without this it gets a mouthing
+    /// stream of zeros and is counted
     #[arg(long)]
     pub require_face: bool,
     /// Also write a contact sheet for each clip, DIR/SPLIT/CLIP.png: frames with box and landmarks, mouth crops
@@ -297,4 +303,11 @@ impl RunArgs {
     pub fn all_clips(&self) -> bool {
         self.dataset.is_some() && self.only.is_empty() && self.limit.is_none()
     }
+}
+
+/// A length of time.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let valid = seconds.is_finite() && seconds >= 0.0;
+    valid.then_some(seconds).ok_or_else(|| "give 0 or more seconds".to_owned())
 }

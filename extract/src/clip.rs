@@ -2,9 +2,10 @@
 
 use crate::face_points::{Detected, FacePoints, LandmarkFile, LandmarkSource, Numbered, Rows};
 use crate::frame::Frame;
+use crate::gaps;
 use crate::media::{self, FrameStream, Reading, Timing};
 use crate::mouth_region::Layout;
-use crate::mouths::{MouthReader, Mouths};
+use crate::mouths::{MouthReader, Mouths, is_longer};
 use crate::networks::{Answer, Desk};
 use crate::plan::TARGET_FPS;
 use crate::preview::Sheet;
@@ -31,12 +32,22 @@ pub struct Encoded {
     /// Rows by stream, row-major float32.
     pub rows: Vec<(&'static str, Vec<f32>)>,
     pub timing: Timing,
-    /// Share of frames with a face; absent where none was looked for.
-    pub face_coverage: Option<f64>,
+    /// What was found of the signer's mouth; absent where none was looked for.
+    pub found: Option<Found>,
     /// SHA-256 of the file of landmarks, where they came from one.
     pub landmarks: Option<String>,
     /// The contact sheet as a PNG file, where one is wanted.
     pub sheet: Option<Vec<u8>>,
+}
+
+/// What was found of the signer's mouth in a clip.
+pub struct Found {
+    /// Share of frames with a mouth.
+    pub coverage: f64,
+    /// First and last frame of each gap.
+    pub gaps: Vec<[usize; 2]>,
+    /// Frames with a face whose mouth lies outside of the picture.
+    pub outside: usize,
 }
 
 /// What encoding a clip needs besides the clip.
@@ -96,11 +107,11 @@ impl Clips<'_> {
         rows: Option<Rows>,
     ) -> Staged<Option<Encoded>> {
         let points = match &self.settings.landmarks {
-            None => FacePoints::Detected(Detected::new(
+            None => FacePoints::Detected(Box::new(Detected::new(
                 self.desk.clone(),
                 config.fan.clone(),
                 config.detect_every.unwrap_or(1),
-            )),
+            ))),
             Some(folder) => {
                 let probe = guarded(|| media::probe(&clip.media, self.reading)).map_err(|e| ("open", e))?;
                 let file = LandmarkFile::open(folder, self.splits, &clip.id, &probe);
@@ -117,7 +128,8 @@ impl Clips<'_> {
         };
         let sheet = self.preview.then(Sheet::default);
         let reopen = || FrameStream::open(&clip.media, self.reading, TARGET_FPS);
-        let mouths = MouthReader::new(layout.clone(), points, sheet, reopen, &self.desk.stages);
+        let mouths =
+            MouthReader::new(layout.clone(), points, config.max_gap, sheet, reopen, &self.desk.stages);
         let encoded = self.read(clip, Some(mouths));
         // Headers may not know how many frames there are, and now it is known.
         if rows.is_none()
@@ -181,35 +193,55 @@ impl Clips<'_> {
         if let Some(gesture) = gesture {
             rows.push((SPATIAL, gesture.finish().map_err(|e| ("encode", e))?));
         }
-        let (mut face_coverage, mut sheet) = (None, None);
-        if let Some((mouthing, coverage, drawn)) = mouths {
+        let (mut found, mut sheet) = (None, None);
+        if let Some((mouthing, mouth, drawn)) = mouths {
             rows.push((MOUTHING, mouthing));
-            face_coverage = Some(coverage);
-            let title = format!("{}: {} frames, face in {:.1} %", clip.id, timing.frames, 100.0 * coverage);
-            let png = drawn.map(|drawn| drawn.png(&title)).transpose();
+            let (gaps, times) = long_gaps(&mouth.gaps);
+            let (coverage, at) = (100.0 * mouth.coverage, gaps::text(&times, 3));
+            let missed = if times.is_empty() { String::new() } else { format!("; no face at {at}") };
+            let title = format!("{}: {} frames, face in {coverage:.1} %{missed}", clip.id, timing.frames);
+            let png = drawn.map(|drawn| drawn.png(&title, &gaps)).transpose();
             sheet = png.map_err(|e| ("preview", e))?;
+            found = Some(mouth);
         }
-        Ok(Some(Encoded { rows, timing, face_coverage, landmarks: None, sheet }))
+        Ok(Some(Encoded { rows, timing, found, landmarks: None, sheet }))
     }
 
-    /// Z_m, zeros where no frame had a face; with coverage and contact sheet.
-    fn mouthing(&self, mouths: Mouths, frames: usize) -> Staged<(Vec<f32>, f64, Option<Sheet>)> {
-        let Mouths { levels, coverage, sheet } = mouths;
+    /// Z_m, zeros where no frame had a mouth and in gaps that are too long; with what was found, and the contact sheet.
+    fn mouthing(&self, mouths: Mouths, frames: usize) -> Staged<(Vec<f32>, Found, Option<Sheet>)> {
+        let Mouths { levels, coverage, gaps, outside, sheet } = mouths;
+        let config = self.settings.mouthing.as_ref();
+        let dim = config.map_or(0, |config| config.lips.encoder_embed_dim as usize);
         let rows = match levels {
-            Some(levels) => self.desk.mouthing(levels).wait().map_err(|e| ("encode", e))?,
+            Some(levels) => {
+                let mut rows = self.desk.mouthing(levels).wait().map_err(|e| ("encode", e))?;
+                let max_gap = config.and_then(|config| config.max_gap);
+                for [first, last] in gaps.iter().copied().filter(|gap| is_longer(*gap, max_gap)) {
+                    rows[first * dim..(last + 1) * dim].fill(0.0);
+                }
+                rows
+            }
             None if self.settings.require_face => {
-                let what = "no face in any frame";
+                let what = match outside {
+                    0 => "no face in any frame",
+                    _ => {
+                        "no mouth in any frame: where there is a face, its mouth lies outside of the picture"
+                    }
+                };
                 let remedy =
                     "look at --preview DIR; without --require-face it gets a mouthing stream of zeros";
                 return Err(("face", Error::usage(what, remedy)));
             }
-            None => {
-                let dim = self.settings.mouthing.as_ref().map_or(0, |m| m.lips.encoder_embed_dim);
-                vec![0.0; frames * dim as usize]
-            }
+            None => vec![0.0; frames * dim],
         };
-        Ok((rows, coverage, sheet))
+        Ok((rows, Found { coverage, gaps, outside }, sheet))
     }
+}
+
+/// The gaps that are to be named, with their times.
+pub fn long_gaps(gaps: &[[usize; 2]]) -> (Vec<[usize; 2]>, Vec<[f64; 2]>) {
+    let long = gaps.iter().copied().filter(|gap| gaps::seconds(*gap) > gaps::NAMED);
+    long.map(|gap| (gap, gaps::times(gap))).unzip()
 }
 
 /// Z_s of a clip on its way through the encoder.

@@ -2,13 +2,15 @@
 //! landmark network on its boxes, or from a file.
 
 use crate::face_detector::Face;
-use crate::face_detector::signer::Signer;
+use crate::face_detector::scene::Thumbnail;
+use crate::face_detector::signer::{Look, Signer};
 use crate::frame::Frame;
 use crate::landmarks::crop::CropBox;
 use crate::landmarks::fan::{FanConfig, Landmarks};
 use crate::media::Probe;
 use crate::mouth_region::{POINTS, Points, read_landmarks};
 use crate::networks::Desk;
+use crate::picture_size::PictureSize;
 use crate::plan::TARGET_FPS;
 use crate::stages::Stage;
 use clap::ValueEnum;
@@ -46,11 +48,13 @@ pub struct Found {
     pub points: Option<Vec<[f32; 2]>>,
     /// Whether a face was looked for in this frame at all.
     pub looked: bool,
+    /// This is another face than the one before, or the same one in another shot.
+    pub changed: bool,
 }
 
 /// The points of one clip's frames.
 pub enum FacePoints {
-    Detected(Detected),
+    Detected(Box<Detected>),
     File(LandmarkFile),
 }
 
@@ -68,6 +72,8 @@ impl FacePoints {
 pub struct Detected {
     desk: Desk,
     signer: Signer,
+    /// What the last picture that was looked at shows.
+    scene: Option<Thumbnail>,
     fan: Option<FanConfig>,
     /// A face is looked for in every so many frames.
     every: usize,
@@ -76,6 +82,8 @@ pub struct Detected {
 
 /// What frames between two looks of the detector go by: the last landmarks, in relation to those of the last look.
 struct Followed {
+    /// Size of the picture that all places are in.
+    size: PictureSize,
     bounds: [f32; 4],
     /// Landmarks of the last look: their centre, spread and mean score.
     centre: [f32; 2],
@@ -88,29 +96,43 @@ const LOST: f32 = 0.5;
 
 impl Detected {
     pub fn new(desk: Desk, fan: Option<FanConfig>, every: usize) -> Self {
-        Self { desk, signer: Signer::default(), fan, every, followed: None }
+        Self { desk, signer: Signer::default(), scene: None, fan, every, followed: None }
     }
 
     fn window(&mut self, frames: &[Numbered]) -> Result<Vec<Found>> {
-        let looks = |frame: &&Numbered| frame.number.is_multiple_of(self.every);
-        let (numbers, pictures): (Vec<usize>, Vec<Arc<Frame>>) =
-            frames.iter().filter(looks).map(|f| (f.number, f.frame.clone())).unzip();
+        let every = self.every;
+        let looked = || frames.iter().filter(|frame| frame.number.is_multiple_of(every));
+        let pictures: Vec<Arc<Frame>> = looked().map(|f| f.frame.clone()).collect();
         let faces = if pictures.is_empty() { Vec::new() } else { self.desk.faces(pictures).wait()? };
-        let seen: Vec<(usize, Vec<Face>)> = numbers.into_iter().zip(faces).collect();
-        let mut signer = self.signer.follow(&seen).into_iter();
-        let faces: Vec<Option<Option<Face>>> = frames
+        let look = |(frame, faces): (&Numbered, Vec<Face>)| {
+            let scene = Thumbnail::new(&frame.frame, &faces);
+            let another_scene = self.scene.as_ref().is_some_and(|before| scene.is_another(before));
+            self.scene = Some(scene);
+            Look { frame: frame.number, size: PictureSize::of(&frame.frame), faces, another_scene }
+        };
+        let looks: Vec<Look> = looked().zip(faces).map(look).collect();
+        let mut signer = self.signer.follow(&looks).into_iter();
+        let signer: Vec<_> = frames
             .iter()
             .map(|frame| frame.number.is_multiple_of(self.every).then(|| signer.next().flatten()))
             .collect();
-        let Some(fan) = self.fan.clone() else { return self.five_points(frames, &faces) };
-        if self.every == 1 {
-            return self.all_at_once(&fan, frames, &faces);
+        let faces: Vec<Option<Option<Face>>> =
+            signer.iter().map(|look| look.map(|signer| signer.map(|signer| signer.face))).collect();
+        let mut found = match self.fan.clone() {
+            None => self.five_points(frames, &faces)?,
+            Some(fan) if self.every == 1 => self.all_at_once(&fan, frames, &faces)?,
+            // Each frame's box comes from the landmarks of the one before it.
+            Some(fan) => {
+                let pairs = frames.iter().zip(faces);
+                pairs.map(|(frame, face)| self.one_by_one(&fan, frame, face)).collect::<Result<_>>()?
+            }
+        };
+        for (found, signer) in found.iter_mut().zip(&signer) {
+            found.changed = signer.flatten().is_some_and(|signer| signer.changed);
         }
-        // Each frame's box comes from the landmarks of the one before it.
-        frames.iter().zip(faces).map(|(frame, face)| self.one_by_one(&fan, frame, face)).collect()
+        Ok(found)
     }
 
-    /// The detector's own points, of a second look at each face alone.
     fn five_points(&self, frames: &[Numbered], faces: &[Option<Option<Face>>]) -> Result<Vec<Found>> {
         let with_face = frames.iter().zip(faces).filter_map(|(frame, face)| Some((frame, face.flatten()?)));
         let enlarge = || with_face.map(|(frame, face)| Enlarged::new(&frame.frame, &face)).collect();
@@ -122,7 +144,7 @@ impl Detected {
         let found = |face: &Option<Option<Face>>| {
             let known = face.flatten();
             let points = known.and_then(|face| Some(points.next()?.unwrap_or(face.points).to_vec()));
-            Found { bounds: known.map(|face| face.bounds), points, looked: face.is_some() }
+            Found { bounds: known.map(|face| face.bounds), points, looked: face.is_some(), changed: false }
         };
         Ok(faces.iter().map(found).collect())
     }
@@ -142,7 +164,7 @@ impl Detected {
         let mut landmarks = landmarks.into_iter();
         let found = |bounds: Option<[f32; 4]>| {
             let points = bounds.and_then(|_| landmarks.next()).map(|landmarks| landmarks.points);
-            Found { bounds, points, looked: true }
+            Found { bounds, points, looked: true, changed: false }
         };
         Ok(bounds.into_iter().map(found).collect())
     }
@@ -150,6 +172,8 @@ impl Detected {
     /// `face` is absent where the detector did not look, and empty where it found none.
     fn one_by_one(&mut self, fan: &FanConfig, frame: &Numbered, face: Option<Option<Face>>) -> Result<Found> {
         let looked = face.is_some();
+        let size = PictureSize::of(&frame.frame);
+        self.followed = self.followed.take().map(|followed| followed.at(size));
         let bounds = match face {
             Some(face) => face.map(|face| face.bounds),
             None => self.followed.as_ref().map(|followed| followed.bounds),
@@ -164,10 +188,10 @@ impl Detected {
         };
         self.followed = match self.followed.take() {
             Some(followed) if !looked => followed.moved(&landmarks),
-            _ => Some(Followed::new(bounds, &landmarks)),
+            _ => Some(Followed::new(size, bounds, &landmarks)),
         };
         let points = self.followed.is_some().then_some(landmarks.points);
-        Ok(Found { bounds: points.as_ref().map(|_| bounds), points, looked: true })
+        Ok(Found { bounds: points.as_ref().map(|_| bounds), points, looked: true, changed: false })
     }
 }
 
@@ -204,9 +228,24 @@ impl Enlarged {
 }
 
 impl Followed {
-    fn new(bounds: [f32; 4], landmarks: &Landmarks) -> Self {
+    fn new(size: PictureSize, bounds: [f32; 4], landmarks: &Landmarks) -> Self {
         let (centre, spread) = middle(&landmarks.points);
-        Self { bounds, centre, spread, score: mean(&landmarks.scores) }
+        Self { size, bounds, centre, spread, score: mean(&landmarks.scores) }
+    }
+
+    /// The same in a picture of size `size`.
+    fn at(self, size: PictureSize) -> Self {
+        let Some(to) = self.size.to(size) else { return self };
+        let place = |[x, y]: [f32; 2]| to.apply([x.into(), y.into()]).map(|value| value as f32);
+        let [x1, y1, x2, y2] = self.bounds;
+        let ([x1, y1], [x2, y2]) = (place([x1, y1]), place([x2, y2]));
+        Self {
+            size,
+            bounds: [x1, y1, x2, y2],
+            centre: place(self.centre),
+            spread: self.spread * to.a as f32,
+            ..self
+        }
     }
 
     /// The box moved and scaled as the landmarks were; nothing where they have lost the face.
@@ -216,7 +255,7 @@ impl Followed {
         let kept = mean(&landmarks.scores) >= LOST * self.score && (0.5..=2.0).contains(&scale);
         let corner = |i: usize| centre[i % 2] + (self.bounds[i] - self.centre[i % 2]) * scale;
         let bounds = [0, 1, 2, 3].map(corner);
-        kept.then_some(Self { bounds, centre, spread, score: self.score })
+        kept.then_some(Self { bounds, centre, spread, ..self })
     }
 }
 
@@ -261,7 +300,7 @@ pub struct LandmarkFile {
     counts: Rc<Cell<Option<(usize, usize)>>>,
     /// Of the whole file.
     pub sha256: String,
-    /// Frames with a face, and those of them in which most points are outside of the picture.
+    /// Frames with a face, and those in which hardly a point is inside of the picture.
     faces: usize,
     outside: usize,
 }
@@ -322,9 +361,10 @@ impl LandmarkFile {
             let (width, height) = (frame.frame.width as f32, frame.frame.height as f32);
             let inside = |p: &&[f32; 2]| (0.0..width).contains(&p[0]) && (0.0..height).contains(&p[1]);
             self.faces += 1;
-            self.outside += usize::from(2 * points.iter().filter(inside).count() < POINTS);
+            // The lower part of a face may well be outside; eyes and brows alone are a third of the points.
+            self.outside += usize::from(4 * points.iter().filter(inside).count() < POINTS);
         }
-        Found { bounds: None, points: points.map(|points| points.to_vec()), looked: true }
+        Found { points: points.map(|points| points.to_vec()), looked: true, ..Found::default() }
     }
 
     /// Whether there is a row for each frame, now that the clip has been read.

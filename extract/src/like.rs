@@ -78,6 +78,7 @@ impl Like {
             let fan = fans.into_iter().find(named).or_else(|| fans.into_iter().find(sized));
             args.fan = fan.unwrap_or(args.fan);
             args.lip_layer = mouthing.layer;
+            args.max_gap = mouthing.max_gap;
             // Another AV-HuBERT is a file whose place the store does not know: it has to be named again.
             if mouthing.lips == LipConfig::base() && args.lip_encoder == "large" {
                 args.lip_encoder = "base".to_owned();

@@ -12,6 +12,7 @@ use signclip_common::{Error, Result, devices, memory};
 use signclip_extract::args::{Cli, Command, RunArgs, Stream};
 use signclip_extract::calibrate::calibrate;
 use signclip_extract::changed::check_clips;
+use signclip_extract::gaps;
 use signclip_extract::heartbeat::{Heartbeat, State};
 use signclip_extract::interrupt;
 use signclip_extract::like::Like;
@@ -312,16 +313,17 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> Result<ExitCode
         }
         remarks(outcomes);
         faces(outcomes);
+        gaps(args, outcomes);
         match (faceless, args.require_face) {
             (0, _) => {}
             (n, false) => {
                 println!(
-                    "{n} clips without any face have a mouthing stream of zeros (--require-face refuses them)"
+                    "{n} clips without any face or mouth have a mouthing stream of zeros (--require-face refuses them)"
                 );
             }
             (n, true) => {
                 println!(
-                    "{n} clips without any face were stored by earlier runs, with a mouthing stream of zeros;"
+                    "{n} clips without any face or mouth were stored by earlier runs, with a mouthing stream of zeros;"
                 );
                 println!(
                     "--require-face refuses new ones only: extract into another folder to be without them"
@@ -383,6 +385,36 @@ fn faces(outcomes: &Outcomes) {
     clips.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
     for (coverage, id) in clips.iter().take(SHOWN).filter(|(coverage, _)| *coverage < 1.0) {
         println!("  {:>5.1} %  {id}", 100.0 * coverage);
+    }
+}
+
+/// Clips in which the signer's mouth was not found for long, and those in which it lies outside of the picture.
+fn gaps(args: &RunArgs, outcomes: &Outcomes) {
+    const CLIPS: usize = 20;
+    const GAPS: usize = 5;
+    let rest = |clips: usize, field: &str| {
+        let more = clips.saturating_sub(CLIPS);
+        (more > 0).then(|| format!("  and {more} more clips (\"{field}\" in clips-*.jsonl)"))
+    };
+    let long: Vec<_> = outcomes.values().flat_map(|o| &o.long_gaps).collect();
+    if !long.is_empty() {
+        let becomes = match args.max_gap {
+            Some(seconds) => format!("zeros where it is longer than {seconds} s, else interpolated"),
+            None => "interpolated; --max-gap SECONDS makes them zeros".to_owned(),
+        };
+        println!("no face for more than {} s (mouthing there is {becomes}):", gaps::NAMED);
+        for (id, times) in long.iter().take(CLIPS) {
+            println!("  {id}: {}", gaps::text(times, GAPS));
+        }
+        rest(long.len(), "missed").iter().for_each(|line| println!("{line}"));
+    }
+    let outside: Vec<_> = outcomes.values().flat_map(|o| &o.mouths_outside).collect();
+    if !outside.is_empty() {
+        println!("faces whose mouth lies outside of the picture, not counted as found:");
+        for (id, frames) in outside.iter().take(CLIPS) {
+            println!("  {id}: {frames} frames");
+        }
+        rest(outside.len(), "mouths_outside").iter().for_each(|line| println!("{line}"));
     }
 }
 

@@ -5,7 +5,7 @@
 //! request to end, after the clips in flight.
 
 use crate::changed::source;
-use crate::clip::{Clips, Encoded};
+use crate::clip::{Clips, Encoded, long_gaps};
 use crate::device_faults::Working;
 use crate::heartbeat::Heartbeat;
 use crate::interrupt;
@@ -38,7 +38,11 @@ pub struct Outcome {
     pub stages: Shares,
     /// Share of frames with a face in each clip of this run, where faces were looked for.
     pub face_coverage: BTreeMap<String, f64>,
-    /// Clips of the store, earlier runs included, without any face: their mouthing stream is zeros.
+    /// From when to when, in seconds, no mouth was found in clips of this run; gaps of more than two seconds.
+    pub long_gaps: BTreeMap<String, Vec<[f64; 2]>>,
+    /// Frames of clips of this run with a face whose mouth lies outside of the picture, where there are any.
+    pub mouths_outside: BTreeMap<String, usize>,
+    /// Clips of the store, earlier runs included, without any mouth: their mouthing stream is zeros.
     pub without_face: usize,
     pub failures: Vec<Failure>,
     /// What is to be known about clips of this run, with their ids.
@@ -231,8 +235,16 @@ impl Work<'_> {
             }
             clips.push(clip.id.clone());
         }
-        if let Some(coverage) = encoded.face_coverage {
-            outcome.face_coverage.insert(clip.id.clone(), coverage);
+        if let Some(found) = encoded.found {
+            outcome.face_coverage.insert(clip.id.clone(), found.coverage);
+            let (_, times) = long_gaps(&found.gaps);
+            // A clip without any mouth has no gaps: nothing is interpolated.
+            if found.coverage > 0.0 && !times.is_empty() {
+                outcome.long_gaps.insert(clip.id.clone(), times);
+            }
+            if found.outside > 0 {
+                outcome.mouths_outside.insert(clip.id.clone(), found.outside);
+            }
         }
         outcome.frames += frames;
         outcome.stored += 1;
@@ -256,7 +268,9 @@ impl Work<'_> {
             resampled: timing.resampled,
             turned: timing.turned,
             video_stream: timing.video_stream,
-            face_coverage: encoded.face_coverage,
+            face_coverage: encoded.found.as_ref().map(|found| found.coverage),
+            missed: encoded.found.as_ref().map_or_else(Vec::new, |found| found.gaps.clone()),
+            mouths_outside: encoded.found.as_ref().map_or(0, |found| found.outside),
             landmarks: encoded.landmarks.clone(),
             source: source(path, self.root),
             start,

@@ -4,8 +4,8 @@
 //! the order of time, `{"frame": 8, "picture": [left, top, width, height], "mouth": [left, top, width, height]}` in
 //! pixels, `mouth` null where none was cut.
 
-use crate::face_points::Found;
 use crate::frame::Frame;
+use crate::gaps::{self, Seen};
 use crate::landmarks::crop::CropBox;
 use crate::mouth_region::CROP;
 use crate::resize::opencv_resize;
@@ -47,8 +47,8 @@ struct Column {
     /// Pixels of the sheet for one of the frame.
     scale: f32,
     bounds: Option<[f32; 4]>,
-    /// Whether there was a face; points may be interpolated nevertheless.
-    seen: bool,
+    /// Whether there was a mouth; points may be interpolated nevertheless.
+    seen: Seen,
     points: Vec<[f32; 2]>,
     mouth: Option<Mouth>,
 }
@@ -69,8 +69,14 @@ impl Default for Sheet {
 }
 
 impl Sheet {
-    /// The next frame of the clip, and what was found in it.
-    pub fn frame(&mut self, number: usize, frame: &Frame, found: &Found) -> Result<()> {
+    /// The next frame of the clip, the face's box, and whether its mouth was found.
+    pub fn frame(
+        &mut self,
+        number: usize,
+        frame: &Frame,
+        bounds: Option<[f32; 4]>,
+        seen: Seen,
+    ) -> Result<()> {
         if !number.is_multiple_of(self.stride) {
             return Ok(());
         }
@@ -85,15 +91,7 @@ impl Sheet {
         let scale = fit(WIDTH, frame.width).min(fit(HEIGHT, frame.height));
         let size = |size: usize| ((size as f32 * scale).round() as usize).max(1);
         let picture = opencv_resize(frame, size(frame.width), size(frame.height), imgproc::INTER_AREA)?;
-        self.columns.push(Column {
-            number,
-            picture,
-            scale,
-            bounds: found.bounds,
-            seen: found.points.is_some() || !found.looked,
-            points: Vec::new(),
-            mouth: None,
-        });
+        self.columns.push(Column { number, picture, scale, bounds, seen, points: Vec::new(), mouth: None });
         Ok(())
     }
 
@@ -146,8 +144,8 @@ impl Sheet {
         columns.collect()
     }
 
-    /// The finished sheet under a line of text.
-    pub fn draw(&self, title: &str) -> Result<Frame> {
+    /// The finished sheet under a line of text. Frames in `gaps` are framed, and say how long the gap is.
+    pub fn draw(&self, title: &str, gaps: &[[usize; 2]]) -> Result<Frame> {
         let rows = self.columns.len().div_ceil(IN_A_ROW).max(1);
         let (tallest, cell) = self.cell();
         let across = self.columns.len().clamp(1, IN_A_ROW);
@@ -163,12 +161,21 @@ impl Sheet {
             };
             let below = top + tallest;
             if let Some([x1, y1, x2, y2]) = column.bounds {
-                marks.push(Mark::Box(on_sheet([x1, y1]), on_sheet([x2, y2])));
+                marks.push(Mark::Box(on_sheet([x1, y1]), on_sheet([x2, y2]), BOX));
             }
-            let (text, ink) = match column.seen {
-                true => (column.number.to_string(), INK),
-                false => (format!("{} no face", column.number), MISSED),
+            let number = column.number;
+            let gap = gaps.iter().find(|[first, last]| (*first..=*last).contains(&number));
+            let (mut text, ink) = match column.seen {
+                Seen::NoFace => (format!("{number} no face"), MISSED),
+                Seen::Outside => (format!("{number} mouth outside"), MISSED),
+                Seen::Mouth | Seen::NotLooked => (number.to_string(), gap.map_or(INK, |_| MISSED)),
             };
+            if let Some(gap) = gap {
+                text += &format!(", gap of {:.1} s", gaps::seconds(*gap));
+                let corner = [left, top].map(|v| v as i32);
+                let size = [column.picture.width, column.picture.height].map(|v| v as i32);
+                marks.push(Mark::Box(corner, [corner[0] + size[0], corner[1] + size[1]], MISSED));
+            }
             marks.push(Mark::Text(left, below + LINE - 5, text, ink));
             if let Some(mouth) = &column.mouth {
                 let beside = left + CROP + MARGIN;
@@ -187,8 +194,8 @@ impl Sheet {
     }
 
     /// The finished sheet as the bytes of a PNG file.
-    pub fn png(&self, title: &str) -> Result<Vec<u8>> {
-        let sheet = self.draw(title)?;
+    pub fn png(&self, title: &str, gaps: &[[usize; 2]]) -> Result<Vec<u8>> {
+        let sheet = self.draw(title, gaps)?;
         let failed = |e: png::EncodingError| {
             Error::usage(format!("the contact sheet cannot be written as PNG: {e}"), "report it, please")
         };
@@ -206,7 +213,7 @@ impl Sheet {
 
 /// Something drawn over the pictures, in pixels of the sheet.
 enum Mark {
-    Box([i32; 2], [i32; 2]),
+    Box([i32; 2], [i32; 2], [u8; 3]),
     Point([i32; 2]),
     Text(usize, usize, String, [u8; 3]),
 }
@@ -227,9 +234,9 @@ fn draw(sheet: &mut Frame, marks: &[Mark]) -> Result<()> {
         for mark in marks {
             match mark {
                 // A box may reach far beyond the picture; the line is cut at the sheet's edge.
-                Mark::Box([x1, y1], [x2, y2]) => {
+                Mark::Box([x1, y1], [x2, y2], ink) => {
                     let bounds = Rect::new(*x1, *y1, x2 - x1, y2 - y1) & Rect::new(0, 0, width, height);
-                    imgproc::rectangle(&mut image, bounds, colour(BOX), 1, imgproc::LINE_8, 0)?;
+                    imgproc::rectangle(&mut image, bounds, colour(*ink), 1, imgproc::LINE_8, 0)?;
                 }
                 Mark::Point([x, y]) => {
                     let centre = Point::new(*x, *y);

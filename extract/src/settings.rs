@@ -47,6 +47,9 @@ pub struct MouthingConfig {
     pub lips: LipConfig,
     /// Layer whose output is taken, counted from 1; absent: the last one after the final layer norm.
     pub layer: Option<usize>,
+    /// Seconds: frames of a longer gap between faces have rows of zeros; absent: all gaps are interpolated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_gap: Option<f64>,
 }
 
 /// Weights of the networks that these settings need.
@@ -96,6 +99,7 @@ impl Settings {
                 fan: fan.map(FanModel::config),
                 lips: lips.unwrap_or_else(LipConfig::large),
                 layer: args.lip_layer,
+                max_gap: args.max_gap,
             }
         });
         if let Err(error) = check_landmarks(args) {

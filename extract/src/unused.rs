@@ -38,6 +38,7 @@ pub fn unused_flags(args: &RunArgs, given: impl Fn(&str) -> bool) -> Vec<String>
                 "detect_every",
                 "lip_encoder",
                 "lip_layer",
+                "max_gap",
                 "require_face",
                 "preview",
             ],

@@ -12,6 +12,7 @@ mod doctor;
 mod estimates;
 mod extract;
 mod field_media;
+mod gaps;
 mod hugging_face;
 mod kill;
 mod media;

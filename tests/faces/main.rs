@@ -49,7 +49,7 @@ fn watch(desk: &Desk, path: &Path) -> Seen {
     let mut stream = FrameStream::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
     let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
     let mut seen = Seen { name, found: Vec::new(), sources: Vec::new() };
-    let mut points = FacePoints::Detected(Detected::new(desk.clone(), None, 1));
+    let mut points = FacePoints::Detected(Box::new(Detected::new(desk.clone(), None, 1)));
     loop {
         let window = stream.next_window(16).unwrap_or_else(|e| panic!("{e}"));
         if window.is_empty() {

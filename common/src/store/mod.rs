@@ -186,8 +186,14 @@ pub struct ClipFacts {
     /// Which of several video streams was read, counted from 0; absent where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video_stream: Option<usize>,
-    /// Share of frames with a detected face; absent where no face was looked for.
+    /// Share of frames with a detected face whose mouth is in the picture; absent where no face was looked for.
     pub face_coverage: Option<f64>,
+    /// First and last frame of each range without such a face.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missed: Vec<[usize; 2]>,
+    /// Frames with a face whose mouth lies outside of the picture.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mouths_outside: usize,
     /// SHA-256 of the landmark file, where the mouth was cut by one.
     #[serde(default)]
     pub landmarks: Option<String>,
@@ -201,6 +207,12 @@ pub struct ClipFacts {
     /// Bytes and modification time (seconds since 1970) of the source.
     pub source_bytes: u64,
     pub source_mtime: u64,
+}
+
+/// Facts that are zero are left out.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Name of a shard file: `<stream>-<rank>-<seq>.npy`.

@@ -4,7 +4,9 @@ pub mod bodies;
 pub mod nms;
 pub mod priors;
 pub mod retina_face;
+pub(crate) mod scene;
 pub mod signer;
+mod tracks;
 
 /// A face, in pixels of the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,6 +3,10 @@
 //!
 //! A clip is a stream here: points go in frame by frame, alignments come out as soon as they are determined, which is
 //! [`WINDOW`]` − 1` frames later, or after the next face where some frames have none. Only points are held back.
+//!
+//! Not in the reference: where the size of the pictures changes within a clip, points of other frames are first converted
+//! to the size of the frame that they are used for; and the average starts anew where another face is followed, as after
+//! a cut to a nearer camera. Where neither happens, nothing is computed differently.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,6 +14,7 @@ use std::ops::Range;
 use super::landmarks::{POINTS, Points, usable};
 use super::mean_face::MEAN_FACE;
 use super::similarity::{Similarity, centroid};
+use crate::picture_size::PictureSize;
 
 /// Frames whose points are averaged: this one and the eleven after it (`--window-margin`).
 pub const WINDOW: usize = 12;
@@ -60,39 +65,66 @@ pub struct Alignment<const N: usize> {
     pub mouth: [f64; 2],
 }
 
+/// The points of a frame, and the size of its picture.
+#[derive(Clone, Copy, Debug)]
+struct Placed<const N: usize> {
+    points: [[f64; 2]; N],
+    size: PictureSize,
+}
+
+impl<const N: usize> Placed<N> {
+    /// The same points in a picture of size `size`.
+    fn at(&self, size: PictureSize) -> [[f64; 2]; N] {
+        self.size.to(size).map_or(self.points, |to| self.points.map(|point| to.apply(point)))
+    }
+}
+
 /// Aligns a clip frame by frame.
 #[derive(Clone, Debug)]
 pub struct Aligner<const N: usize> {
     layout: Layout<N>,
-    /// Points of the last frame with a face.
-    last: Option<[[f64; 2]; N]>,
-    /// Frames without a face since then.
-    gap: usize,
+    /// The last frame with a face.
+    last: Option<Placed<N>>,
+    /// Sizes of the frames without a face since then.
+    gap: Vec<PictureSize>,
     /// Frames whose window is not full yet.
-    window: VecDeque<[[f64; 2]; N]>,
-    /// The last transform that was estimated.
-    transform: Option<Similarity>,
+    window: VecDeque<Placed<N>>,
+    /// The last transform that was estimated, and the size of the pictures it is for.
+    transform: Option<(Similarity, PictureSize)>,
 }
 
 impl<const N: usize> Aligner<N> {
     pub fn new(layout: Layout<N>) -> Self {
-        Self { layout, last: None, gap: 0, window: VecDeque::with_capacity(WINDOW), transform: None }
+        Self { layout, last: None, gap: Vec::new(), window: VecDeque::with_capacity(WINDOW), transform: None }
     }
 
-    /// The points of the next frame, `None` where no face was found. Points that cannot be a face ([`usable`]) count
-    /// as none. Returns the alignments that are determined now, in the order of the frames.
-    pub fn push(&mut self, points: Option<&Points<N>>) -> Vec<Alignment<N>> {
+    /// The points of the next frame, whose picture has size `size`; `None` where no face was found. Points that cannot be
+    /// a face ([`usable`]) count as none. `changed`: they are another face's than those before. Returns the alignments that are determined now, in the order of the frames.
+    pub fn push(
+        &mut self,
+        points: Option<&Points<N>>,
+        size: PictureSize,
+        changed: bool,
+    ) -> Vec<Alignment<N>> {
         let Some(points) = points.filter(|points| usable(&points[..])) else {
-            self.gap += 1;
+            self.gap.push(size);
             return Vec::new();
         };
-        let points = points.map(|point| point.map(f64::from));
+        let now = Placed { points: points.map(|point| point.map(f64::from)), size };
         let gap = std::mem::take(&mut self.gap);
         // Frames before the first face take its points.
-        let last = self.last.replace(points).unwrap_or(points);
-        let steps = (gap + 1) as f64;
-        let filled = (1..=gap).map(|step| between(&last, &points, step as f64 / steps));
-        filled.chain([points]).filter_map(|points| self.slide(points)).collect()
+        let last = self.last.replace(now).unwrap_or(now);
+        let steps = (gap.len() + 1) as f64;
+        let filled = gap.into_iter().zip(1..).map(|(size, step)| {
+            let points = between(&last.at(size), &now.at(size), f64::from(step) / steps);
+            Placed { points, size }
+        });
+        let mut ready: Vec<_> = filled.filter_map(|frame| self.slide(frame)).collect();
+        if changed {
+            ready.extend(self.end());
+        }
+        ready.extend(self.slide(now));
+        ready
     }
 
     /// The frames that are left: those after the last face take its points, and the last `WINDOW − 1` frames take the
@@ -100,29 +132,44 @@ impl<const N: usize> Aligner<N> {
     /// `None` where no frame of the clip had a face.
     pub fn finish(&mut self) -> Option<Vec<Alignment<N>>> {
         let last = self.last?;
-        let mut ready: Vec<_> = (0..std::mem::take(&mut self.gap)).filter_map(|_| self.slide(last)).collect();
-        let transform = self.transform.unwrap_or_else(|| self.estimate());
-        let rest = std::mem::take(&mut self.window);
-        ready.extend(rest.into_iter().map(|points| self.alignment(transform, points)));
+        let gap = std::mem::take(&mut self.gap);
+        let held = gap.into_iter().map(|size| Placed { points: last.at(size), size });
+        let mut ready: Vec<_> = held.filter_map(|frame| self.slide(frame)).collect();
+        ready.extend(self.end());
         Some(ready)
     }
 
+    /// The frames in the window, after which nothing is known that belongs to them.
+    fn end(&mut self) -> Vec<Alignment<N>> {
+        let rest = std::mem::take(&mut self.window);
+        let Some(first) = rest.front().map(|frame| frame.size) else { return Vec::new() };
+        let last = self.transform.take();
+        let (transform, size) = last.unwrap_or_else(|| (self.estimate(&rest, first), first));
+        let place = |frame: Placed<N>| {
+            let transform = frame.size.to(size).map_or(transform, |to| transform.after(&to));
+            self.alignment(transform, frame.points)
+        };
+        rest.into_iter().map(place).collect()
+    }
+
     /// Add a frame to the window; the alignment of its first frame once it is full.
-    fn slide(&mut self, points: [[f64; 2]; N]) -> Option<Alignment<N>> {
-        self.window.push_back(points);
+    fn slide(&mut self, frame: Placed<N>) -> Option<Alignment<N>> {
+        self.window.push_back(frame);
         if self.window.len() < WINDOW {
             return None;
         }
-        let transform = self.estimate();
-        self.transform = Some(transform);
-        let first = self.window.pop_front()?;
-        Some(self.alignment(transform, first))
+        let first = *self.window.front()?;
+        let transform = self.estimate(&self.window, first.size);
+        self.transform = Some((transform, first.size));
+        self.window.pop_front();
+        Some(self.alignment(transform, first.points))
     }
 
-    /// The transform of the mean of the frames in the window.
-    fn estimate(&self) -> Similarity {
+    /// The transform of the mean of these frames, for pictures of size `size`.
+    fn estimate(&self, frames: &VecDeque<Placed<N>>, size: PictureSize) -> Similarity {
+        let frames: Vec<[[f64; 2]; N]> = frames.iter().map(|frame| frame.at(size)).collect();
         let mean = |&point: &usize| {
-            let places: Vec<[f64; 2]> = self.window.iter().map(|points| points[point]).collect();
+            let places: Vec<[f64; 2]> = frames.iter().map(|points| points[point]).collect();
             centroid(&places)
         };
         let from: Vec<[f64; 2]> = self.layout.stable.iter().map(mean).collect();
@@ -143,10 +190,12 @@ fn between<const N: usize>(from: &[[f64; 2]; N], to: &[[f64; 2]; N], share: f64)
     })
 }
 
-/// The alignments of a whole clip, or `None` where no frame had a face.
+/// The alignments of a whole clip whose pictures have one size, or `None` where no frame had a face.
 pub fn align<const N: usize>(layout: Layout<N>, clip: &[Option<Points<N>>]) -> Option<Vec<Alignment<N>>> {
     let mut aligner = Aligner::new(layout);
-    let mut alignments: Vec<_> = clip.iter().flat_map(|points| aligner.push(points.as_ref())).collect();
+    let size = PictureSize { width: 1, height: 1 };
+    let mut alignments: Vec<_> =
+        clip.iter().flat_map(|points| aligner.push(points.as_ref(), size, false)).collect();
     alignments.extend(aligner.finish()?);
     Some(alignments)
 }
@@ -212,11 +261,61 @@ mod tests {
         let mut out = 0;
         for frame in 0..40 {
             let missed = (15..19).contains(&frame);
-            out += aligner.push((!missed).then_some(&points)).len();
+            out +=
+                aligner.push((!missed).then_some(&points), PictureSize { width: 9, height: 9 }, false).len();
             let last_face = if missed { 14 } else { frame };
             assert_eq!(out, (last_face + 2_usize).saturating_sub(WINDOW), "after frame {frame}");
         }
         assert_eq!(out + aligner.finish().expect("a face").len(), 40);
+    }
+
+    /// The same clip with every picture halved in size in some frames, a gap and the last frames among these, is
+    /// aligned to the same crops.
+    #[test]
+    fn pictures_of_another_size_give_the_same_alignment() {
+        let [whole, half] = [1, 2].map(|by| PictureSize { width: 640 / by, height: 480 / by });
+        let place = |t: usize| face(0.5, 200.0 + t as f32, 90.0 + (t * t) as f32 * 0.1);
+        let missed = |t: usize| t < 2 || (13..22).contains(&t) || t > 36;
+        let small = |t: usize| (9..17).contains(&t) || (28..33).contains(&t) || t == 38;
+        let run = |small: &dyn Fn(usize) -> bool| {
+            let mut aligner = Aligner::new(Layout::ibug68());
+            let mut all = Vec::new();
+            for t in 0..40 {
+                let (size, scale) = if small(t) { (half, 0.5) } else { (whole, 1.0) };
+                let points = place(t).map(|point| point.map(|value| value * scale));
+                all.extend(aligner.push((!missed(t)).then_some(&points), size, false));
+            }
+            all.extend(aligner.finish().expect("a face"));
+            all
+        };
+        let (same, mixed) = (run(&|_| false), run(&small));
+        assert_eq!((same.len(), mixed.len()), (40, 40));
+        for (t, (same, mixed)) in same.iter().zip(&mixed).enumerate() {
+            let scale = if small(t) { 0.5 } else { 1.0 };
+            assert!((mixed.transform.a * scale - same.transform.a).abs() < 1e-5, "frame {t}");
+            let gap = [0, 1].map(|axis| mixed.mouth[axis] - same.mouth[axis]);
+            assert!(gap[0].hypot(gap[1]) < 1e-3, "frame {t}: {gap:?}");
+            let gap = [0, 1].map(|axis| mixed.points[50][axis] - same.points[50][axis] * scale);
+            assert!(gap[0].hypot(gap[1]) < 1e-3, "frame {t}: {gap:?}");
+        }
+    }
+
+    /// Two shots, one of them shorter than the window, are aligned as each is alone.
+    #[test]
+    fn shots_are_aligned_each_by_itself() {
+        let size = PictureSize { width: 640, height: 480 };
+        let shots: [Vec<_>; 3] = [(0.4, 20), (0.9, 7), (0.4, 15)]
+            .map(|(scale, frames)| (0..frames).map(|t| Some(face(scale, 90.0 * scale, t as f32))).collect());
+        let mut aligner = Aligner::new(Layout::ibug68());
+        let mut together = Vec::new();
+        for shot in &shots {
+            for (t, points) in shot.iter().enumerate() {
+                together.extend(aligner.push(points.as_ref(), size, t == 0));
+            }
+        }
+        together.extend(aligner.finish().expect("a face"));
+        let alone = shots.iter().flat_map(|shot| align(Layout::ibug68(), shot).expect("a face"));
+        assert_eq!(together, alone.collect::<Vec<_>>());
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub const MEAN: f64 = 0.421;
 /// Their standard deviation (`image_std`).
 pub const STD: f64 = 0.165;
 
+/// The level of a crop on which nothing is to be seen: it becomes almost zero in the encoder's input.
+pub const NOTHING: u8 = 107;
+
 /// The 96×96 pixels around the mouth of the aligned frame. Where the mouth is too near to the edge of the aligned
 /// picture, the crop is moved inside. Only these pixels are computed.
 pub fn mouth_crop<const N: usize>(frame: &Frame, alignment: &Alignment<N>) -> Frame {
@@ -85,6 +88,12 @@ mod tests {
             assert_eq!(first_pixel(centre), first, "{centre}");
         }
         assert_eq!(first_pixel(f64::NAN), 0);
+    }
+
+    #[test]
+    fn nothing_is_almost_zero_to_the_encoder() {
+        let nearer = |level: u8| lip_input(&[level])[0].abs() > lip_input(&[NOTHING])[0].abs();
+        assert!((0..=255).filter(|level| *level != NOTHING).all(nearer));
     }
 
     #[test]

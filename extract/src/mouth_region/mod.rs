@@ -21,6 +21,6 @@ pub mod similarity;
 pub mod warp;
 
 pub use align::{Aligner, Alignment, Layout, WINDOW, align};
-pub use crop::{CROP, INPUT, gray, lip_input, lip_levels, mouth_crop, resized_crop};
+pub use crop::{CROP, INPUT, NOTHING, gray, lip_input, lip_levels, mouth_crop, resized_crop};
 pub use landmarks::{POINTS, Points, read_landmarks, usable};
 pub use similarity::Similarity;

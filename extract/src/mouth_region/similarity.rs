@@ -43,6 +43,12 @@ impl Similarity {
         [self.a * x - self.b * y + self.tx, self.b * x + self.a * y + self.ty]
     }
 
+    /// `first`, and then this one.
+    pub fn after(&self, first: &Self) -> Self {
+        let [tx, ty] = self.apply([first.tx, first.ty]);
+        Self { a: self.a * first.a - self.b * first.b, b: self.b * first.a + self.a * first.b, tx, ty }
+    }
+
     /// The way back.
     pub fn inverse(&self) -> Self {
         let size = self.a * self.a + self.b * self.b;
@@ -78,6 +84,18 @@ mod tests {
         for point in FACE {
             let back = made.inverse().apply(made.apply(point));
             assert!((back[0] - point[0]).abs() < 1e-12 && (back[1] - point[1]).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn two_in_a_row() {
+        let (first, second) = (
+            Similarity { a: 1.3, b: -0.4, tx: 17.0, ty: -5.0 },
+            Similarity { a: 0.2, b: 0.7, tx: 1.0, ty: 2.5 },
+        );
+        for point in FACE {
+            let (both, by_turns) = (second.after(&first).apply(point), second.apply(first.apply(point)));
+            assert!((both[0] - by_turns[0]).abs() < 1e-12 && (both[1] - by_turns[1]).abs() < 1e-12);
         }
     }
 
