@@ -15,6 +15,7 @@ pub mod progress;
 pub mod safetensors_file;
 pub mod store;
 pub mod synthetic;
+pub mod tensor_file;
 pub mod torch_file;
 pub mod weight_file;
 pub mod weights;
