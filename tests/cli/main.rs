@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout)]
 
 mod ablate;
+mod adapters;
 mod annotations;
 mod arguments;
 mod corpus;
@@ -12,7 +13,9 @@ mod doctor;
 mod estimates;
 mod extract;
 mod hugging_face;
+mod imported;
 mod kill;
+mod language_model;
 mod media;
 mod missing;
 mod mouthing;
