@@ -50,13 +50,14 @@ def check(what, got, want):
         failures.append(what)
 
 
-def base_model(folder, own_head):
-    """A T5 as transformers writes it: with its output layer tied to the embeddings, or with one of its own."""
+def base_model(folder, head):
+    """A T5 as transformers writes it: with an output layer of its own, or one that shares its weight with the embeddings,
+    as T5 1.1 (not scaled) or as the first T5 (scaled)."""
     torch.manual_seed(0)
     config = T5Config(vocab_size=256, d_model=64, d_ff=128, d_kv=16, num_layers=3, num_heads=4, feed_forward_proj="gated-gelu",
-                      tie_word_embeddings=False, decoder_start_token_id=0)
+                      tie_word_embeddings=head == "tied and scaled", decoder_start_token_id=0)
     model = T5ForConditionalGeneration(config)
-    if own_head:
+    if head == "own":
         model.config.tie_word_embeddings = False
         model.lm_head.weight = torch.nn.Parameter(torch.randn(256, 64) * 0.1)
     model.save_pretrained(folder)
@@ -108,21 +109,24 @@ def randomise(model):
 print(f"transformers {transformers.__version__}, peft {peft.__version__}, torch {torch.__version__}")
 
 
-def both_ways(at, own_head):
-    print("a base model with an output layer of its own" if own_head else "a base model with tied embeddings")
-    base_model(at / "base", own_head)
+def both_ways(at, head):
+    print(f"a base model whose output layer is {head}")
+    base_model(at / "base", head)
     tensors = batch(at / "batch.safetensors")
     plain = theirs(load(at / "base"), tensors)
 
     # Ours, read by PEFT; and merged by us, read by transformers.
-    for name, more in [("list", {}), ("expression", {"targets": r"(?!.*EncDecAttention).*\.(q|k|wi_1|wo)"})]:
+    for name, more in [("list", {}), ("expression", {"targets": r"(?!.*EncDecAttention).*\.(q|k|wi_1|wo)"}),
+                       ("all-linear", {"targets": "all-linear"}), ("output layer", {"targets": r".*\.q|lm_head"})]:
         adapter, logits = at / f"ours_{name}", at / f"ours_{name}.safetensors"
         ours("make", base=at / "base", batch=at / "batch.safetensors", out=adapter, logits=logits, **more)
         want = load_file(logits)["logits"]
         assert (want - plain).abs().max() > 0.1, "the adapter does nothing"
         model = PeftModel.from_pretrained(load(at / "base"), adapter)
         check(f"made here ({name}), read by PEFT", theirs(model, tensors), want)
-        check(f"made here ({name}), merged by PEFT", theirs(model.merge_and_unload(), tensors), want)
+        # PEFT adds the update of an output layer to the embeddings as well, where the two share their weight.
+        if name != "output layer" or head == "own":
+            check(f"made here ({name}), merged by PEFT", theirs(model.merge_and_unload(), tensors), want)
         ours("merge", base=at / "base", adapter=adapter, out=at / f"merged_{name}")
         check(f"made here ({name}), merged here, read by transformers", theirs(load(at / f"merged_{name}"), tensors), want)
 
@@ -208,8 +212,8 @@ def both_ways(at, own_head):
     print(f"fields of this PEFT that nobody has looked at: {', '.join(new) or 'none'} (refused where they say something)")
 
 
-for own_head in (True, False):
+for head in ("own", "tied", "tied and scaled"):
     with tempfile.TemporaryDirectory() as folder:
-        both_ways(Path(folder), own_head)
+        both_ways(Path(folder), head)
 print(json.dumps({"peft": peft.__version__, "transformers": transformers.__version__, "failures": failures}))
 sys.exit(1 if failures else 0)

@@ -3,7 +3,7 @@
 use crate::safetensors_file::SafetensorsFile;
 use crate::torch_file::{self, TorchFile};
 use crate::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
 /// A file of named tensors, opened for reading.
@@ -74,6 +74,14 @@ const LAYOUTS: [(&str, &str); 2] = [
     ("pytorch_model.bin.index.json", "pytorch_model.bin"),
 ];
 
+/// The file of PyTorch's own that a clone of a hub may have in place of `path`: `pytorch_model.bin` of
+/// `model.safetensors`, and so for shards and their table.
+pub fn in_place_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let torch = name.strip_prefix("model")?.replace(".safetensors", ".bin");
+    (name.contains(".safetensors")).then(|| path.with_file_name(format!("pytorch_model{torch}")))
+}
+
 /// Whether `folder` has the weights of a model, or the table of their shards.
 pub fn has_model(folder: &Path) -> bool {
     LAYOUTS.iter().any(|(index, single)| folder.join(index).exists() || folder.join(single).exists())
@@ -123,4 +131,20 @@ fn shards(folder: &Path, index: &str) -> Result<Vec<TensorFile>> {
         return Err(Error::input(folder, "", what, "download them into the folder"));
     }
     shards.iter().map(|shard| TensorFile::open(&folder.join(shard))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_pytorch() {
+        let of = |name: &str| in_place_of(&Path::new("folder").join(name));
+        let torch = |name: &str| Some(Path::new("folder").join(name));
+        assert_eq!(of("model.safetensors"), torch("pytorch_model.bin"));
+        assert_eq!(of("model.safetensors.index.json"), torch("pytorch_model.bin.index.json"));
+        assert_eq!(of("model-00001-of-00002.safetensors"), torch("pytorch_model-00001-of-00002.bin"));
+        assert_eq!(of("config.json"), None);
+        assert_eq!(of("large_vox_iter5.pt"), None);
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::corpus::empty;
 use crate::hugging_face::{merged_is_base_with_adapter, train, write_model, write_model_of};
+use crate::language_model::torch_file;
 use crate::program::{run, words};
 use crate::real_data;
 use serde_json::{Value, json};
@@ -74,6 +75,14 @@ fn fields_and_values_of_an_adapter() {
         with(field, value).refuses(&[&["adapter_config.json", field]]);
     }
     std::fs::write(&file, plain.to_string()).expect("a configuration");
+    // PEFT before 0.6 wrote a pickle.
+    let stored = SafetensorsFile::open(&at("run/adapter/adapter_model.safetensors")).expect("its weights");
+    let tensor = |name: &str| (name.to_owned(), stored.tensor(name).expect("present").expect("readable"));
+    let tensors = stored.names().map(tensor).collect();
+    std::fs::create_dir(at("old")).expect("a folder");
+    std::fs::copy(&file, at("old/adapter_config.json")).expect("a copy");
+    std::fs::write(at("old/adapter_model.bin"), torch_file(&tensors)).expect("weights");
+    begin_with(place.path(), "old").exits(0);
     std::fs::rename(at("run/adapter/adapter_model.safetensors"), at("moved")).expect("renamed");
     begin_with(place.path(), "run/adapter").refuses(&[&["run/adapter", "no adapter_model.safetensors here"]]);
     begin_with(place.path(), MODEL).refuses(&[&["no adapter_config.json and no adapter_model.safetensors"]]);

@@ -79,7 +79,8 @@ fn fields_that_are_missing() {
     let place = empty();
     cache(place.path());
     let id = store(&place.path().join("cache"), "train").clips[0].id.clone();
-    let remedy = "if another program or version made the store, write what cache/README.md lists";
+    let remedy =
+        "if another program or another version of this one made the store, write what cache/README.md lists";
     let remove = |field: &str| {
         cache(place.path());
         edit_line(place.path(), "train", &id, |line| {
@@ -118,7 +119,7 @@ fn fields_that_are_missing() {
     // Another type in the file than in the description.
     std::fs::write(&file, text.replace("<f2", "<f4")).expect("a description");
     train(place.path(), "--features cache --run run").refuses(&[&[
-        "spatial-00000-00000.npy",
+        "mouthing-00000-00000.npy",
         "<f2",
         "<f4",
         remedy,

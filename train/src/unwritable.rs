@@ -62,7 +62,7 @@ impl Unwritable {
             let text = format!(
                 "{split}: {} have what the tokenizer has no token for, {tokens:.1} % of all tokens are <unk>, as {part:?} \
                  in {word:?} (clip {clip:?}); the model cannot write these words: take a language model whose tokenizer \
-                 has the letters, such as mT5",
+                 has the letters, such as mT5 (\"tiny\" has the words of the training sentences)",
                 share(self.unknown)
             );
             remarks.push((many(self.unknown), text));

@@ -37,8 +37,8 @@ pub const MOUTHING: &str = "mouthing";
 
 /// What to do about a file that is whole and says something else than the format wants: it is more likely of another
 /// program, or of another version of this one, than damaged.
-const NOT_OURS: &str = "if another program or version made the store, write what cache/README.md lists; else the file is \
-    damaged: move the folder away and extract again";
+const NOT_OURS: &str = "if another program or another version of this one made the store, write what cache/README.md lists; \
+    else the file is damaged: move the folder away and extract again";
 
 /// File that describes a store.
 pub const STORE_FILE: &str = "store.json";

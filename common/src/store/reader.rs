@@ -207,3 +207,27 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_not_finite_are_found_in_both_types() {
+        let row = |dtype, bytes: &[u8]| Features { frames: 3, dim: 2, dtype, bytes }.not_finite();
+        for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut values = [0.0, -1.0, f32::MAX, f32::MIN_POSITIVE, 65504.0, 1e-7];
+            let singles = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+            let halves = |values: &[f32]| -> Vec<u8> {
+                values.iter().map(|x| f16::from_f32(x.min(65504.0))).flat_map(f16::to_le_bytes).collect()
+            };
+            assert_eq!(row(StoreDtype::F32, &singles(&values)), None);
+            assert_eq!(row(StoreDtype::F16, &halves(&values)), None);
+            values[3] = wrong;
+            assert_eq!(row(StoreDtype::F32, &singles(&values)), Some(1), "{wrong}");
+            let mut bytes = halves(&values);
+            bytes[6..8].copy_from_slice(&f16::from_f32(wrong).to_le_bytes());
+            assert_eq!(row(StoreDtype::F16, &bytes), Some(1), "{wrong}");
+        }
+    }
+}
