@@ -430,7 +430,9 @@ pub fn language_model_folder(path: &str, weights: Option<&Path>) -> Result<PathB
     let base =
         weights.map(Path::to_path_buf).or_else(|| std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from));
     let places = [PathBuf::from(path), base.unwrap_or_else(|| "weights".into()).join(path)];
-    let folder = places.iter().find(|place| t5::is_model(place)).cloned().ok_or_else(|| {
+    let whole = places.iter().find(|place| t5::check_files(place).is_ok());
+    let begun = || places.iter().find(|place| t5::is_model(place));
+    let folder = whole.or_else(begun).cloned().ok_or_else(|| {
         let looked: Vec<String> =
             places.iter().map(|p| p.join("config.json").display().to_string()).collect();
         Error::usage(
