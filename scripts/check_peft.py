@@ -1,6 +1,7 @@
 """Adapters between SignClip and Hugging Face PEFT, both ways, on a small T5 of random weights.
 
-Run by `just check-peft` in the environment that scripts/python_env.sh makes. In float32 all logits must agree to 1e-4.
+Every kind of adapter that PEFT makes is either read as PEFT itself reads it again, and merged as PEFT merges it, or refused
+by the name of the field. Run by `just check-peft`. In float32 all logits must agree to 1e-4.
 """
 import json
 import subprocess
@@ -13,6 +14,7 @@ import peft
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora.config import CordaConfig, LoraGAConfig
 from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5ForConditionalGeneration
 
@@ -28,6 +30,19 @@ def ours(command, **paths):
     subprocess.run([PROGRAM, command, *[x for name, path in paths.items() for x in (f"--{name}", str(path))]], check=True)
 
 
+def refused(what, field, folder, at):
+    """The adapter in `folder` is not read, in one line that names the field."""
+    command = [PROGRAM, "logits", "--base", at / "base", "--batch", at / "batch.safetensors", "--adapter", folder,
+               "--logits", at / "refused.safetensors"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = done.stdout.strip()
+    ok = done.returncode == 2 and field in said and "\n" not in said
+    print(f"{what:66} {'refused' if ok else 'NOT REFUSED'}")
+    if not ok:
+        failures.append(what)
+        print(said)
+
+
 def check(what, got, want):
     gap = (got - want).abs().max().item()
     print(f"{what:66} max |difference| {gap:.1e}")
@@ -35,13 +50,14 @@ def check(what, got, want):
         failures.append(what)
 
 
-def base_model(folder, own_head):
-    """A T5 as transformers writes it: with its output layer tied to the embeddings, or with one of its own."""
+def base_model(folder, head):
+    """A T5 as transformers writes it: with an output layer of its own, or one that shares its weight with the embeddings,
+    as T5 1.1 (not scaled) or as the first T5 (scaled)."""
     torch.manual_seed(0)
     config = T5Config(vocab_size=256, d_model=64, d_ff=128, d_kv=16, num_layers=3, num_heads=4, feed_forward_proj="gated-gelu",
-                      tie_word_embeddings=False, decoder_start_token_id=0)
+                      tie_word_embeddings=head == "tied and scaled", decoder_start_token_id=0)
     model = T5ForConditionalGeneration(config)
-    if own_head:
+    if head == "own":
         model.config.tie_word_embeddings = False
         model.lm_head.weight = torch.nn.Parameter(torch.randn(256, 64) * 0.1)
     model.save_pretrained(folder)
@@ -69,6 +85,20 @@ def theirs(model, tensors):
         return model(inputs_embeds=tensors["inputs_embeds"], attention_mask=tensors["attention_mask"], decoder_input_ids=ids).logits
 
 
+def rewrite(adapter, fields):
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+
+def shift(model):
+    """Train the adapter a little: away from where it began, which is a part of the base model."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter += torch.randn_like(parameter) * 0.05
+
+
 def randomise(model):
     torch.manual_seed(2)
     for name, parameter in model.named_parameters():
@@ -79,45 +109,111 @@ def randomise(model):
 print(f"transformers {transformers.__version__}, peft {peft.__version__}, torch {torch.__version__}")
 
 
-def both_ways(at, own_head):
-    print("a base model with an output layer of its own" if own_head else "a base model with tied embeddings")
-    base_model(at / "base", own_head)
+def both_ways(at, head):
+    print(f"a base model whose output layer is {head}")
+    base_model(at / "base", head)
     tensors = batch(at / "batch.safetensors")
     plain = theirs(load(at / "base"), tensors)
 
     # Ours, read by PEFT; and merged by us, read by transformers.
-    for name, more in [("list", {}), ("expression", {"targets": r"(?!.*EncDecAttention).*\.(q|k|wi_1|wo)"})]:
+    for name, more in [("list", {}), ("expression", {"targets": r"(?!.*EncDecAttention).*\.(q|k|wi_1|wo)"}),
+                       ("all-linear", {"targets": "all-linear"}), ("output layer", {"targets": r".*\.q|lm_head"})]:
         adapter, logits = at / f"ours_{name}", at / f"ours_{name}.safetensors"
         ours("make", base=at / "base", batch=at / "batch.safetensors", out=adapter, logits=logits, **more)
         want = load_file(logits)["logits"]
         assert (want - plain).abs().max() > 0.1, "the adapter does nothing"
         model = PeftModel.from_pretrained(load(at / "base"), adapter)
         check(f"made here ({name}), read by PEFT", theirs(model, tensors), want)
-        check(f"made here ({name}), merged by PEFT", theirs(model.merge_and_unload(), tensors), want)
+        # PEFT adds the update of an output layer to the embeddings as well, where the two share their weight.
+        if name != "output layer" or head == "own":
+            check(f"made here ({name}), merged by PEFT", theirs(model.merge_and_unload(), tensors), want)
         ours("merge", base=at / "base", adapter=adapter, out=at / f"merged_{name}")
         check(f"made here ({name}), merged here, read by transformers", theirs(load(at / f"merged_{name}"), tensors), want)
 
+    def read_and_merged(name, adapter, want):
+        """PEFT's own reload is what it had, ours is the same, and so is the model that it is merged into here."""
+        again = PeftModel.from_pretrained(load(at / "base"), adapter).eval()
+        check(f"made by PEFT ({name}), read by PEFT", theirs(again, tensors), want)
+        logits, merged = at / f"theirs {name}.safetensors", at / f"theirs {name} merged"
+        ours("logits", base=at / "base", batch=at / "batch.safetensors", adapter=adapter, logits=logits)
+        check(f"made by PEFT ({name}), read here", load_file(logits)["logits"], want)
+        ours("merge", base=at / "base", adapter=adapter, out=merged)
+        check(f"made by PEFT ({name}), merged here, read by transformers", theirs(load(merged), tensors), want)
+        ours("logits", base=merged, batch=at / "batch.safetensors", logits=logits)
+        check(f"made by PEFT ({name}), merged here, read here", load_file(logits)["logits"], want)
+
     # PEFT's, read by us.
+    layers = ["q", "v", "wi_0", "wi_1", "wo"]
     for name, config in [
-        ("list", dict(r=8, lora_alpha=16, target_modules=["q", "v", "wi_0", "wi_1", "wo"])),
+        ("list", dict(r=8, lora_alpha=16, target_modules=layers)),
         ("expression", dict(r=4, lora_alpha=6, target_modules=r".*(SelfAttention\.(q|v)|wo)")),
         ("every layer", dict(r=4, lora_alpha=8, target_modules=["q", "k", "v", "o", "wi_0", "wi_1", "wo", "lm_head"])),
+        ("output layer alone", dict(r=4, lora_alpha=8, target_modules=["lm_head"])),
+        ("all-linear", dict(r=4, lora_alpha=8, target_modules="all-linear")),
         ("rslora", dict(r=9, lora_alpha=6, target_modules=["q", "wo"], use_rslora=True)),
         ("patterns", dict(r=8, lora_alpha=16, target_modules=["q", "v"], rank_pattern={"SelfAttention.q": 2, r".*block\.1\..*v": 3},
                           alpha_pattern={"v": 5})),
+        *[(f"init {init}", dict(r=4, lora_alpha=8, target_modules=layers, init_lora_weights=init))
+          for init in (False, "gaussian", "eva", "orthogonal", "mica")],
+        ("other settings", dict(r=4, lora_alpha=8, target_modules=layers, loftq_config={"loftq_bits": 4, "loftq_iter": 1},
+                                corda_config=CordaConfig(), lora_ga_config=LoraGAConfig(), megatron_core="mine")),
     ]:
         model = get_peft_model(load(at / "base"), LoraConfig(task_type="SEQ_2_SEQ_LM", **config)).eval()
         randomise(model)
         want = theirs(model, tensors)
-        adapter, logits = at / f"theirs {name}", at / "theirs.safetensors"
-        model.save_pretrained(adapter)
-        ours("logits", base=at / "base", batch=at / "batch.safetensors", adapter=adapter, logits=logits)
         assert (want - plain).abs().max() > 0.1, "the adapter does nothing"
-        check(f"made by PEFT ({name}), read here", load_file(logits)["logits"], want)
+        adapter = at / f"theirs {name}"
+        model.save_pretrained(adapter)
+        read_and_merged(name, adapter, want)
+    # With PEFT's word in the file itself, and the tensors in a pickle.
+    adapter = at / "theirs all-linear"
+    rewrite(adapter, {"target_modules": "all-linear"})
+    torch.save(load_file(adapter / "adapter_model.safetensors"), adapter / "adapter_model.bin")
+    (adapter / "adapter_model.safetensors").unlink()
+    read_and_merged("all-linear", adapter, theirs(PeftModel.from_pretrained(load(at / "base"), adapter).eval(), tensors))
+
+    # What begins as a part of the base model is refused, and read once PEFT has turned it into plain LoRA.
+    for init in ("pissa", "pissa_niter_4", "olora"):
+        config = LoraConfig(task_type="SEQ_2_SEQ_LM", r=4, lora_alpha=8, target_modules=layers, init_lora_weights=init)
+        model = get_peft_model(load(at / "base"), config).eval()
+        model.peft_config["default"].init_lora_weights = True
+        model.save_pretrained(at / f"first {init}")
+        model.peft_config["default"].init_lora_weights = init
+        shift(model)
+        want = theirs(model, tensors)
+        assert (want - plain).abs().max() > 0.1, "the adapter does nothing"
+        model.save_pretrained(at / f"theirs {init}")
+        refused(f"made by PEFT (init {init})", "init_lora_weights", at / f"theirs {init}", at)
+        model.save_pretrained(at / f"theirs {init} converted", path_initial_model_for_weight_conversion=at / f"first {init}")
+        read_and_merged(f"init {init}, converted", at / f"theirs {init} converted", want)
+
+    # Everything else that a configuration can say.
+    for field, value in [
+        ("init_lora_weights", "corda"), ("init_lora_weights", "loftq"), ("init_lora_weights", "lora_ga"),
+        ("alora_invocation_tokens", [5, 6]), ("arrow_config", {"top_k": 2}), ("bias", "all"), ("ensure_weight_tying", True),
+        ("exclude_modules", ["wo"]), ("fan_in_fan_out", True), ("kasa_config", {"beta": 0.1}), ("layer_replication", [[0, 1]]),
+        ("layers_pattern", "block"), ("layers_to_transform", [0]), ("lora_bias", True), ("megatron_config", {"a": 1}),
+        ("modules_to_save", ["lm_head"]), ("monteclora_config", {"num_samples": 8}), ("target_parameters", ["wo.weight"]),
+        ("trainable_token_indices", [1]), ("use_bdlora", {"nblocks": 2}), ("use_dora", True), ("use_qalora", True),
+        ("velora_config", {"num_groups": 4}), ("a_field_of_the_future", 1),
+    ]:
+        rewrite(at / "theirs list", {field: value})
+        refused(f"{field} = {value}", field, at / "theirs list", at)
+        rewrite(at / "theirs list", {field: LoraConfig().to_dict().get(field)})
+    # PEFT has no field that is not in one of the lists above or below.
+    known = {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
+             "r", "target_modules", "lora_alpha", "lora_dropout", "use_rslora", "rank_pattern", "alpha_pattern", "megatron_core",
+             "loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size"}
+    refusable = {"init_lora_weights", "alora_invocation_tokens", "arrow_config", "bias", "ensure_weight_tying", "exclude_modules",
+                 "fan_in_fan_out", "kasa_config", "layer_replication", "layers_pattern", "layers_to_transform", "lora_bias",
+                 "megatron_config", "modules_to_save", "monteclora_config", "target_parameters", "trainable_token_indices",
+                 "use_bdlora", "use_dora", "use_qalora", "velora_config"}
+    new = sorted(set(LoraConfig().to_dict()) - known - refusable)
+    print(f"fields of this PEFT that nobody has looked at: {', '.join(new) or 'none'} (refused where they say something)")
 
 
-for own_head in (True, False):
+for head in ("own", "tied", "tied and scaled"):
     with tempfile.TemporaryDirectory() as folder:
-        both_ways(Path(folder), own_head)
+        both_ways(Path(folder), head)
 print(json.dumps({"peft": peft.__version__, "transformers": transformers.__version__, "failures": failures}))
 sys.exit(1 if failures else 0)

@@ -16,6 +16,7 @@ pub mod safetensors_file;
 mod sheet_name;
 pub mod store;
 pub mod synthetic;
+pub mod tensor_file;
 pub mod torch_file;
 pub mod weight_file;
 pub mod weights;

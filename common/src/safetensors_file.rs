@@ -1,4 +1,4 @@
-//! Memory-mapped safetensors: one file, or the shards of a Hugging Face directory.
+//! Memory-mapped safetensors.
 
 use crate::{Error, Result, weight_file};
 use memmap2::{Mmap, UncheckedAdvice};
@@ -139,44 +139,6 @@ pub fn write(
         out.write_all(&bytes)?;
     }
     Ok(())
-}
-
-/// The table of the shards of a model.
-const INDEX: &str = "model.safetensors.index.json";
-
-/// The files that hold a model: `path` itself, or in a directory `model.safetensors`, or the shards that
-/// `model.safetensors.index.json` names.
-pub fn open_all(path: &Path) -> Result<Vec<SafetensorsFile>> {
-    if !path.is_dir() {
-        return Ok(vec![SafetensorsFile::open(path)?]);
-    }
-    let index = path.join(INDEX);
-    if !index.exists() {
-        return Ok(vec![SafetensorsFile::open(&path.join("model.safetensors"))?]);
-    }
-    let text = std::fs::read_to_string(&index).map_err(Error::io(&index))?;
-    let bad = |what: String| Error::input(&index, "weight_map", what, "download the directory again");
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-    let table = json["weight_map"].as_object().ok_or_else(|| bad("missing or not an object".to_owned()))?;
-    let shard = |(key, value): (&String, &'_ serde_json::Value)| {
-        value.as_str().map(str::to_owned).ok_or_else(|| bad(format!("{key:?} has no file name")))
-    };
-    let mut shards: Vec<String> = table.iter().map(shard).collect::<Result<_>>()?;
-    shards.sort_unstable();
-    shards.dedup();
-    let mut files = Vec::new();
-    for shard in shards {
-        if shard.contains(['/', '\\']) || ["", ".", ".."].contains(&shard.as_str()) {
-            return Err(bad(format!("shard name {shard:?} leads out of the directory")));
-        }
-        let shard = path.join(shard);
-        if !shard.exists() {
-            let what = format!("the shard {} that {INDEX} names is missing", shard.display());
-            return Err(Error::input(path, "", what, "download this file into the folder"));
-        }
-        files.push(SafetensorsFile::open(&shard)?);
-    }
-    Ok(files)
 }
 
 fn kind_of(dtype: Dtype) -> Option<Kind> {

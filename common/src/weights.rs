@@ -4,9 +4,8 @@
 //! missing, of another shape, or never asked for is collected and reported at once by [`Weights::build`], so that a
 //! file of another architecture never loads halfway.
 
-use crate::safetensors_file::{self, SafetensorsFile};
 use crate::synthetic::{self, Stream};
-use crate::torch_file::{self, TorchFile};
+use crate::tensor_file::{self, TensorFile};
 use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +25,7 @@ pub enum Init {
 }
 
 enum Source {
-    Files(Vec<SafetensorsFile>),
-    Torch(Box<TorchFile>),
+    Files(Vec<TensorFile>),
     Memory(BTreeMap<String, Tensor>),
     Synthetic { salt: u64 },
     Fresh { seed: u64 },
@@ -61,15 +59,10 @@ impl Weights {
         Self { source, origin, prefix, device, kind, ledger: RefCell::default() }
     }
 
-    /// A `.safetensors` file, a Hugging Face directory, or a PyTorch checkpoint in either layout. Files are
-    /// memory-mapped and tensors copied one by one.
+    /// A `.safetensors` file, a PyTorch checkpoint in either layout, or a Hugging Face folder with files of either
+    /// format. Files are memory-mapped and tensors copied one by one.
     pub fn open(path: &Path, device: Device, kind: Kind) -> Result<Self> {
-        let source = if torch_file::is_torch(path)? {
-            Source::Torch(Box::new(TorchFile::open(path)?))
-        } else {
-            Source::Files(safetensors_file::open_all(path)?)
-        };
-        Ok(Self::new(source, path, device, kind))
+        Ok(Self::new(Source::Files(tensor_file::open_all(path)?), path, device, kind))
     }
 
     /// The same, for a network whose names all begin with `prefix`. Other tensors of the source do not count.
@@ -116,8 +109,7 @@ impl Weights {
             return Err(error);
         }
         let names: Vec<&str> = match &self.source {
-            Source::Files(files) => files.iter().flat_map(SafetensorsFile::names).collect(),
-            Source::Torch(file) => file.names().collect(),
+            Source::Files(files) => files.iter().flat_map(TensorFile::names).collect(),
             Source::Memory(tensors) => tensors.keys().map(String::as_str).collect(),
             Source::Synthetic { .. } | Source::Fresh { .. } => Vec::new(),
         };
@@ -152,7 +144,7 @@ impl Weights {
     fn fetch(&self, name: &str, shape: &[i64], init: Init) -> Option<Tensor> {
         let mut ledger = self.ledger.borrow_mut();
         let found = match &self.source {
-            Source::Files(_) | Source::Torch(_) => self.read(name).and_then(|tensor| match tensor {
+            Source::Files(_) => self.read(name).and_then(|tensor| match tensor {
                 Ok(tensor) => Some(tensor),
                 Err(error) => {
                     ledger.failed.get_or_insert(error);
@@ -184,7 +176,6 @@ impl Weights {
         let name = format!("{}{name}", self.prefix);
         match &self.source {
             Source::Files(files) => files.iter().find_map(|file| file.tensor(&name)),
-            Source::Torch(file) => file.shape(&name).is_some().then(|| file.tensor(&name)),
             Source::Memory(_) | Source::Synthetic { .. } | Source::Fresh { .. } => None,
         }
     }
@@ -192,8 +183,7 @@ impl Weights {
     fn has(&self, name: &str) -> bool {
         let full = format!("{}{name}", self.prefix);
         match &self.source {
-            Source::Files(files) => files.iter().any(|f| f.shape(&full).is_some()),
-            Source::Torch(file) => file.shape(&full).is_some(),
+            Source::Files(files) => files.iter().any(|file| file.has(&full)),
             Source::Memory(tensors) => tensors.contains_key(&full),
             Source::Synthetic { .. } | Source::Fresh { .. } => true,
         }
@@ -227,6 +217,11 @@ impl Part<'_> {
     /// The same part, with its tensors as float32 leaves that require gradients.
     pub fn trainable(&self) -> Self {
         Part { prefix: self.prefix.clone(), trainable: true, ..*self }
+    }
+
+    /// The same part, with its tensors as they are in the source, which nobody trains.
+    pub fn frozen(&self) -> Self {
+        Part { prefix: self.prefix.clone(), trainable: false, ..*self }
     }
 
     /// The same part, with its frozen tensors in `kind`.

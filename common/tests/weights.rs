@@ -2,7 +2,8 @@
 
 use half::{bf16, f16};
 use signclip_common::Result;
-use signclip_common::safetensors_file::{SafetensorsFile, open_all, write};
+use signclip_common::safetensors_file::{SafetensorsFile, write};
+use signclip_common::tensor_file::open_all;
 use signclip_common::weights::{Init, Part, Weights};
 use std::collections::BTreeMap;
 use std::fs;

@@ -7,7 +7,7 @@ use crate::places;
 use serde::{Deserialize, Serialize};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weight_file::is_lfs_pointer;
-use signclip_common::{Error, Result, checksum, devices};
+use signclip_common::{Error, Result, checksum, devices, tensor_file};
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
@@ -214,6 +214,9 @@ fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
     let Ok(meta) = path.metadata() else {
         if checkpoint && converted.is_file() {
             return look_at_converted(&converted, file);
+        }
+        if let Some(torch) = tensor_file::in_place_of(path).filter(|torch| torch.is_file()) {
+            return Ok(("present", format!("{} in its place", torch.display())));
         }
         return Ok(("missing", format!("from {}", file.source)));
     };

@@ -211,7 +211,7 @@ fn extract(
         outcomes.insert(share.split.name.clone(), outcome);
     }
     drop(opened);
-    summarise(args, &out, &outcomes)
+    summarise(args, plan, &out, &outcomes)
 }
 
 /// What this process is to do of a split, and as which rank.
@@ -286,7 +286,7 @@ fn work(
 /// What was done, by split.
 type Outcomes = BTreeMap<String, Outcome>;
 
-fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> Result<ExitCode> {
+fn summarise(args: &RunArgs, plan: &Plan, out: &Path, outcomes: &Outcomes) -> Result<ExitCode> {
     let failed: usize = outcomes.values().map(|o| o.failures.len()).sum();
     let left: usize = outcomes.values().map(|o| o.left).sum();
     let faceless: usize = outcomes.values().map(|o| o.without_face).sum();
@@ -345,7 +345,7 @@ fn summarise(args: &RunArgs, out: &Path, outcomes: &Outcomes) -> Result<ExitCode
             println!("interrupted: {left} clips were not tried; the same command goes on with them");
         }
         println!("check:    extract --verify --out {}", out.display());
-        println!("next:     train --features {}", out.display());
+        println!("next:     {}", next_step(plan, out));
     }
     let no_sheet = outcomes.values().any(|o| !o.without_sheet.is_empty());
     let refused = (args.require_face && faceless > 0) || no_sheet;
@@ -367,6 +367,27 @@ fn remarks(outcomes: &Outcomes) {
     }
     for (id, reason) in outcomes.values().flat_map(|o| &o.without_sheet) {
         println!("no sheet: {id}: {reason}");
+    }
+}
+
+/// What can be done with the features now: training needs a sentence for every clip, and two splits.
+fn next_step(plan: &Plan, out: &Path) -> String {
+    let clips: Vec<&Clip> = plan.splits.iter().flat_map(|split| &split.clips).collect();
+    let silent = clips.iter().filter(|c| c.text.as_deref().is_none_or(|text| text.trim().is_empty())).count();
+    let absent: Vec<&str> =
+        ["train", "dev"].into_iter().filter(|split| !out.join(split).join(STORE_FILE).is_file()).collect();
+    match (silent, absent.as_slice()) {
+        (0, []) => format!("train --features {}", out.display()),
+        (0, absent) => {
+            let absent = absent.join(" and no split ");
+            format!("there is no split {absent} here, which train needs: extract it, or give the clips a \"split\"")
+        }
+        (n, _) if n == clips.len() => {
+            "these clips have no sentences, which train needs (give them in a --dataset FILE.jsonl); a video is put into \
+             text with: translate VIDEO --run RUN"
+                .to_owned()
+        }
+        (n, _) => format!("{n} clips have no sentence, which train needs: add their texts to the data set"),
     }
 }
 
@@ -471,7 +492,7 @@ fn check_stores(args: &RunArgs) -> Result<ExitCode> {
             r.problems.iter().for_each(|p| println!("  {p}"));
         }
         match problems {
-            0 => println!("every length and checksum agrees"),
+            0 => println!("every length and checksum agrees, every value is finite"),
             n => println!(
                 "{n} problems; make the clips named again with the command that made the store and --only ID"
             ),

@@ -7,7 +7,7 @@ use crate::lip_encoder::LipConfig;
 use crate::places;
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weights::Weights;
-use signclip_common::{Error, Result, checksum};
+use signclip_common::{Error, Result, checksum, tensor_file};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
 
@@ -160,7 +160,8 @@ impl<'a> WeightFiles<'a> {
         Ok(WeightSource::File { path, name, prefix: checkpoint.prefix })
     }
 
-    /// `file` below the weights folder, or what `extract convert` made of it, with its name there.
+    /// `file` below the weights folder, what `extract convert` made of it, or PyTorch's own in its place, with its name
+    /// there.
     fn find(&self, what: &str, file: &str) -> Result<Option<(PathBuf, String)>> {
         let Some(root) = &self.root else { return Ok(None) };
         let converted = Path::new(file).with_extension("safetensors");
@@ -168,6 +169,10 @@ impl<'a> WeightFiles<'a> {
         let found = candidates.into_iter().find(|candidate| root.join(candidate).is_file());
         if let Some(found) = found {
             return Ok(Some((root.join(found), file.to_owned())));
+        }
+        let torch = tensor_file::in_place_of(Path::new(file));
+        if let Some(torch) = torch.filter(|torch| root.join(torch).is_file()) {
+            return Ok(Some((root.join(&torch), torch.display().to_string())));
         }
         if self.args.preset != Preset::Paper {
             return Ok(None);

@@ -13,7 +13,12 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// A folder with `config.json`, `tokenizer.json` and `model.safetensors` of a small T5.
-fn write_model(folder: &Path) -> Named {
+pub(crate) fn write_model(folder: &Path) -> Named {
+    write_model_of(folder, &T5Config::tiny(128))
+}
+
+/// The same of this architecture.
+pub(crate) fn write_model_of(folder: &Path, config: &T5Config) -> Named {
     std::fs::create_dir_all(folder).expect("a folder");
     let train = store(features(), "train");
     let prompt = "Translate the given sentence into German.";
@@ -21,18 +26,17 @@ fn write_model(folder: &Path) -> Named {
         train.clips.iter().filter_map(|c| c.facts.text.as_ref().map(|t| format!("{t}."))).collect();
     let tokenizer = word_tokenizer(sentences.iter().map(String::as_str).chain([prompt]));
     std::fs::write(folder.join("tokenizer.json"), tokenizer).expect("a tokenizer");
-    let config = T5Config::tiny(128);
-    let json = serde_json::to_string(&config).expect("JSON");
+    let json = serde_json::to_string(config).expect("JSON");
     std::fs::write(folder.join("config.json"), json).expect("a configuration");
     let weights = Weights::fresh(7, Device::Cpu, Kind::Float);
-    T5::load(&weights, &config, Tuning::Full).expect("a model");
+    T5::load(&weights, config, Tuning::Full).expect("a model");
     let tensors = weights.parameters();
     let (file, progress) = (folder.join("model.safetensors"), checkpoint::Progress::default());
     checkpoint::save(&file, &tensors, &progress, &TrainConfig::default()).expect("weights");
     tensors
 }
 
-fn train(place: &Path, name: &str, more: &str) -> Done {
+pub(crate) fn train(place: &Path, name: &str, more: &str) -> Done {
     let settings =
         "--set head.streams=spatial --set head.d=32 --set optimiser.epochs=2 --set decoding.num_beams=2";
     let line = format!(
@@ -85,14 +89,17 @@ fn adapters_on_a_frozen_model() {
 }
 
 /// The merged model computes without the adapter what base and adapter compute together.
-fn merged_is_base_with_adapter(place: &Path) {
+pub(crate) fn merged_is_base_with_adapter(place: &Path) {
     let open = |folder: &str| Weights::open(&place.join(folder), Device::Cpu, Kind::Float).expect("weights");
-    let config = T5Config::read(&place.join("merged/config.json")).expect("a configuration");
+    let config =
+        |folder: &str| T5Config::read(&place.join(folder).join("config.json")).expect("a configuration");
     let (lora, adapter) = adapter::open(&place.join("run/adapter"), Device::Cpu).expect("an adapter");
     let tuning = Tuning::Lora(&lora, &adapter);
-    let adapted = T5::load(&open("weights/flan-t5-xl"), &config, tuning).expect("base and adapter");
-    let base = T5::load(&open("weights/flan-t5-xl"), &config, Tuning::Frozen).expect("the base");
-    let merged = T5::load(&open("merged"), &config, Tuning::Frozen).expect("the merged model");
+    let adapted = T5::load(&open("weights/flan-t5-xl"), &config("weights/flan-t5-xl"), tuning)
+        .expect("base and adapter");
+    let base = T5::load(&open("weights/flan-t5-xl"), &config("weights/flan-t5-xl"), Tuning::Frozen)
+        .expect("the base");
+    let merged = T5::load(&open("merged"), &config("merged"), Tuning::Frozen).expect("the merged model");
     let [adapted, base, merged] = [adapted, base, merged].map(|t5| {
         let ids = Tensor::arange(12, (Kind::Int64, Device::Cpu)).view([2, 6]) + 3;
         let mask = ids.ones_like();

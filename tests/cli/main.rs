@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout)]
 
 mod ablate;
+mod adapters;
 mod annotations;
 mod arguments;
 mod corpus;
@@ -14,7 +15,9 @@ mod extract;
 mod field_media;
 mod gaps;
 mod hugging_face;
+mod imported;
 mod kill;
+mod language_model;
 mod media;
 mod missing;
 mod mouthing;

@@ -75,7 +75,8 @@ fn a_loss_that_explodes_is_kept() {
     ] {
         let at = format!("kept in {name}/failed-step-1");
         done.refuses(&[&["step 1 (epoch 1)", "the loss is", "above optimiser.stop_above=20", &at]]);
-        let named = clips.iter().filter(|clip| done.stderr.contains(&clip.id)).count();
+        let error = done.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        let named = clips.iter().filter(|clip| error.contains(&clip.id)).count();
         assert_eq!(named, 6, "the clips of the batch\n{done}");
     }
     let again = kept.join("failed-step-1");

@@ -1,8 +1,10 @@
 //! Weight files that cannot be used: said in one line, and no store is made with them.
 
 use crate::corpus::{empty, phoenix};
+use crate::language_model::torch_file;
 use crate::program::{run, words};
 use std::path::Path;
+use tch::{Device, Kind, Tensor};
 
 const FILE: &str = "clip-vit-large-patch14/model.safetensors";
 
@@ -50,6 +52,23 @@ fn empty_and_truncated() {
     for end in [4, 30, whole.len() - 20] {
         refused(&whole[..end], &["header", "not a complete safetensors file", "download it again"]);
     }
+}
+
+/// A clone of the hub may have PyTorch's own file alone: it is read, and what is wrong with it is said of it.
+#[test]
+fn pytorch_model_alone() {
+    let place = empty();
+    let folder = place.path().join("weights/clip-vit-large-patch14");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let name = "vision_model.embeddings.class_embedding".to_owned();
+    let tensors = vec![(name, Tensor::zeros([1024], (Kind::Float, Device::Cpu)))];
+    std::fs::write(folder.join("pytorch_model.bin"), torch_file(&tensors)).expect("weights");
+    let root = phoenix().display();
+    let line = format!("--dataset phoenix --root {root} --gpus cpu --out out --streams spatial");
+    let file = "weights/clip-vit-large-patch14/pytorch_model.bin";
+    run(place.path(), "extract", words(&line)).refuses(&[&[file, "missing", "another architecture"]]);
+    let report = run(place.path(), "extract", words("doctor")).exits(0).stdout.clone();
+    assert!(report.contains("pytorch_model.bin in its place"), "{report}");
 }
 
 #[test]

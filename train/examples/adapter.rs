@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! adapter make   --base MODEL --batch FILE --out DIR --logits FILE        train a little, write the adapter
-//! adapter logits --base MODEL --batch FILE --adapter DIR --logits FILE    read an adapter
+//! adapter logits --base MODEL --batch FILE [--adapter DIR] --logits FILE  read a model, and an adapter
 //! adapter merge  --base MODEL --adapter DIR --out DIR                     a model without an adapter
 //! ```
 //!
@@ -46,14 +46,14 @@ enum Command {
         #[arg(long)]
         targets: Option<String>,
     },
-    /// Logits with an adapter
+    /// Logits of a model, with an adapter if one is given
     Logits {
         #[arg(long)]
         base: PathBuf,
         #[arg(long)]
         batch: PathBuf,
         #[arg(long)]
-        adapter: PathBuf,
+        adapter: Option<PathBuf>,
         #[arg(long)]
         logits: PathBuf,
     },
@@ -85,7 +85,7 @@ fn run(command: &Command) -> Result<()> {
             let targets = targets.clone().map_or(default.targets.clone(), Targets::Pattern);
             let lora = LoraConfig { targets, ..default };
             let weights = Weights::fresh(1, Device::Cpu, Kind::Float);
-            let t5 = load(base, &lora, &weights)?;
+            let t5 = load(base, Tuning::Lora(&lora, &weights))?;
             let batch = Batch::open(batch)?;
             let group = ParameterGroup { parameters: weights.parameters(), lr: 0.01, weight_decay: 0.01 };
             let mut adamw = AdamW::new(vec![group], AdamWConfig::default());
@@ -98,17 +98,19 @@ fn run(command: &Command) -> Result<()> {
             write(logits, &no_grad(|| batch.logits(&t5)))
         }
         Command::Logits { base, batch, adapter, logits } => {
-            let (lora, weights) = adapter::open(adapter, Device::Cpu)?;
-            let t5 = load(base, &lora, &weights)?;
+            let adapter = adapter.as_deref().map(|folder| adapter::open(folder, Device::Cpu)).transpose()?;
+            let tuning =
+                adapter.as_ref().map_or(Tuning::Frozen, |(lora, weights)| Tuning::Lora(lora, weights));
+            let t5 = load(base, tuning)?;
             write(logits, &no_grad(|| Ok::<_, Error>(Batch::open(batch)?.logits(&t5)))?)
         }
         Command::Merge { base, adapter, out } => adapter::merge(base, adapter, out),
     }
 }
 
-fn load(base: &Path, lora: &LoraConfig, adapter: &Weights) -> Result<T5> {
+fn load(base: &Path, tuning: Tuning) -> Result<T5> {
     let config = T5Config::read(&base.join("config.json"))?;
-    T5::load(&Weights::open(base, Device::Cpu, Kind::Float)?, &config, Tuning::Lora(lora, adapter))
+    T5::load(&Weights::open(base, Device::Cpu, Kind::Float)?, &config, tuning)
 }
 
 fn write(file: &Path, logits: &Tensor) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::gated_fusion::FusionKind;
 use crate::lora::LoraConfig;
 use crate::schedule::Decay;
 use crate::sign_head::{Pooling, Streams};
+use crate::t5;
 use crate::temporal::{ConvKind, Steps};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -393,8 +394,34 @@ impl TrainConfig {
             return Err(Error::usage(what, "give f32, bf16 or auto"));
         }
         check_split("validation_split", &self.validation_split)?;
-        self.language_model.lora.check()?;
+        self.language_model.check()?;
         self.decoding.check()
+    }
+}
+
+impl LanguageModel {
+    /// Refuse settings of an adapter where there is none, or where another one is read.
+    fn check(&self) -> Result<()> {
+        let own = self.lora != LoraConfig::default();
+        let tuning = serde_json::to_value(self.tuning).unwrap_or_default();
+        let tuning = format!("language_model.tuning={}", tuning.as_str().unwrap_or_default());
+        let without = match (self.tuning, &self.adapter) {
+            (TuningKind::Lora, None) => None,
+            (TuningKind::Lora, Some(_)) if own => {
+                let what = "language_model.lora is set beside language_model.adapter, whose own configuration counts";
+                return Err(Error::usage(what, "leave one of the two out"));
+            }
+            (TuningKind::Lora, Some(_)) => None,
+            (_, Some(_)) => Some("language_model.adapter"),
+            (_, None) => own.then_some("language_model.lora"),
+        };
+        if let Some(field) = without {
+            let what = format!("{field} is set, and {tuning} trains the model without an adapter");
+            let remedy = "leave it out, or set language_model.tuning=lora; a model with an adapter added to its weights \
+                (evaluate export, or PEFT's merge_and_unload) is given as language_model.path";
+            return Err(Error::usage(what, remedy));
+        }
+        self.lora.check()
     }
 }
 
@@ -403,14 +430,17 @@ pub fn language_model_folder(path: &str, weights: Option<&Path>) -> Result<PathB
     let base =
         weights.map(Path::to_path_buf).or_else(|| std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from));
     let places = [PathBuf::from(path), base.unwrap_or_else(|| "weights".into()).join(path)];
-    places.iter().find(|p| p.join("config.json").is_file()).cloned().ok_or_else(|| {
+    let whole = places.iter().find(|place| t5::check_files(place).is_ok());
+    let begun = || places.iter().find(|place| t5::is_model(place));
+    let folder = whole.or_else(begun).cloned().ok_or_else(|| {
         let looked: Vec<String> =
             places.iter().map(|p| p.join("config.json").display().to_string()).collect();
         Error::usage(
             format!("the language model {path} was not found; looked for {}", looked.join(", ")),
             "download its folder (README, \"Weights\"), give --weights DIR, or try --preset tiny",
         )
-    })
+    })?;
+    t5::check_files(&folder).map(|()| folder)
 }
 
 /// Replace the fields of `json` that `over` names.

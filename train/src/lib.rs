@@ -38,3 +38,4 @@ pub mod tensorboard;
 pub mod text;
 pub mod trainer;
 pub mod translation;
+pub mod unwritable;

@@ -23,8 +23,7 @@ impl Linear {
 
     /// The layer `name` on a weight that it shares with another part.
     pub fn with_weight(at: &Adapted, name: &str, weight_oi: Tensor) -> Self {
-        let size = weight_oi.size();
-        Self { lora: at.pair(name, size[1], size[0]), weight_oi }
+        Self { lora: at.pair(name, &weight_oi), weight_oi }
     }
 
     /// `x [..., in]` to `[..., out]`, in the type of `x`.

@@ -18,7 +18,7 @@ use signclip_common::weights::{Init, Part};
 use signclip_common::{Error, Result};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Which layers are adapted, and how strongly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,8 +30,8 @@ pub struct LoraConfig {
     pub alpha: f64,
     /// Dropout on the input of the low-rank branch only.
     pub dropout: f64,
-    /// Linear layers: a list of module paths or their ends after a dot (`q`, `SelfAttention.q`), or a regular expression
-    /// for the whole path.
+    /// Linear layers: a list of module paths or their ends after a dot (`q`, `SelfAttention.q`), a regular expression
+    /// for the whole path, or `all-linear`.
     pub targets: Targets,
     /// What only an adapter read from a file can have.
     #[serde(skip)]
@@ -90,29 +90,46 @@ pub struct Lora<'a> {
     targets: Matcher,
     part: Part<'a>,
     matched: RefCell<BTreeSet<usize>>,
+    /// Layers whose base weight the adapter has a copy of, and another one than the model.
+    of_other_models: RefCell<Vec<String>>,
 }
 
 impl<'a> Lora<'a> {
     /// `root` is the root part of the adapter's weights; the tensors are handed out as trainable leaves.
     pub fn new(config: &'a LoraConfig, root: &Part<'a>) -> Result<Self> {
         let part = root.sub("base_model.model").trainable();
-        Ok(Self { config, targets: config.targets.matcher()?, part, matched: RefCell::default() })
+        let targets = config.targets.matcher()?;
+        Ok(Self { config, targets, part, matched: RefCell::default(), of_other_models: RefCell::default() })
     }
 
-    /// The pair for linear layer `module` (its Hugging Face path), if the targets select it.
-    fn pair(&self, module: &str, inputs: i64, outputs: i64) -> Option<LoraPair> {
+    /// The pair for linear layer `module` (its Hugging Face path) with this weight, if the targets select it.
+    fn pair(&self, module: &str, weight_oi: &Tensor) -> Option<LoraPair> {
         let target = self.targets.target_of(module)?;
+        let [outputs, inputs] = [0, 1].map(|axis| weight_oi.size()[axis]);
         self.matched.borrow_mut().insert(target);
         let (part, (r, scale)) = (self.part.sub(module), self.config.rank_and_scale(module));
-        // PEFT adds a copy of the base weight where the layer is an embedding.
-        part.skip("base_layer.weight");
+        // PEFT adds a copy of the base weight where the layer is an embedding or the output layer, and puts it into the
+        // base model when it reads the adapter.
+        if self.config.of_file.read && part.has("base_layer.weight") {
+            let copy_oi = part.frozen().get("base_layer.weight", &[outputs, inputs]);
+            if !same_weight(&copy_oi, weight_oi) {
+                self.of_other_models.borrow_mut().push(module.to_owned());
+            }
+        }
         let a_ri = part.init("lora_A.weight", &[r, inputs], Init::Uniform(1.0 / (inputs as f64).sqrt()));
         let b_or = part.init("lora_B.weight", &[outputs, r], Init::Constant(0.0));
         Some(LoraPair { dropout: self.config.dropout, ..LoraPair::new(a_ri, b_or, scale) })
     }
 
-    /// After building: every target must have selected a layer.
+    /// After building: every target must have selected a layer, and what the adapter has of its base model must be this
+    /// one's.
     pub fn check(&self) -> Result<()> {
+        if let Some(module) = self.of_other_models.borrow().first() {
+            return Err(Error::usage(
+                format!("the adapter's copy of the weight of {module} is another model's"),
+                "give the model that the adapter was trained on as language_model.path",
+            ));
+        }
         let (matched, entries) = (self.matched.borrow(), self.targets.entries());
         let idle: Vec<&str> = (0..entries.len())
             .filter(|i| !matched.contains(i) && !self.is_repeated(*i))
@@ -135,6 +152,12 @@ impl<'a> Lora<'a> {
     fn is_repeated(&self, i: usize) -> bool {
         self.targets.target_of(&self.targets.entries()[i]).is_some_and(|first| first < i)
     }
+}
+
+/// Whether two weights are the same but for the rounding of bfloat16.
+pub(crate) fn same_weight(a: &Tensor, b: &Tensor) -> bool {
+    let [a, b] = [a, b].map(|weight| weight.detach().to_kind(Kind::Float));
+    a.size() == b.size() && (&a - &b).abs().max().double_value(&[]) <= 0.01 * b.abs().max().double_value(&[])
 }
 
 /// The trainable update of one linear layer.
@@ -186,9 +209,9 @@ impl<'a> Adapted<'a> {
         Self { base: self.base.sub(name), lora: self.lora, module: self.path(name) }
     }
 
-    /// The update of linear layer `name`, if the adapter has one.
-    pub fn pair(&self, name: &str, inputs: i64, outputs: i64) -> Option<LoraPair> {
-        self.lora.and_then(|lora| lora.pair(&self.path(name), inputs, outputs))
+    /// The update of linear layer `name` with this weight, if the adapter has one.
+    pub fn pair(&self, name: &str, weight_oi: &Tensor) -> Option<LoraPair> {
+        self.lora.and_then(|lora| lora.pair(&self.path(name), weight_oi))
     }
 
     fn path(&self, name: &str) -> String {

@@ -11,9 +11,16 @@ pub enum Targets {
     /// Module paths, or their ends after a dot: `q`, `SelfAttention.q`.
     Names(Vec<String>),
     /// A regular expression that matches the whole module path, as in
-    /// `encoder.*|decoder.*(SelfAttention\.[qv]|wi_[01]|wo)`.
+    /// `encoder.*|decoder.*(SelfAttention\.[qv]|wi_[01]|wo)`; or `all-linear`, which is every linear layer but the
+    /// output layer `lm_head`.
     Pattern(String),
 }
+
+/// PEFT's word for every linear layer but the output layer, in any case of letters.
+const ALL_LINEAR: &str = "all-linear";
+
+/// Ends of the paths of all linear layers of T5 but the output layer.
+const LINEAR: [&str; 7] = ["q", "k", "v", "o", "wi_0", "wi_1", "wo"];
 
 impl Targets {
     /// Names from literals.
@@ -21,14 +28,25 @@ impl Targets {
         Self::Names(names.iter().map(|&name| name.to_owned()).collect())
     }
 
+    /// The same layers, with their names in place of `all-linear`, which PEFT knows from 0.8 on.
+    pub fn spelled_out(&self) -> Self {
+        match self {
+            Self::Pattern(word) if word.eq_ignore_ascii_case(ALL_LINEAR) => Self::names(&LINEAR),
+            targets => targets.clone(),
+        }
+    }
+
     /// The form that decides about modules. Errors: nothing named, or not a regular expression.
     pub fn matcher(&self) -> Result<Matcher> {
-        match self {
+        match self.spelled_out() {
             Self::Names(names) if names.is_empty() => {
                 Err(Error::usage("lora.targets is empty", "name the layers to adapt, for example q and v"))
             }
-            Self::Names(names) => Ok(Matcher::Names(names.clone())),
-            Self::Pattern(pattern) => Ok(Matcher::Pattern(pattern.clone(), whole(pattern)?)),
+            Self::Names(names) => Ok(Matcher::Names(names)),
+            Self::Pattern(pattern) => {
+                let regex = whole(&pattern)?;
+                Ok(Matcher::Pattern(pattern, regex))
+            }
         }
     }
 }
@@ -140,6 +158,28 @@ mod tests {
         // The cross-attention left out, as Python users write it.
         let without = r"^(?!.*EncDecAttention).*\.(q|v|wi_0|wi_1|wo)$";
         assert!(selects(without, SELF_Q)? && !selects(without, CROSS_V)?);
+        Ok(())
+    }
+
+    #[test]
+    fn all_linear_is_every_layer_but_the_output() -> Result<()> {
+        for word in ["all-linear", "All-Linear"] {
+            let matcher = Targets::Pattern(word.to_owned()).matcher()?;
+            for name in ["q", "k", "v", "o"] {
+                assert!(
+                    matcher.target_of(&format!("encoder.block.0.layer.0.SelfAttention.{name}")).is_some()
+                );
+                assert!(
+                    matcher.target_of(&format!("decoder.block.1.layer.1.EncDecAttention.{name}")).is_some()
+                );
+            }
+            for name in ["wi_0", "wi_1", "wo"] {
+                assert!(
+                    matcher.target_of(&format!("decoder.block.1.layer.2.DenseReluDense.{name}")).is_some()
+                );
+            }
+            assert!(matcher.target_of("lm_head").is_none());
+        }
         Ok(())
     }
 

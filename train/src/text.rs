@@ -1,5 +1,6 @@
 //! Sentences and tokens.
 
+use crate::t5::tokenizer_remedy;
 use signclip_common::manifest::TextRules;
 use signclip_common::{Error, Result};
 use std::collections::BTreeSet;
@@ -27,12 +28,8 @@ impl Text {
     /// Read `tokenizer.json`.
     pub fn load(file: &Path) -> Result<Self> {
         if !file.is_file() {
-            return Err(Error::input(
-                file,
-                "",
-                "no tokenizer",
-                "download tokenizer.json of the language model",
-            ));
+            let folder = file.parent().unwrap_or(Path::new(""));
+            return Err(Error::input(file, "", "no tokenizer", tokenizer_remedy(folder)));
         }
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
         Self::parse(&bytes, file)
@@ -62,6 +59,11 @@ impl Text {
     /// Ids a model needs embeddings for.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
+    }
+
+    /// The id that stands for what the vocabulary does not have, if there is one.
+    pub fn unknown(&self) -> Option<i64> {
+        self.tokenizer.token_to_id("<unk>").map(i64::from)
     }
 
     /// Ids of a text, the end token last.

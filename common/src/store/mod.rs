@@ -24,6 +24,7 @@ use crate::error::json_line;
 use crate::manifest::{self, TextRules};
 use crate::{Error, Result, difference};
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,11 @@ pub const FORMAT: u32 = 1;
 /// The gesture stream Z_s and the mouthing stream Z_m.
 pub const SPATIAL: &str = "spatial";
 pub const MOUTHING: &str = "mouthing";
+
+/// What to do about a file that is whole and says something else than the format wants: it is more likely of another
+/// program, or of another version of this one, than damaged.
+const NOT_OURS: &str = "if another program or another version of this one made the store, write what cache/README.md lists; \
+    else the file is damaged: move the folder away and extract again";
 
 /// File that describes a store.
 pub const STORE_FILE: &str = "store.json";
@@ -112,8 +118,10 @@ impl StoreInfo {
             _ => Error::Io { file: path.clone(), source: e },
         })?;
         let info: Self = serde_json::from_str(&text).map_err(|e| {
-            let remedy =
-                "it is damaged or of another version of this tool; move the folder away and extract again";
+            let remedy = match e.classify() {
+                Category::Data => NOT_OURS,
+                _ => "it is damaged; move the folder away and extract again",
+            };
             Error::input(&path, format!("line {}", e.line()), e.to_string(), remedy)
         })?;
         if info.format != FORMAT {
@@ -264,7 +272,13 @@ fn parse_index(path: &Path, bytes: &[u8], before: usize) -> Result<(Vec<ClipReco
     let mut records = Vec::new();
     for (number, line) in bytes[..whole].split_inclusive(|&b| b == b'\n').enumerate() {
         let damaged = |what: &str| npy::damaged(path, &format!("line {}", before + number + 1), what);
-        let record: ClipRecord = serde_json::from_slice(line).map_err(|e| damaged(&json_line(&e)))?;
+        let record: ClipRecord = serde_json::from_slice(line).map_err(|e| match e.classify() {
+            Category::Data => {
+                let place = format!("line {}", before + number + 1);
+                Error::input(path, place, json_line(&e), NOT_OURS)
+            }
+            _ => damaged(&json_line(&e)),
+        })?;
         if record.frames == 0 {
             return Err(damaged("a clip without frames"));
         }

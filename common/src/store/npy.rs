@@ -1,6 +1,6 @@
 //! NPY 1.0 headers of a fixed 128 bytes, so that the row count can be rewritten in place while the payload grows.
 
-use super::StoreDtype;
+use super::{NOT_OURS, StoreDtype};
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::Read;
@@ -33,7 +33,13 @@ pub(super) fn rows(path: &Path, dtype: StoreDtype, dim: usize) -> Result<usize> 
         npyz::NpyHeader::from_reader(&bytes[..]).map_err(|e| damaged(path, "header", &e.to_string()))?;
     let rows = parsed.shape().first().copied().unwrap_or_default() as usize;
     if bytes != header(dtype, rows, dim) {
-        return Err(damaged(path, "header", "not the header of a shard of this store"));
+        let text = String::from_utf8_lossy(&bytes[10..]);
+        let what = format!(
+            "{:?} where the store's description wants {:?}",
+            text.trim_end_matches(['\n', ' ', '\0']),
+            String::from_utf8_lossy(&header(dtype, rows, dim)[10..]).trim_end()
+        );
+        return Err(Error::input(path, "header", what, NOT_OURS));
     }
     Ok(rows)
 }

@@ -1,6 +1,8 @@
 //! Reading a store through memory maps.
 
-use super::{ClipRecord, StoreDtype, StoreInfo, index_files, index_path, npy, read_index, shard_path};
+use super::{
+    ClipRecord, NOT_OURS, StoreDtype, StoreInfo, index_files, index_path, npy, read_index, shard_path,
+};
 use crate::{Error, Result, checksum};
 use half::f16;
 use memmap2::Mmap;
@@ -30,6 +32,29 @@ pub struct Features<'s> {
     pub bytes: &'s [u8],
 }
 
+/// What can be wrong with the rows of a clip.
+pub(super) enum Problem {
+    /// They are not those that the checksum is of.
+    Changed,
+    /// The index line has no checksum of the stream.
+    NoChecksum,
+    /// A value of this row is NaN or infinite.
+    NotFinite(usize),
+}
+
+impl Problem {
+    /// The problem in words.
+    pub(super) fn text(&self, stream: &str) -> String {
+        match self {
+            Self::Changed => "its bytes are not those that were written".to_owned(),
+            Self::NoChecksum => format!("its index line has no sha256 of the stream {stream}"),
+            Self::NotFinite(row) => {
+                format!("row {row} of the stream {stream} is not finite (NaN or infinite)")
+            }
+        }
+    }
+}
+
 impl Features<'_> {
     /// The part from row `first` on, `frames` rows long.
     ///
@@ -38,6 +63,18 @@ impl Features<'_> {
     pub fn rows(&self, first: usize, frames: usize) -> Self {
         let row = self.dim * self.dtype.bytes();
         Self { frames, bytes: &self.bytes[first * row..(first + frames) * row], ..*self }
+    }
+
+    /// The first row with a value that is not finite.
+    pub fn not_finite(&self) -> Option<usize> {
+        // Infinities and NaN have every bit of the exponent.
+        let at = match self.dtype {
+            StoreDtype::F16 => self.bytes.chunks_exact(2).position(|b| b[1] & 0x7c == 0x7c),
+            StoreDtype::F32 => {
+                self.bytes.chunks_exact(4).position(|b| b[3] & 0x7f == 0x7f && b[2] & 0x80 == 0x80)
+            }
+        };
+        at.map(|value| value / self.dim)
     }
 
     /// The rows as float32, `[frames * dim]`.
@@ -103,23 +140,36 @@ impl Store {
         Some(Features { frames: record.frames, dim, dtype: self.info.dtype, bytes })
     }
 
-    /// Compare the rows of a clip in `stream` with their checksum. Errors: they are not those that were written; no
-    /// such stream.
+    /// Compare the rows of a clip in `stream` with their checksum. Errors: they are not those that were written; they
+    /// were written with values that are not finite; no such stream.
     pub fn verify_clip(&self, clip: usize, stream: &str) -> Result<()> {
-        let record = &self.clips[clip];
-        let (rows, wanted) = (self.features(clip, stream), record.sha256.get(stream));
-        if rows.zip(wanted).is_some_and(|(rows, wanted)| checksum::of(rows.bytes) == *wanted) {
-            return Ok(());
-        }
-        Err(Error::input(
-            self.shard_of(clip, stream),
-            format!("clip {:?}", record.id),
-            "its bytes are not those that were written",
-            format!(
-                "the file is damaged there; make the clip again with the command that made the store and --only {}",
-                record.id
+        let Some(problem) = self.problem(clip, stream) else { return Ok(()) };
+        let id = &self.clips[clip].id;
+        let remedy = match problem {
+            Problem::NotFinite(_) => {
+                format!(
+                    "whatever made the store wrote it; make the clip again, or leave {id:?} out of the data set"
+                )
+            }
+            Problem::NoChecksum => NOT_OURS.to_owned(),
+            Problem::Changed => format!(
+                "the file is damaged there; make the clip again with the command that made the store and --only {id}"
             ),
-        ))
+        };
+        let place = format!("clip {id:?}");
+        Err(Error::input(self.shard_of(clip, stream), place, problem.text(stream), remedy))
+    }
+
+    /// What is wrong with the rows of a clip in `stream`.
+    pub(super) fn problem(&self, clip: usize, stream: &str) -> Option<Problem> {
+        let (Some(rows), Some(wanted)) = (self.features(clip, stream), self.clips[clip].sha256.get(stream))
+        else {
+            return Some(Problem::NoChecksum);
+        };
+        if checksum::of(rows.bytes) != *wanted {
+            return Some(Problem::Changed);
+        }
+        rows.not_finite().map(Problem::NotFinite)
     }
 
     /// Shard file of a clip, for messages.
@@ -155,5 +205,29 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_not_finite_are_found_in_both_types() {
+        let row = |dtype, bytes: &[u8]| Features { frames: 3, dim: 2, dtype, bytes }.not_finite();
+        for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut values = [0.0, -1.0, f32::MAX, f32::MIN_POSITIVE, 65504.0, 1e-7];
+            let singles = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+            let halves = |values: &[f32]| -> Vec<u8> {
+                values.iter().map(|x| f16::from_f32(x.min(65504.0))).flat_map(f16::to_le_bytes).collect()
+            };
+            assert_eq!(row(StoreDtype::F32, &singles(&values)), None);
+            assert_eq!(row(StoreDtype::F16, &halves(&values)), None);
+            values[3] = wrong;
+            assert_eq!(row(StoreDtype::F32, &singles(&values)), Some(1), "{wrong}");
+            let mut bytes = halves(&values);
+            bytes[6..8].copy_from_slice(&f16::from_f32(wrong).to_le_bytes());
+            assert_eq!(row(StoreDtype::F16, &bytes), Some(1), "{wrong}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Checking a store byte by byte.
 
+use super::reader::Problem;
 use super::{Store, index_files, npy, read_index, shard_path};
-use crate::{Error, Result, checksum};
+use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,8 +23,8 @@ pub fn payload_bytes(folder: &Path) -> Result<u64> {
     Ok(store.clips.iter().map(|c| (c.frames * row) as u64).sum())
 }
 
-/// Read every payload byte of the split folder `folder` and compare lengths, row counts and checksums with the
-/// index. `tick` is called with the number of bytes read, clip by clip. Errors: the store cannot be opened at all.
+/// Read every payload byte of the split folder `folder`, compare lengths, row counts and checksums with the index, and
+/// look for values that are not finite. `tick` is called with the number of bytes read, clip by clip. Errors: the store cannot be opened at all.
 pub fn verify(folder: &Path, mut tick: impl FnMut(u64)) -> Result<Report> {
     let store = Store::open(folder)?;
     let mut report = Report { clips: store.clips.len(), frames: 0, bytes: 0, problems: Vec::new() };
@@ -40,13 +41,13 @@ pub fn verify(folder: &Path, mut tick: impl FnMut(u64)) -> Result<Report> {
         for stream in store.info.streams.keys() {
             let Some(features) = store.features(clip, stream) else { continue };
             report.bytes += features.bytes.len() as u64;
-            if record.sha256.get(stream).is_none_or(|wanted| checksum::of(features.bytes) != *wanted) {
+            if let Some(problem) = store.problem(clip, stream) {
+                let what = match problem {
+                    Problem::Changed => "checksum differs".to_owned(),
+                    other => other.text(stream),
+                };
                 let shard = store.shard_of(clip, stream);
-                report.problems.push(format!(
-                    "clip {:?}: checksum differs in {}",
-                    record.id,
-                    shard.display()
-                ));
+                report.problems.push(format!("clip {:?}: {what} in {}", record.id, shard.display()));
             }
             tick(features.bytes.len() as u64);
         }

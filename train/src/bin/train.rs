@@ -15,6 +15,7 @@ use signclip_train::run::RunInfo;
 use signclip_train::setting_flags::SettingFlags;
 use signclip_train::text::Text;
 use signclip_train::trainer::Trainer;
+use signclip_train::unwritable::Unwritable;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -182,6 +183,11 @@ fn train_on(
     let limit = info.settings.text.max_target_tokens;
     train.tokenise(&text, limit)?;
     dev.tokenise(&text, limit)?;
+    if collective.leads() {
+        for (split, corpus) in [("train", &train), (&info.settings.validation_split, &dev)] {
+            Unwritable::of(corpus, &text, &info.settings.decoding)?.tell(split);
+        }
+    }
     let job = Job { check: args.check, info, train, dev, text, folder };
     let state = match devices {
         [device] => job.on_device(*device, collective),

@@ -184,6 +184,12 @@ impl T5Config {
         self.num_decoder_layers.unwrap_or(self.num_layers)
     }
 
+    /// Whether `lm_head` shares its weight with the embeddings, where the files have one for it or not. What
+    /// transformers 5 saves says that they are shared, and then stores a weight of its own if it has one.
+    pub fn ties_head(&self, has_own: bool) -> bool {
+        self.tie_word_embeddings && !(has_own && self.scale_decoder_outputs.is_some())
+    }
+
     /// Whether the input of `lm_head` is scaled by `d_model^-0.5`.
     pub fn scales_outputs(&self) -> bool {
         self.scale_decoder_outputs.unwrap_or(self.tie_word_embeddings)

@@ -18,6 +18,7 @@
 mod attention;
 mod config;
 mod feed_forward;
+mod folder;
 mod generate;
 mod layer_norm;
 mod model;
@@ -29,6 +30,7 @@ mod stack;
 pub use attention::{KeyValue, T5Attention, T5LayerCrossAttention, T5LayerSelfAttention};
 pub use config::T5Config;
 pub use feed_forward::{T5DenseGatedActDense, T5LayerFF};
+pub use folder::{check_files, is_model, tokenizer_remedy};
 pub use layer_norm::T5LayerNorm;
 pub use model::{IGNORE, T5, Tuning};
 pub use past::Past;

@@ -62,13 +62,12 @@ impl T5 {
         let at = Adapted::root(part, lora);
         let d_model = config.d_model;
         let shape = [config.vocab_size, d_model];
-        let name = EMBEDDINGS.into_iter().find(|name| part.has(name)).unwrap_or(EMBEDDINGS[0]);
+        let name = Self::embeddings(|name| part.has(name)).unwrap_or(EMBEDDINGS[0]);
         let shared_vd = part.init(name, &shape, Init::Normal(1.0));
         for copy in EMBEDDINGS.into_iter().filter(|&n| n != name && part.has(n)) {
             part.skip(copy);
         }
-        let own_head = config.scale_decoder_outputs.is_some() && part.has("lm_head.weight");
-        let lm_head = if config.tie_word_embeddings && !own_head {
+        let lm_head = if config.ties_head(part.has("lm_head.weight")) {
             if part.has("lm_head.weight") {
                 part.skip("lm_head.weight");
             }
@@ -84,6 +83,11 @@ impl T5 {
             lm_head,
             kind: part.kind(),
         }
+    }
+
+    /// Under which name the files that have tensors as `has` says hold the embedding table.
+    pub fn embeddings(has: impl Fn(&str) -> bool) -> Option<&'static str> {
+        EMBEDDINGS.into_iter().find(|name| has(name))
     }
 
     /// Compute type of the activations.

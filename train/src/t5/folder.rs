@@ -1,0 +1,69 @@
+//! What a Hugging Face folder of a language model must hold.
+
+use signclip_common::{Error, Result, tensor_file};
+use std::path::Path;
+
+/// Files besides the weights.
+const FILES: [&str; 2] = ["config.json", TOKENIZER];
+const TOKENIZER: &str = "tokenizer.json";
+/// The same vocabulary in the format of SentencePiece.
+const SENTENCEPIECE: &str = "spiece.model";
+
+/// Whether `folder` has any part of a language model.
+pub fn is_model(folder: &Path) -> bool {
+    FILES.iter().any(|name| folder.join(name).is_file()) || tensor_file::has_model(folder)
+}
+
+/// Look for everything that a language model needs. Errors: what is not there, all in one line.
+pub fn check_files(folder: &Path) -> Result<()> {
+    let mut missing: Vec<&str> = FILES.into_iter().filter(|name| !folder.join(name).is_file()).collect();
+    if !tensor_file::has_model(folder) {
+        missing.push("model.safetensors");
+    }
+    let remedy = match missing.as_slice() {
+        [] => return Ok(()),
+        [TOKENIZER] => tokenizer_remedy(folder),
+        _ => "download them into the folder (README, \"Weights\")".to_owned(),
+    };
+    let remedy = if missing.len() == 1 { remedy.replace("download them", "download it") } else { remedy };
+    Err(Error::input(folder, "", format!("no {} here", missing.join(", no ")), remedy))
+}
+
+/// What to do where `folder` has no `tokenizer.json`.
+pub fn tokenizer_remedy(folder: &Path) -> String {
+    if !folder.join(SENTENCEPIECE).is_file() {
+        return format!("download {TOKENIZER} of the language model into the folder");
+    }
+    let folder = folder.display();
+    format!(
+        "{SENTENCEPIECE} has the same vocabulary; make the file of it: pip install transformers sentencepiece protobuf, then \
+         python3 -c \"from transformers import AutoTokenizer; \
+         AutoTokenizer.from_pretrained('{folder}').save_pretrained('{folder}')\""
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_missing_is_named_at_once() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
+        let place = folder.path();
+        let write = |name: &str| std::fs::write(place.join(name), "{}").map_err(Error::io(name));
+        let message = || check_files(place).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(!is_model(place));
+        write("config.json")?;
+        assert!(is_model(place));
+        let all = message();
+        assert!(all.contains("no tokenizer.json, no model.safetensors here; download them"), "{all}");
+        write("pytorch_model.bin")?;
+        let one = message();
+        assert!(one.contains("no tokenizer.json here") && !one.contains("model.safetensors"), "{one}");
+        write("spiece.model")?;
+        let made = message();
+        assert!(made.contains("python3 -c") && made.contains(&place.display().to_string()), "{made}");
+        write("tokenizer.json")?;
+        check_files(place)
+    }
+}
