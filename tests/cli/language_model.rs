@@ -83,7 +83,7 @@ fn weights_of_pytorch() {
 }
 
 #[test]
-fn what_a_folder_lacks_is_said_at_once() {
+fn missing_files_of_a_folder_are_named_at_once() {
     let place = empty();
     let folder = place.path().join(MODEL);
     write_model(&folder);
