@@ -43,5 +43,6 @@ pub mod settings;
 pub mod spatial_encoder;
 pub mod stages;
 pub mod status;
+pub mod summary;
 pub mod unused;
 pub mod weight_files;
