@@ -13,7 +13,7 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// A folder with `config.json`, `tokenizer.json` and `model.safetensors` of a small T5.
-fn write_model(folder: &Path) -> Named {
+pub(crate) fn write_model(folder: &Path) -> Named {
     std::fs::create_dir_all(folder).expect("a folder");
     let train = store(features(), "train");
     let prompt = "Translate the given sentence into German.";

@@ -5,6 +5,7 @@
 mod ablate;
 mod annotations;
 mod arguments;
+mod continued;
 mod corpus;
 mod damaged;
 mod disk;
@@ -16,6 +17,7 @@ mod kill;
 mod media;
 mod missing;
 mod mouthing;
+mod moved;
 mod mpi;
 mod program;
 mod ranks;

@@ -85,6 +85,14 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether the adapters of two folders are the same to the last byte.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    [MODEL, CONFIG].iter().all(|name| {
+        let read = |folder: &Path| std::fs::read(folder.join(name)).ok();
+        read(one).is_some_and(|bytes| read(other) == Some(bytes))
+    })
+}
+
 /// The configuration in the text of an `adapter_config.json`; `file` is for messages.
 fn parse(text: &str, file: &Path) -> Result<LoraConfig> {
     let wrong = |field: &str, what: String| {
