@@ -40,13 +40,31 @@ pub fn alone(path: &Path, busy: &str) -> Result<File> {
             busy,
             "wait for it, or stop it; if its machine is gone, delete the file .lock* there",
         )),
-        // ENOLCK: NFS without a lock server.
-        Err(TryLockError::Error(e))
-            if e.kind() == std::io::ErrorKind::Unsupported || e.raw_os_error() == Some(libc::ENOLCK) =>
-        {
+        Err(TryLockError::Error(e)) if has_no_locks(&e) => {
             tracing::warn!("{}: no file locks here; do not start the same twice", folder.display());
             Ok(file)
         }
         Err(TryLockError::Error(e)) => Err(Error::io(path)(e)),
+    }
+}
+
+/// Whether the error says that the file system has no locks, rather than that this one was refused.
+fn has_no_locks(error: &std::io::Error) -> bool {
+    /// ENOTSUPP of the kernel, which is not the EOPNOTSUPP of the C library: some NFS servers answer with it.
+    const ENOTSUPP: i32 = 524;
+    // ENOLCK: NFS without a lock server.
+    error.kind() == std::io::ErrorKind::Unsupported
+        || error.raw_os_error().is_some_and(|code| [libc::ENOLCK, libc::EOPNOTSUPP, ENOTSUPP].contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_systems_without_locks() {
+        let says = |code| has_no_locks(&std::io::Error::from_raw_os_error(code));
+        assert!([libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOSYS, 524].into_iter().all(says));
+        assert!(![libc::EACCES, libc::EIO, libc::EBADF].into_iter().any(says));
     }
 }

@@ -77,6 +77,12 @@ impl SafetensorsFile {
         self.tensors.get(name).map(|e| e.kind)
     }
 
+    /// The bytes of a tensor as they are stored, if present.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        let entry = self.tensors.get(name)?;
+        self.map.get(self.data_start + entry.begin..self.data_start + entry.end)
+    }
+
     /// Copy one tensor out of the map, in the type it is stored in, on the CPU. Its pages are then given back, so that
     /// a model never stands in memory twice.
     pub fn tensor(&self, name: &str) -> Option<Result<Tensor>> {

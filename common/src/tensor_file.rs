@@ -3,6 +3,7 @@
 use crate::safetensors_file::SafetensorsFile;
 use crate::torch_file::{self, TorchFile};
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
@@ -56,6 +57,18 @@ impl TensorFile {
         match self {
             Self::Safetensors(file) => file.kind(name),
             Self::Torch(file) => file.kind(name),
+        }
+    }
+
+    /// The bytes of a tensor in the type it is stored in, row-major; empty if absent.
+    pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Safetensors(file) => Ok(Cow::Borrowed(file.bytes(name).unwrap_or_default())),
+            Self::Torch(_) => {
+                let Some(tensor) = self.tensor(name).transpose()? else { return Ok(Cow::Borrowed(&[])) };
+                let bytes = tensor.f_reshape([-1])?.f_view_dtype(Kind::Uint8)?;
+                Ok(Cow::Owned(Vec::try_from(&bytes)?))
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! `best.safetensors` has the weights with the best score on the validation split; `checkpoints/step-<N>.safetensors`
 //! have weights and optimiser after N updates, and a run goes on after the newest.
 
+use crate::best::Choice;
 use crate::config::TrainConfig;
 use crate::model::Named;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tch::Tensor;
 
-/// Weights with the best dev BLEU-4.
+/// The best weights ([`crate::best`]).
 pub const BEST: &str = "best.safetensors";
 /// The adapter of [`BEST`] as a folder for Hugging Face PEFT.
 pub const ADAPTER: &str = "adapter";
@@ -26,9 +27,8 @@ pub struct Progress {
     /// Finished epochs and optimiser steps.
     pub epoch: usize,
     pub step: u64,
-    /// Best dev BLEU-4 so far, and after which epoch.
-    pub best_bleu4: Option<f64>,
-    pub best_epoch: usize,
+    #[serde(flatten)]
+    pub choice: Choice,
 }
 
 /// Write `tensors` and `progress` as `file`, and the settings of the run they belong to. Nothing is held in memory

@@ -33,7 +33,7 @@ pub struct TrainConfig {
     /// Control experiment: give every clip its own gestures and another clip's mouthing, in all splits. What mouthing
     /// adds then is not what the lips say.
     pub shuffle_mouthing: bool,
-    /// Validate after every so many epochs; the best BLEU-4 decides which weights are kept.
+    /// Validate after every so many epochs; the best BLEU-4 decides which weights are kept, of equal ones the best chrF.
     pub validate_every: usize,
     /// Split to validate on. SpaMo's published code takes `test`, which makes its test scores the best of many.
     pub validation_split: String,
@@ -425,8 +425,25 @@ impl LanguageModel {
     }
 }
 
-/// Where the language model's folder is: as given, else below the weights folder. Errors name the places.
-pub fn language_model_folder(path: &str, weights: Option<&Path>) -> Result<PathBuf> {
+/// Where the language model's folder is: as `given` by a flag, else as the setting says, else below the weights folder;
+/// none for `tiny`, which is trained from nothing. Errors name the places.
+pub fn language_model_folder(
+    path: &str,
+    weights: Option<&Path>,
+    given: Option<&Path>,
+) -> Result<Option<PathBuf>> {
+    match (path, given) {
+        ("tiny", Some(_)) => {
+            let what = "--language-model: the language model \"tiny\" is trained from nothing";
+            return Err(Error::usage(
+                what,
+                "leave it out, or name another model: --set language_model.path=NAME",
+            ));
+        }
+        ("tiny", None) => return Ok(None),
+        (_, Some(given)) => return t5::check_files(given).map(|()| Some(given.to_path_buf())),
+        _ => {}
+    }
     let base =
         weights.map(Path::to_path_buf).or_else(|| std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from));
     let places = [PathBuf::from(path), base.unwrap_or_else(|| "weights".into()).join(path)];
@@ -437,10 +454,10 @@ pub fn language_model_folder(path: &str, weights: Option<&Path>) -> Result<PathB
             places.iter().map(|p| p.join("config.json").display().to_string()).collect();
         Error::usage(
             format!("the language model {path} was not found; looked for {}", looked.join(", ")),
-            "download its folder (README, \"Weights\"), give --weights DIR, or try --preset tiny",
+            "download its folder (README, \"Weights\"), give --weights DIR or --language-model DIR, or try --preset tiny",
         )
     })?;
-    t5::check_files(&folder).map(|()| folder)
+    t5::check_files(&folder).map(|()| Some(folder))
 }
 
 /// Replace the fields of `json` that `over` names.

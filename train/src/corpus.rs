@@ -72,6 +72,9 @@ pub struct SplitIdentity {
     pub missing: usize,
     /// Of ids, frames and sentences, in their order.
     pub sha256: String,
+    /// Of the checksums of the clips' features in the streams in use, in their order; absent in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<String>,
 }
 
 /// Which part of a clip longer than the cap is taken.
@@ -165,7 +168,20 @@ impl Corpus {
     pub fn identity(&self, missing: usize) -> SplitIdentity {
         let line = |(clip, text): (&ClipRecord, &String)| format!("{}\t{}\t{text}\n", clip.id, clip.frames);
         let lines: String = self.store.clips.iter().zip(&self.texts).map(line).collect();
-        SplitIdentity { clips: self.len(), missing, sha256: checksum::of(lines.as_bytes()) }
+        let used = [(self.streams.spatial(), SPATIAL), (self.streams.mouthing(), MOUTHING)];
+        let mut features = String::new();
+        for clip in &self.store.clips {
+            for (_, stream) in used.iter().filter(|(used, _)| *used) {
+                features += clip.sha256.get(*stream).map_or("", String::as_str);
+                features += "\n";
+            }
+        }
+        SplitIdentity {
+            clips: self.len(),
+            missing,
+            sha256: checksum::of(lines.as_bytes()),
+            features: Some(checksum::of(features.as_bytes())),
+        }
     }
 
     /// Tokenise the sentences. Errors: one longer than `max_tokens`.

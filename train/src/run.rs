@@ -2,9 +2,12 @@
 
 use crate::adapter;
 use crate::checkpoint::{self, BEST};
-use crate::config::{TrainConfig, TuningKind, language_model_folder};
+use crate::config::{TrainConfig, TuningKind};
 use crate::corpus::{Corpus, SplitIdentity};
+use crate::identity::of_language_model;
 use crate::model::{LanguageBase, SignClip};
+use crate::origin::Origin;
+use crate::places::FromRun;
 use crate::sign_head::Streams;
 use crate::t5::T5Config;
 use crate::text::{Text, word_tokenizer};
@@ -21,10 +24,22 @@ use tch::Device;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunInfo {
-    /// Folder with the splits' feature stores.
+    /// Folder with the splits' feature stores, where it was last used.
     pub features: PathBuf,
-    /// Folder of the language model; absent where it is trained from nothing.
+    /// Folder of the language model, likewise; absent where it is trained from nothing.
     pub language_model: Option<PathBuf>,
+    /// Both as seen from the run's folder.
+    #[serde(default, skip_serializing_if = "FromRun::is_empty")]
+    pub from_run: FromRun,
+    /// What the language model is, wherever it lies ([`of_language_model`]); empty in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub language_model_sha256: BTreeMap<String, String>,
+    /// The run whose weights this one began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
+    /// When the run was given more epochs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended: Vec<Extension>,
     pub prompt: String,
     pub settings: TrainConfig,
     /// The clips of the training and of the validation split, by the split's name.
@@ -34,34 +49,43 @@ pub struct RunInfo {
     pub tool: String,
 }
 
+/// More epochs for a run that had begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extension {
+    pub from_epochs: usize,
+    pub to_epochs: usize,
+    /// Updates after which the learning rates follow the schedule of the new number of epochs.
+    pub at_step: u64,
+}
+
 /// Name of the run's description.
-const CONFIG: &str = "config.json";
+pub const CONFIG: &str = "config.json";
 /// Vocabulary of a language model trained from nothing.
 const TOKENIZER: &str = "tokenizer.json";
 /// The adapter that the run begins from, as it was then.
-const FIRST_ADAPTER: &str = "first-adapter";
+pub const FIRST_ADAPTER: &str = "first-adapter";
 
 impl RunInfo {
-    /// What a new run on the splits `corpus` and `dev` of `features` will be. Errors: clips are missing and that is not
-    /// allowed; features of the two that were not made alike.
+    /// What a new run on the splits `corpus` and `dev` of `features` will be, with the language model in a folder, or
+    /// none that is trained from nothing. Errors: clips are missing and that is not allowed; features of the two that
+    /// were not made alike.
     pub fn new(
         features: &Path,
         settings: TrainConfig,
-        weights: Option<&Path>,
+        language_model: Option<&Path>,
         [corpus, dev]: [&Corpus; 2],
         allow_missing: bool,
     ) -> Result<Self> {
-        let path = &settings.language_model.path;
-        let language_model = match path.as_str() {
-            "tiny" if settings.language_model.tuning == TuningKind::Full => None,
-            "tiny" => {
-                return Err(Error::usage(
-                    "the language model \"tiny\" is trained from nothing",
-                    "set language_model.tuning=full",
-                ));
-            }
-            path => Some(language_model_folder(path, weights)?),
-        };
+        if language_model.is_none() && settings.language_model.tuning != TuningKind::Full {
+            return Err(Error::usage(
+                "the language model \"tiny\" is trained from nothing",
+                "set language_model.tuning=full",
+            ));
+        }
+        // Another working directory must not make another place of them.
+        let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io(path));
+        let language_model_sha256 = language_model.map(of_language_model).transpose()?.unwrap_or_default();
         let language = settings.text.language.as_ref().or(corpus.store.info.language.as_ref());
         let language = language.filter(|language| !language.trim().is_empty());
         let prompt = match language {
@@ -82,38 +106,109 @@ impl RunInfo {
             clips.insert(split.to_owned(), corpus.identity(corpus.missing(allow_missing)?));
         }
         let tool = format!("signclip train {}", env!("CARGO_PKG_VERSION"));
-        let features = features.to_path_buf();
-        let info = Self { features, language_model, prompt, settings, clips, extraction, tool };
+        let info = Self {
+            features: absolute(features)?,
+            language_model: language_model.map(absolute).transpose()?,
+            from_run: FromRun::default(),
+            language_model_sha256,
+            from: None,
+            extended: Vec::new(),
+            prompt,
+            settings,
+            clips,
+            extraction,
+            tool,
+        };
         info.check_features(&dev.store)?;
         Ok(info)
     }
 
-    /// The first field in which the run described by `begun` is another one, with the value there and here. Another
-    /// way to the same folder makes no difference.
-    pub fn difference(&self, begun: &Self) -> Option<(String, String, String)> {
-        let same =
-            |a: &Path, b: &Path| a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a));
-        let mut begun = Self { tool: self.tool.clone(), ..begun.clone() };
-        if same(&begun.features, &self.features) {
+    /// The first field in which the run described by `begun` is another one, with the value there and here. Where
+    /// features, language model and adapter lie makes no difference, but what they are; of a run of an earlier version
+    /// that says nothing of that, the places count as long as they are there. `folder` is that of the run.
+    pub fn difference(&self, begun: &Self, folder: &Path) -> Option<(String, String, String)> {
+        let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+            (Ok(a), Ok(b)) => a == b,
+            (Err(_), _) => true,
+            _ => false,
+        };
+        let mut begun = Self {
+            tool: self.tool.clone(),
+            from_run: self.from_run.clone(),
+            extended: self.extended.clone(),
+            ..begun.clone()
+        };
+        let known = begun.clips.values().all(|clips| clips.features.is_some());
+        for (split, clips) in &mut begun.clips {
+            if let (None, Some(here)) = (&clips.features, self.clips.get(split)) {
+                clips.features.clone_from(&here.features);
+            }
+        }
+        if known || same(&begun.features, &self.features) {
             begun.features.clone_from(&self.features);
         }
         if let (Some(then), Some(now)) = (&begun.language_model, &self.language_model)
-            && same(then, now)
+            && (!begun.language_model_sha256.is_empty() || same(then, now))
         {
             begun.language_model.clone_from(&self.language_model);
+            if begun.language_model_sha256.is_empty() {
+                begun.language_model_sha256.clone_from(&self.language_model_sha256);
+            }
+            if begun.language_model_sha256 == self.language_model_sha256 {
+                begun.settings.language_model.path.clone_from(&self.settings.language_model.path);
+            }
+        }
+        let own = folder.join(FIRST_ADAPTER);
+        let (then, now) = (&mut begun.settings.language_model.adapter, &self.settings.language_model.adapter);
+        if then.is_some() && now.as_ref().is_some_and(|now| own.is_dir() && adapter::is_same(&own, now)) {
+            then.clone_from(now);
+        }
+        if let (Some(then), Some(now)) = (&mut begun.from, &self.from)
+            && then.sha256 == now.sha256
+        {
+            then.clone_from(now);
         }
         let json = |info: &Self| serde_json::to_value(info).unwrap_or_default();
         difference::first(&json(&begun), &json(self))
     }
 
-    /// A run that has begun in `folder` goes on with the settings and the features that it began with.
+    /// A run that has begun in `folder` continues with the settings and the features that it began with, or with more
+    /// epochs. Without `--from` it is from where it was.
     pub fn goes_on(&self, folder: &Path) -> Result<()> {
-        self.difference(&Self::read(folder)?).map_or(Ok(()), |(field, begun, now)| {
+        let begun = Self::read(folder)?;
+        let mut now = self.clone();
+        now.from = now.from.or_else(|| begun.from.clone());
+        let (then, epochs) = (begun.settings.optimiser.epochs, &mut now.settings.optimiser.epochs);
+        *epochs = if *epochs > then { then } else { *epochs };
+        now.difference(&begun, folder).map_or(Ok(()), |(field, begun, now)| {
             let what = format!("the run in this folder began with {begun}, this command has {now}");
             let remedy =
                 "use the same settings and features to go on, or another folder (train --run, ablate --out)";
             Err(Error::input(folder.join(CONFIG), field, what, remedy))
         })
+    }
+
+    /// Continue the run in `folder`, unless it is another one ([`Self::goes_on`]): take over what happened to it, and
+    /// write down where things are now, and more epochs, unless it is only `looked` at.
+    pub fn resume(&mut self, folder: &Path, looked: bool) -> Result<()> {
+        self.goes_on(folder)?;
+        let begun = Self::read(folder)?;
+        self.from = self.from.take().or(begun.from);
+        self.extended = begun.extended;
+        // What the run began with stays in its description.
+        self.settings.language_model.adapter = begun.settings.language_model.adapter;
+        let (then, now) = (begun.settings.optimiser.epochs, self.settings.optimiser.epochs);
+        if now > then {
+            let newest =
+                checkpoint::all(folder)?.pop().map(|file| checkpoint::progress(&file)).transpose()?;
+            let at_step = newest.map_or(0, |progress| progress.step);
+            tracing::info!(
+                "{now} epochs instead of {then}: from step {at_step} on, the learning rates follow the schedule of {now}; the \
+                 steps before had that of {then}"
+            );
+            self.extended.push(Extension { from_epochs: then, to_epochs: now, at_step });
+        }
+        if looked { Ok(()) } else { self.write(folder) }
     }
 
     /// What anybody must know who reads scores of this run on `split`.
@@ -170,7 +265,8 @@ impl RunInfo {
 
     /// Write the description into `folder`.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(|e| {
+        let from_run = FromRun::of(folder, &self.features, self.language_model.as_deref());
+        let text = serde_json::to_string_pretty(&Self { from_run, ..self.clone() }).map_err(|e| {
             let remedy = "JSON holds UTF-8 only: give the folders other names, or links to them";
             Error::usage(format!("{}: {e}", folder.join(CONFIG).display()), remedy)
         })?;
@@ -181,7 +277,7 @@ impl RunInfo {
     /// from nothing, and the adapter that it begins from, which may change where it lies.
     pub fn begin(&self, folder: &Path, training: &Corpus) -> Result<()> {
         if self.language_model.is_none() {
-            atomic::write(&folder.join(TOKENIZER), self.vocabulary(training).as_bytes())?;
+            atomic::write(&folder.join(TOKENIZER), self.vocabulary(training)?.as_bytes())?;
         }
         if let Some(adapter) = &self.settings.language_model.adapter {
             adapter::copy(adapter, &folder.join(FIRST_ADAPTER))?;
@@ -211,12 +307,22 @@ impl RunInfo {
     pub fn text_of(&self, training: &Corpus) -> Result<Text> {
         match &self.language_model {
             Some(model) => Text::load(&model.join(TOKENIZER)),
-            None => Text::parse(self.vocabulary(training).as_bytes(), Path::new(TOKENIZER)),
+            None => Text::parse(self.vocabulary(training)?.as_bytes(), Path::new(TOKENIZER)),
         }
     }
 
-    fn vocabulary(&self, training: &Corpus) -> String {
-        word_tokenizer(training.texts.iter().map(String::as_str).chain([self.prompt.as_str()]))
+    /// Of the words of the training, or that of the run whose weights are taken over.
+    fn vocabulary(&self, training: &Corpus) -> Result<String> {
+        match &self.from {
+            Some(from) => {
+                let file = from.run.join(TOKENIZER);
+                std::fs::read_to_string(&file).map_err(Error::io(&file))
+            }
+            None => {
+                let texts = training.texts.iter().map(String::as_str);
+                Ok(word_tokenizer(texts.chain([self.prompt.as_str()])))
+            }
+        }
     }
 
     /// The model on `device` with the run's best weights, and where the run stood when they were written. Errors: no

@@ -3,6 +3,7 @@
 //! A run that goes on after a kill repeats the steps since its last checkpoint; their lines are cut off first, so that
 //! the log of an interrupted run is that of an uninterrupted one, but for the field `time`.
 
+use crate::checkpoint::Progress;
 use crate::model::Losses;
 use serde_json::{Value, json};
 use signclip_common::{Error, Result, atomic};
@@ -81,9 +82,15 @@ impl StepLog {
         }))
     }
 
-    /// Scores on the split `split` after `steps` updates and `epoch` epochs.
-    pub fn validation(&mut self, steps: u64, epoch: usize, split: &str, scores: &Value) -> Result<()> {
-        self.line(&json!({ "step": steps, "epoch": epoch, split: scores }))
+    /// Scores on the split `split` where the run stands, with the best epoch so far and the measure that decided.
+    pub fn validation(&mut self, state: &Progress, split: &str, scores: &Value) -> Result<()> {
+        self.line(&json!({
+            "step": state.step,
+            "epoch": state.epoch,
+            split: scores,
+            "best_epoch": state.choice.best_epoch,
+            "decided_by": state.choice.decided_by,
+        }))
     }
 
     /// Make what was written so far survive a power cut.

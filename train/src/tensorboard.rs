@@ -20,7 +20,7 @@ pub struct EventFile {
 
 impl EventFile {
     /// Begin a file in the run's folder for a run that has done `steps` updates. TensorBoard drops what earlier files
-    /// say of later steps.
+    /// say of what came after them, and keeps a validation after exactly these.
     pub fn create(folder: &Path, steps: u64) -> Result<Self> {
         let folder = folder.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
@@ -30,22 +30,20 @@ impl EventFile {
         let file = File::create(&path).map_err(Error::io(&path))?;
         let mut events = Self { file, path };
         events.event(0, &field(3, &Value::Bytes(b"brain.Event:2")))?;
-        if steps > 0 {
-            // SessionLog { status: START }
-            events.event(steps, &field(7, &Value::Bytes(&field(1, &Value::Varint(1)))))?;
-        }
+        // SessionLog { status: START } drops its own step too. Without earlier files it drops nothing.
+        events.event(steps + 1, &field(7, &Value::Bytes(&field(1, &Value::Varint(1)))))?;
         Ok(events)
     }
 
-    /// Values at `step`, by name: `loss/total`.
-    pub fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
+    /// Values after `steps` updates, by name: `loss/total`.
+    pub fn scalars(&mut self, steps: u64, values: &[(&str, f64)]) -> Result<()> {
         let value = |(tag, value): &(&str, f64)| {
             let mut message = field(1, &Value::Bytes(tag.as_bytes()));
             message.extend(field(2, &Value::Fixed32((*value as f32).to_le_bytes())));
             field(1, &Value::Bytes(&message))
         };
         let summary: Vec<u8> = values.iter().flat_map(value).collect();
-        self.event(step, &field(5, &Value::Bytes(&summary)))
+        self.event(steps, &field(5, &Value::Bytes(&summary)))
     }
 
     fn event(&mut self, step: u64, what: &[u8]) -> Result<()> {
@@ -168,7 +166,7 @@ mod tests {
         let step = |n: u64| (2, n.to_le_bytes().to_vec());
         assert!(messages.iter().all(|m| m[0].0 == 1 && m[0].1.len() == 8), "a time");
         assert_eq!(messages[0][1..], [step(0), (3, b"brain.Event:2".to_vec())]);
-        assert_eq!(messages[1][1], step(300));
+        assert_eq!(messages[1][1], step(301));
         assert_eq!(fields(&messages[1][2].1), [(1, 1_u64.to_le_bytes().to_vec())]);
         assert_eq!(messages[2][1], step(300));
         assert_eq!(messages[2][2].0, 5);

@@ -1,6 +1,7 @@
 //! The training loop: epochs over the train split, validation, checkpoints, the best weights kept.
 
 use crate::adamw::{AdamW, ParameterGroup};
+use crate::best::{Decider, decider};
 use crate::checkpoint::{self, ADAPTER, BEST, Progress};
 use crate::corpus::Corpus;
 use crate::exchange::sum_gradients;
@@ -67,6 +68,12 @@ impl Trainer<'_> {
         if contrasts && options.batch_size.min(self.train.len()) == 1 && self.collective.leads() {
             tracing::warn!("one clip a step has nothing to be contrasted with: L_vt and L_sm are 0");
         }
+        let split = &settings.validation_split;
+        if decider(self.dev.texts.iter().map(String::as_str)) == Decider::Chrf && self.collective.leads() {
+            tracing::warn!(
+                "no sentence of {split} has four words, so BLEU-4 says nothing: chrF chooses the best weights"
+            );
+        }
         let mut record = match self.collective.leads() {
             true => Some(Record {
                 log: StepLog::open(self.folder, state.step)?,
@@ -124,8 +131,8 @@ impl Trainer<'_> {
             record.bar.finish();
         }
         let best = self.folder.join(BEST);
-        if state.best_bleu4.is_some() && self.collective.leads() && !best.is_file() {
-            let what = format!("gone, and no later epoch than {} was better", state.best_epoch);
+        if state.choice.best_bleu4.is_some() && self.collective.leads() && !best.is_file() {
+            let what = format!("gone, and no later epoch than {} was better", state.choice.best_epoch);
             return Err(Error::input(best, "", what, "put it back, or start a new run in another folder"));
         }
         Ok(state)
@@ -209,18 +216,22 @@ impl Trainer<'_> {
                 self.collective,
             )?;
             let scores = translation::score(&predictions);
-            let bleu4 = scores.bleu.bleu[3];
+            let (bleu4, chrf) = (scores.bleu.bleu[3], scores.chrf.score);
             let split = &settings.validation_split;
-            line += &format!(", {split} BLEU-4 {bleu4:.2}");
+            line += &format!(", {split} BLEU-4 {bleu4:.2}, chrF {chrf:.2}");
+            let by = decider(self.dev.texts.iter().map(String::as_str));
+            let best = state.choice.validated(state.epoch, by, bleu4, chrf);
             let json = serde_json::to_value(&scores).unwrap_or_default();
             if let Some(record) = record {
-                record.log.validation(state.step, state.epoch, split, &json)?;
-                record.events.scalars(state.step, &[(&format!("{split}/bleu4"), bleu4)])?;
+                record.log.validation(state, split, &json)?;
+                let [bleu4_tag, chrf_tag] = ["bleu4", "chrf"].map(|score| format!("{split}/{score}"));
+                record.events.scalars(state.step, &[(&bleu4_tag, bleu4), (&chrf_tag, chrf)])?;
             }
-            if state.best_bleu4.is_none_or(|best| bleu4 > best) {
-                state.best_bleu4 = Some(bleu4);
-                state.best_epoch = state.epoch;
+            if best {
                 line += ", best so far";
+                if let Some(decider) = state.choice.decided_by {
+                    line += &format!(" by {}", decider.name());
+                }
                 if self.collective.leads() {
                     let best = self.folder.join(BEST);
                     checkpoint::save(&best, &model_tensors(self.model), state, settings)?;
@@ -231,6 +242,9 @@ impl Trainer<'_> {
         self.save(adamw, state, record.as_ref())?;
         if self.collective.leads() {
             tracing::info!("{line}");
+            if let Some(warning) = state.choice.warning(&settings.validation_split).filter(|_| last) {
+                tracing::warn!("{warning}");
+            }
         }
         Ok(())
     }
@@ -328,7 +342,8 @@ impl Record {
         ];
         scalars.extend(losses.vt.map(|vt| ("loss/vt", vt)));
         scalars.extend(losses.sm.map(|sm| ("loss/sm", sm)));
-        self.events.scalars(update.step, &scalars)?;
+        // After the update, as the scores of a validation are.
+        self.events.scalars(update.step + 1, &scalars)?;
         self.bar.advance(1, || format!("epoch {}, {}", update.epoch, means.text()));
         Ok(())
     }

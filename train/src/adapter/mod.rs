@@ -50,6 +50,15 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether the adapters of two folders are the same to the last byte.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let bytes = |folder: &Path| {
+        let (config, model) = files(folder).ok()?;
+        Some((std::fs::read(config).ok()?, std::fs::read(model).ok()?))
+    };
+    bytes(one).is_some_and(|one| bytes(other) == Some(one))
+}
+
 /// The configuration and the tensors in a folder. Errors: what is not there, all in one line.
 fn files(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let config = folder.join(CONFIG);

@@ -8,9 +8,12 @@ use signclip_common::collective::{Collective, ThreadRank, threads};
 use signclip_common::panics::{guarded, program};
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, devices, lock, memory};
+use signclip_train::best::{Choice, Decider};
 use signclip_train::checkpoint::{self, Progress};
-use signclip_train::config::TrainConfig;
+use signclip_train::config::{TrainConfig, language_model_folder};
 use signclip_train::corpus::Corpus;
+use signclip_train::origin::Origin;
+use signclip_train::places::PlaceFlags;
 use signclip_train::run::RunInfo;
 use signclip_train::setting_flags::SettingFlags;
 use signclip_train::text::Text;
@@ -32,8 +35,10 @@ Examples:
   train --features demo/cache --preset tiny   a small model trained from nothing, in minutes
   train --features cache/phoenix --gpus 0,1   on two devices, 16 clips a step together
   train --features cache/phoenix --check      open everything, train nothing
+  train --features cache/own --from runs/phoenix --run runs/own   begin with the weights of a run
 
-Running the same command again goes on after the last checkpoint. docs/cluster.md shows mpirun and
+Running the same command again goes on after the last checkpoint, also with more epochs: the
+learning rates then follow the schedule of the new number from there on. docs/cluster.md shows mpirun and
 Slurm. All settings with their values stand in <run>/config.json; any of them can be set with --set
 or in a --config file.
 
@@ -61,6 +66,12 @@ struct Args {
     /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
+    /// Folder of the language model, where it is not below the weights folder
+    #[arg(long, value_name = "DIR")]
+    language_model: Option<PathBuf>,
+    /// Begin a new run with the best weights of this one: its head and its adapter, or the whole small model
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
     /// Devices: CUDA numbers or cpu, as in 0,1 [default: the first CUDA device, else cpu]
     #[arg(long, value_name = "LIST")]
     gpus: Option<String>,
@@ -127,17 +138,34 @@ fn prepare(args: &Args, local: Option<usize>, collective: &Collective) -> Result
     }
     let mut open = |split| Corpus::open(&args.features, split, &settings).map_err(|e| problems.push(e)).ok();
     let (train, dev) = (open("train"), open(&settings.validation_split));
-    if settings.language_model.path != "tiny" {
-        let path = &settings.language_model.path;
-        if let Err(e) = signclip_train::config::language_model_folder(path, args.weights.as_deref()) {
-            problems.push(e);
-        }
-    }
+    let language_model = language_model(args, &settings).map_err(|e| problems.push(e)).unwrap_or_default();
     let (Some(train), Some(dev), true) = (train, dev, problems.is_empty()) else {
         return Err(problems);
     };
     share_processors(devices.len());
-    train_on(args, settings, train, dev, &devices, collective).map_err(one)
+    train_on(args, settings, language_model.as_deref(), train, dev, &devices, collective).map_err(one)
+}
+
+/// Folder of the run.
+fn run_folder(args: &Args) -> PathBuf {
+    let name = args.features.file_name().unwrap_or_default();
+    args.run.clone().unwrap_or_else(|| Path::new("runs").join(name))
+}
+
+/// The language model's folder, none for one that is trained from nothing. A run that has begun knows where its own was.
+fn language_model(args: &Args, settings: &TrainConfig) -> Result<Option<PathBuf>> {
+    let (path, weights) = (&settings.language_model.path, args.weights.as_deref());
+    let there = language_model_folder(path, weights, args.language_model.as_deref());
+    let Err(error) = there else { return there };
+    let folder = run_folder(args);
+    let begun =
+        folder.join(checkpoint::FOLDER).exists() && args.language_model.is_none() && weights.is_none();
+    let Some(mut info) = begun.then(|| RunInfo::read(&folder).ok()).flatten() else { return Err(error) };
+    if info.settings.language_model.path != *path {
+        return Err(error);
+    }
+    info.find_language_model(&folder, &PlaceFlags::default())?;
+    Ok(info.language_model)
 }
 
 /// Threads of one process share its processors evenly, unless the user said otherwise. Once, before any thread is
@@ -151,34 +179,39 @@ fn share_processors(devices: usize) {
 fn train_on(
     args: &Args,
     settings: TrainConfig,
+    language_model: Option<&Path>,
     mut train: Corpus,
     mut dev: Corpus,
     devices: &[Device],
     collective: &Collective,
 ) -> Result<()> {
-    let name = args.features.file_name().unwrap_or_default();
-    let folder = args.run.clone().unwrap_or_else(|| Path::new("runs").join(name));
+    let folder = run_folder(args);
     let allowed = args.settings.allow_missing;
-    let info = RunInfo::new(&args.features, settings, args.weights.as_deref(), [&train, &dev], allowed)?;
+    let mut info = RunInfo::new(&args.features, settings, language_model, [&train, &dev], allowed)?;
     if devices.len() > 1 || collective.size() > 1 {
         info.settings.check_for_devices()?;
     }
     let begun = folder.join(checkpoint::FOLDER).exists();
+    info.from = args.from.as_deref().map(|from| Origin::of(from, &info)).transpose()?;
     let mut lock = None;
     if collective.leads() && args.check && !begun {
         start_log(None)?;
     } else if collective.leads() {
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        lock = Some(lock::alone(&folder.join(".lock"), "another process is training in this folder")?);
+        // The log comes first, for the lock may have a warning to give.
         start_log(Some(&folder.join("train.log.jsonl")))?;
+        lock = Some(lock::alone(&folder.join(".lock"), "another process is training in this folder")?);
         if begun {
-            info.goes_on(&folder)?;
+            info.resume(&folder, args.check)?;
         } else if !args.check {
             info.begin(&folder, &train)?;
         }
     }
     // The others read what the first one has written.
     collective.barrier()?;
+    if begun {
+        info.from = RunInfo::read(&folder)?.from;
+    }
     let text = if args.check && !begun { info.text_of(&train) } else { info.text(&folder) }?;
     let limit = info.settings.text.max_target_tokens;
     train.tokenise(&text, limit)?;
@@ -226,6 +259,14 @@ impl Job {
             }
             tracing::info!("prompt: {}", self.info.prompt);
         }
+        if let Some(from) = &self.info.from
+            && checkpoint::all(&self.folder)?.is_empty()
+        {
+            from.load(&model, &self.info)?;
+            if collective.leads() {
+                tracing::info!("beginning with the weights of {}, epoch {}", from.run.display(), from.epoch);
+            }
+        }
         if self.check {
             return Ok(None);
         }
@@ -271,12 +312,17 @@ impl Job {
             return;
         };
         let folder = self.folder.display();
+        let Choice { best_epoch, best_bleu4, best_chrf, decided_by, .. } = state.choice;
         println!("run:         {folder} (settings in config.json)");
         println!(
-            "best:        epoch {}, {} BLEU-4 {:.2} (best.safetensors)",
-            state.best_epoch,
+            "best:        epoch {}, {} BLEU-4 {:.2}{} (best.safetensors)",
+            best_epoch,
             self.info.settings.validation_split,
-            state.best_bleu4.unwrap_or(0.0)
+            best_bleu4.unwrap_or(0.0),
+            match (decided_by, best_chrf) {
+                (Some(Decider::Chrf), Some(chrf)) => format!(", chosen by chrF {chrf:.2}"),
+                _ => String::new(),
+            }
         );
         println!("checkpoints: {folder}/{}", checkpoint::FOLDER);
         println!("log:         {folder}/log.jsonl");

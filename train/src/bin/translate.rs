@@ -15,6 +15,7 @@ use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::children;
 use signclip_train::corpus::{Corpus, Window};
 use signclip_train::gate_track::GateTrack;
+use signclip_train::places::PlaceFlags;
 use signclip_train::run::RunInfo;
 use signclip_train::translation::written;
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ struct Args {
     /// The features that the run was trained on, where they are not where they were
     #[arg(long, value_name = "DIR")]
     features: Option<PathBuf>,
+    /// Folder of the run's language model, where it is not where it was
+    #[arg(long, value_name = "DIR")]
+    language_model: Option<PathBuf>,
     /// Folder with the weight files of the frozen networks [default: $SIGNCLIP_WEIGHTS, else weights/]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -83,17 +87,11 @@ fn run(args: &Args) -> Result<ExitCode> {
     start_log(None)?;
     check(args)?;
     let mut info = RunInfo::read(&args.run)?;
-    if let Some(features) = &args.features {
-        info.features.clone_from(features);
-        if !features.is_dir() {
-            return Err(Error::input(features, "", "no folder here", "correct --features, or leave it out"));
-        }
+    if let Some(features) = args.features.as_ref().filter(|features| !features.is_dir()) {
+        return Err(Error::input(features, "", "no folder here", "correct --features, or leave it out"));
     }
-    if !info.features.is_dir() {
-        let what = format!("{} is not there", info.features.display());
-        let remedy = "say where the features of the training are now, with --features";
-        return Err(Error::input(args.run.join("config.json"), "features", what, remedy));
-    }
+    info.find_features(&args.run, args.features.as_deref())?;
+    find_language_model(args, &mut info)?;
     let beams = info.settings.decoding.num_beams;
     if let Some(n) = args.n_best.filter(|n| n.get() > beams) {
         let remedy = format!("give at most {beams}, or train a run with more: --set decoding.num_beams={n}");
@@ -159,6 +157,17 @@ fn run(args: &Args) -> Result<ExitCode> {
         false => print!("{}", translation.table()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The run's language model: where a flag says, where it was, or in the folder of the other weights.
+fn find_language_model(args: &Args, info: &mut RunInfo) -> Result<()> {
+    let flags = PlaceFlags { language_model: args.language_model.clone(), weights: None };
+    let found = info.find_language_model(&args.run, &flags);
+    if found.is_ok() || args.weights.is_none() || args.language_model.is_some() {
+        return found;
+    }
+    let below = PlaceFlags { language_model: None, weights: args.weights.clone() };
+    info.find_language_model(&args.run, &below).or(found)
 }
 
 /// A split of the features, and how they were made.

@@ -23,6 +23,7 @@ use crate::gate_track::{self, GateTrack};
 use crate::metrics::ambiguous::AmbiguousWords;
 use crate::metrics::final_dot::FinalDot;
 use crate::metrics::sentence::{EachScore, SentenceCounts};
+use crate::places::PlaceFlags;
 use crate::predictions::{METRICS, PREDICTIONS, Predictions};
 use crate::run::RunInfo;
 use crate::sign_head::Streams;
@@ -48,6 +49,8 @@ pub struct Request<'a> {
     pub split: &'a str,
     /// Features, where they are not where the run was trained on them.
     pub features: Option<&'a Path>,
+    /// Where the language model is, where it is not where it was.
+    pub places: &'a PlaceFlags,
     /// Folder of contact sheets that `extract --preview` wrote.
     pub sheets: Option<&'a Path>,
     /// Clips whose gate is shown; none: the best, the median and the worst translation.
@@ -95,9 +98,12 @@ struct Model {
 /// Write the report to `html`, and the gate of every clip to `gate.json` in the run's folder of the split; returns the
 /// latter's path where there is a gate.
 pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
-    let info = RunInfo::read(request.run)?;
+    let mut info = RunInfo::read(request.run)?;
+    // The report says where features are not there, and what is without them.
+    let _ = info.find_features(request.run, request.features);
     let (run, split) = (request.run.display(), request.split);
-    let features = request.features.unwrap_or(&info.features);
+    let features = info.features.clone();
+    let features = features.as_path();
     let commands = Commands {
         train: format!("train --features {} --run {run}", info.features.display()),
         evaluate: format!("evaluate --run {run} --split {split}"),
@@ -117,7 +123,8 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     }
 
     let best = request.run.join(BEST);
-    let best_epoch = best.is_file().then(|| checkpoint::progress(&best)).transpose()?.map(|p| p.best_epoch);
+    let best_epoch =
+        best.is_file().then(|| checkpoint::progress(&best)).transpose()?.map(|p| p.choice.best_epoch);
     if let (Some(now), Some(metrics)) = (best_epoch, &metrics) {
         let then = metrics.weights.epoch;
         if now != then {
@@ -131,7 +138,10 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     let other_features =
         store.as_ref().and_then(|store| info.check_features(store).err()).map(|e| e.to_string());
     let model = match (best_epoch, &store, &other_features) {
-        (Some(_), Some(_), None) => Some(Model::run(request, &info, features, pairs.as_ref())?),
+        (Some(_), Some(_), None) => {
+            info.find_language_model(request.run, request.places)?;
+            Some(Model::run(request, &info, features, pairs.as_ref())?)
+        }
         _ => None,
     };
     let tracks = model.as_ref().and_then(|model| model.tracks_by_id());

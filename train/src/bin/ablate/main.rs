@@ -14,7 +14,7 @@ use signclip_common::panics::program;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, lock};
 use signclip_train::children;
-use signclip_train::config::TrainConfig;
+use signclip_train::config::{TrainConfig, language_model_folder};
 use signclip_train::corpus::{Corpus, check_split};
 use signclip_train::metrics::ambiguous::AmbiguousWords;
 use signclip_train::run::RunInfo;
@@ -67,6 +67,9 @@ pub(crate) struct Args {
     /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
+    /// Folder of the language model, where it is not below the weights folder
+    #[arg(long, value_name = "DIR")]
+    language_model: Option<PathBuf>,
     /// Devices of each run: CUDA numbers or cpu, as in 0,1 [default: the first CUDA device, else cpu]
     #[arg(long, value_name = "LIST")]
     pub(crate) gpus: Option<String>,
@@ -91,6 +94,7 @@ impl Args {
         };
         option("--config", config.as_deref().map(path));
         option("--weights", self.weights.as_deref().map(path));
+        option("--language-model", self.language_model.as_deref().map(path));
         option("--gpus", self.gpus.clone());
         set.iter().for_each(|setting| option("--set", Some(setting.clone())));
         line.extend(allow_missing.then(|| "--allow-missing".to_owned()));
@@ -104,6 +108,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
+    start_log(None)?;
     // What can be wrong is found before hours of training.
     let base = args.settings.effective()?;
     args.table.check(&base, &args.settings.preset.settings())?;
@@ -124,7 +129,6 @@ fn run(args: &Args) -> Result<()> {
     runs.iter().try_for_each(Run::check)?;
     std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
     let lock = lock::alone(&out.join(".lock"), "another ablate is at work in this folder")?;
-    start_log(None)?;
     children::end_on_interrupt(|| {})?;
     runs::finish(&runs, args)?;
     let ablation = summary::summarise(&runs, args, &evaluated, ambiguous.as_ref())?;
@@ -148,7 +152,9 @@ fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<(RunInfo, u64
         let open = |split: &str| Corpus::open(&args.features, split, &settings);
         let (train, dev) = (open("train")?, open(&settings.validation_split)?);
         let (weights, allowed) = (args.weights.as_deref(), args.settings.allow_missing);
-        let info = RunInfo::new(&args.features, settings.clone(), weights, [&train, &dev], allowed)?;
+        let model =
+            language_model_folder(&settings.language_model.path, weights, args.language_model.as_deref())?;
+        let info = RunInfo::new(&args.features, settings.clone(), model.as_deref(), [&train, &dev], allowed)?;
         let scored = open(&args.split)?;
         scored.missing(allowed)?;
         info.check_features(&scored.store)?;

@@ -52,8 +52,9 @@ impl Run {
     fn finish(&self, args: &Args, threads: Option<usize>) -> Result<bool> {
         let file = self.folder.join(FINISHED);
         let finished = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let is_this =
-            |Finished { run, split }: Finished| split == args.split && self.info.difference(&run).is_none();
+        let is_this = |Finished { run, split }: Finished| {
+            split == args.split && self.info.difference(&run, &self.folder).is_none()
+        };
         if finished.is_some_and(is_this) {
             return Ok(false);
         }

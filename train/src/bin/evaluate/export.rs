@@ -2,6 +2,7 @@
 
 use signclip_common::{Error, Result};
 use signclip_train::checkpoint::ADAPTER;
+use signclip_train::places::PlaceFlags;
 use signclip_train::{adapter, run::RunInfo};
 use std::path::PathBuf;
 
@@ -14,10 +15,13 @@ pub(crate) struct Args {
     /// Folder to write; it must be new or empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    #[command(flatten)]
+    places: PlaceFlags,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let info = RunInfo::read(&args.run)?;
+    let mut info = RunInfo::read(&args.run)?;
+    info.find_language_model(&args.run, &args.places)?;
     let Some(base) = &info.language_model else {
         let what = "the language model of this run is trained from nothing: there is no adapter to merge";
         return Err(Error::input(&args.run, "language_model", what, "its weights are in best.safetensors"));

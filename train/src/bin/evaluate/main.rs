@@ -24,8 +24,8 @@ Examples:
   evaluate score hypotheses.txt references.txt --json
 
 With --run: writes <run>/<split>/predictions.jsonl, with the scores of each sentence, and
-metrics.json. The weights are those with the best BLEU-4 on the run's validation split
-(dev); the split that is scored plays no part in choosing them, or the output says so.
+metrics.json. The weights are those with the best BLEU-4 (of equal ones, chrF) on the run's
+validation split (dev); the split that is scored plays no part in choosing them, or the output says so.
 
 Exit codes: 0 done; 2 could not run.";
 

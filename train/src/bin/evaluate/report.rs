@@ -4,6 +4,7 @@ use signclip_common::progress::start_log;
 use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result, devices};
 use signclip_train::corpus::check_split;
+use signclip_train::places::PlaceFlags;
 use signclip_train::predictions::PREDICTIONS;
 use signclip_train::report::{GENERATOR, Request, write};
 
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     /// Features, where they are not where the run was trained on them
     #[arg(long, value_name = "DIR")]
     features: Option<PathBuf>,
+    #[command(flatten)]
+    places: PlaceFlags,
     /// Folder of contact sheets that extract --preview wrote, for frames and mouths beside the gate
     #[arg(long, value_name = "DIR")]
     sheets: Option<PathBuf>,
@@ -59,6 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         run: &args.run,
         split,
         features: args.features.as_deref(),
+        places: &args.places,
         sheets: args.sheets.as_deref(),
         clips: &args.clips,
         ambiguous: args.ambiguous.as_deref(),
@@ -100,8 +104,10 @@ fn there(args: &Args) -> Result<()> {
         }
     }
     let Some(split) = &args.split else { return Ok(()) };
-    let info = RunInfo::read(&args.run)?;
-    let features = args.features.as_ref().unwrap_or(&info.features);
+    let mut info = RunInfo::read(&args.run)?;
+    // Features that are nowhere are missed below.
+    let _ = info.find_features(&args.run, args.features.as_deref());
+    let features = &info.features;
     if args.run.join(split).join(PREDICTIONS).is_file() || features.join(split).join(STORE_FILE).is_file() {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use signclip_train::checkpoint::BEST;
 use signclip_train::corpus::{Corpus, check_split};
 use signclip_train::metrics::published::{Beside, SCORES, SCORES_WITHOUT_DOT};
 use signclip_train::metrics::summary::summary;
+use signclip_train::places::PlaceFlags;
 use signclip_train::predictions::{METRICS, PREDICTIONS};
 use signclip_train::run::RunInfo;
 use signclip_train::translation::{score_both_ways, translate};
@@ -26,6 +27,13 @@ pub(crate) struct Args {
     /// Features, where they are not where the run was trained on them
     #[arg(long, value_name = "DIR")]
     features: Option<PathBuf>,
+    // Not `PlaceFlags` flattened: clap then takes the whole, which is optional, for absent.
+    /// Folder of the run's language model, where it is not where it was
+    #[arg(long, value_name = "DIR")]
+    language_model: Option<PathBuf>,
+    /// Folder that has the language model in a folder of its name
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
     /// Device: a CUDA number or cpu [default: the first CUDA device, else cpu]
     #[arg(long, value_name = "DEVICE")]
     gpus: Option<String>,
@@ -47,15 +55,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let list = args.gpus.clone().unwrap_or_else(devices::default_device);
     let device = devices::open_one(&list)?;
     check_split("--split", &args.split)?;
-    let info = RunInfo::read(&args.run)?;
-    let features = args.features.as_ref().unwrap_or(&info.features);
-    let mut corpus = Corpus::open(features, &args.split, &info.settings)?;
     start_log(None)?;
+    let mut info = RunInfo::read(&args.run)?;
+    info.find_features(&args.run, args.features.as_deref())?;
+    let places = PlaceFlags { language_model: args.language_model.clone(), weights: args.weights.clone() };
+    info.find_language_model(&args.run, &places)?;
+    let mut corpus = Corpus::open(&info.features, &args.split, &info.settings)?;
     let mut caveats = info.caveats(&args.split);
     let missing = corpus.missing(args.allow_missing)?;
     if missing > 0 {
         caveats.push(format!("{missing} clips of {} are missing; the scores are without them", args.split));
     }
+    info.check_features(&corpus.store)?;
+    info.check_clips(&corpus, &args.split, missing)?;
     let text = info.text(&args.run)?;
     corpus.tokenise(&text, usize::MAX)?;
     let (model, state) = info.trained(&args.run, &corpus, &text, device)?;
@@ -63,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = args.run.join(&args.split);
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     caveats.iter().for_each(|caveat| tracing::warn!("{caveat}"));
-    tracing::info!("{} clips of {}, weights of epoch {}", corpus.len(), args.split, state.best_epoch);
+    tracing::info!("{} clips of {}, weights of epoch {}", corpus.len(), args.split, state.choice.best_epoch);
     let predictions =
         translate(&model, &corpus, &text, &info.settings.decoding, args.batch.get(), &Collective::Solo)?;
     let lines = folder.join(PREDICTIONS);
@@ -80,9 +92,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "caveats": caveats,
         "weights": {
             "file": BEST,
-            "epoch": state.best_epoch,
+            "epoch": state.choice.best_epoch,
             "validation_split": info.settings.validation_split,
-            "validation_bleu4": state.best_bleu4,
+            "validation_bleu4": state.choice.best_bleu4,
+            "validation_chrf": state.choice.best_chrf,
         },
         "references": { "rules": rules },
         "decoding": info.settings.decoding,
@@ -100,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         print!("{metrics}");
         return Ok(());
     }
-    println!("{}: {} clips, weights of epoch {}", args.split, predictions.len(), state.best_epoch);
+    println!("{}: {} clips, weights of epoch {}", args.split, predictions.len(), state.choice.best_epoch);
     print!("{}", summary(&scores, beside.as_ref(), rules));
     if args.all {
         println!("\nReferences {}:\n{}", ending(rules), scores.table());
