@@ -254,6 +254,13 @@ impl Job {
             tracing::info!(
                 "{visual} trainable values in the visual head, {language} in the language model, on {device:?}"
             );
+            if device == Device::Cpu {
+                // Sums are added up in the order of the threads' shares.
+                let threads = tch::get_num_threads();
+                tracing::info!(
+                    "{threads} threads a device: another number (OMP_NUM_THREADS) gives other rounding"
+                );
+            }
             if collective.size() > 1 {
                 tracing::info!("{} devices", collective.size());
             }
