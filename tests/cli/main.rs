@@ -14,6 +14,7 @@ mod estimates;
 mod extract;
 mod hugging_face;
 mod kill;
+mod locks;
 mod media;
 mod missing;
 mod mouthing;
