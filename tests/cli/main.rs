@@ -19,6 +19,7 @@ mod hugging_face;
 mod imported;
 mod kill;
 mod language_model;
+mod locks;
 mod media;
 mod missing;
 mod mouthing;

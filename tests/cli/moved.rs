@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Short runs of the paper's recipe, with an adapter on the model `weights/flan-t5-xl`.
 const ADAPTED: &str = "--gpus cpu --set head.streams=spatial --set head.d=32 --set decoding.num_beams=2 \
-    --set decoding.max_length=12 --set validate_every=1";
+    --set decoding.max_length=12 --set validate_every=1 --set language_model.dtype=f32";
 
 fn rename(from: &Path, to: &Path) {
     std::fs::create_dir_all(to.parent().expect("a folder above")).expect("a folder");
@@ -70,6 +70,16 @@ fn a_run_its_features_and_its_language_model() {
     for place_of_model in ["--language-model ../three/flan-t5-xl", "--weights ../three"] {
         evaluate(&format!("--run ../one/x --gpus cpu --features ../two/cache {place_of_model}")).exits(0);
         same(&place.path().join("one/x"));
+    }
+    let marks = crate::corpus::phoenix().join("landmarks/test");
+    let marks = format!("--features ../two/cache --landmarks {}", marks.display());
+    for place_of_model in ["--language-model ../three/flan-t5-xl", "--weights ../three"] {
+        let said = translate(&format!("{marks} {place_of_model}"));
+        let sentence = said.exits(0).json()["sentence"].clone();
+        assert!(
+            sentence.as_str().is_some_and(|text| String::from_utf8_lossy(&wanted).contains(text)),
+            "{sentence}"
+        );
     }
     evaluate("export ../one/x --out merged --language-model ../three/flan-t5-xl").exits(0);
     let line = "report ../one/x --features ../two/cache --language-model ../three/flan-t5-xl --gpus cpu";

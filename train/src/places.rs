@@ -53,11 +53,11 @@ fn way(from: &Path, to: &Path) -> Option<PathBuf> {
 }
 
 /// The first of the places where something recorded as `path` can be, that has `file` in it (or is there, without).
-/// A relative path is of a run of an earlier version, which did not say from where: tried from here, then from the
-/// folders above the run.
+/// A relative path is of a run of an earlier version, or was written by hand, and does not say from where: tried from here,
+/// then from the folders above the run.
 fn find(run: &Path, path: &Path, way: Option<&Path>, file: &str) -> Option<PathBuf> {
     let run = run.canonicalize().ok()?;
-    let hint = way.map(|way| run.join(way));
+    let hint = way.filter(|_| path.is_absolute()).map(|way| run.join(way));
     let above = run.ancestors().take(4).filter(|_| path.is_relative()).map(|above| above.join(path));
     let mut places = std::iter::once(path.to_path_buf()).chain(hint).chain(above);
     places.find(|place| place.join(file).exists())

@@ -169,7 +169,10 @@ impl RunInfo {
             then.clone_from(now);
         }
         let json = |info: &Self| serde_json::to_value(info).unwrap_or_default();
-        difference::first(&json(&begun), &json(self))
+        // The network or setting that made other features says more than that they are others.
+        let making = |info: &Self| serde_json::json!({ "extraction": info.extraction });
+        difference::first(&making(&begun), &making(self))
+            .or_else(|| difference::first(&json(&begun), &json(self)))
     }
 
     /// A run that has begun in `folder` continues with the settings and the features that it began with, or with more
