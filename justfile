@@ -47,6 +47,10 @@ test:
     if [[ -t 1 ]]; then trap 'clock done' EXIT; fi
     cargo test --release --workspace --tests
 
+# the same as on a CPU with AVX2 alone, where libtorch multiplies bf16 in a scalar loop
+test-avx2:
+    ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2 {{ just_executable() }} test
+
 # the numbers of each network against its reference (cases in $SIGNCLIP_GOLDEN, else ../shared/golden)
 golden:
     cargo test --release --workspace --test golden -- --nocapture

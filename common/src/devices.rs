@@ -142,10 +142,18 @@ pub fn compute_kind(name: &str, device: Device) -> Result<Kind> {
     }
 }
 
-/// Whether this processor multiplies bf16 matrices in hardware.
+/// Whether this CPU multiplies bf16 matrices in hardware, and oneDNN, which does it for libtorch, may use that.
 pub fn cpu_has_bf16() -> bool {
     let flags = cpuinfo();
-    flags.contains(" avx512_bf16") || flags.contains(" amx_bf16")
+    let limit = std::env::var("ONEDNN_MAX_CPU_ISA").unwrap_or_default();
+    has_bf16(&flags, &limit)
+}
+
+/// By the flags of `/proc/cpuinfo` and the newest instructions that oneDNN may use (empty: any).
+fn has_bf16(flags: &str, limit: &str) -> bool {
+    const WITHOUT: [&str; 6] = ["SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"];
+    let hardware = flags.contains(" avx512_bf16") || flags.contains(" amx_bf16");
+    hardware && !WITHOUT.contains(&limit.to_uppercase().as_str())
 }
 
 /// How many times as long this CPU takes for a matrix product in bf16 as for the same one in float32, measured once (some
@@ -209,6 +217,18 @@ pub fn kind_name(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bf16_by_hardware_and_by_limit() {
+        for (flags, limit, has) in [
+            (" avx2 avx512f avx512_bf16", "", true),
+            (" avx2 amx_bf16", "AVX512_CORE_AMX", true),
+            (" avx2 avx512f avx512_bf16", "avx2", false),
+            (" avx2 avx512f", "", false),
+        ] {
+            assert_eq!(has_bf16(flags, limit), has, "{flags} {limit}");
+        }
+    }
 
     #[test]
     fn lists() {

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// All problems that stand in the way, so that a user mends them in one go.
+/// Every problem found, so that the user can fix them together.
 type Problems = Vec<Error>;
 
 fn dry_run(args: &RunArgs) -> Result<ExitCode, Problems> {

@@ -187,7 +187,7 @@ impl Variables<'_> {
     fn number(&self, name: &str) -> Result<Option<u32>> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let number = value.parse::<u32>().ok().filter(|number| *number <= i32::MAX as u32);
-        number.map(Some).ok_or_else(|| absurd(format!("{name}={value} is no number from 0"), "mend it"))
+        number.map(Some).ok_or_else(|| absurd(format!("{name}={value} is not a number from 0"), "correct it"))
     }
 
     /// A rank and the number of ranks.
@@ -198,7 +198,7 @@ impl Variables<'_> {
             (Some(number), Some(size)) => {
                 let what =
                     format!("{rank}={number} with {world}={size}: not one of 1 to {MOST} ranks from 0");
-                Err(absurd(what, "mend them"))
+                Err(absurd(what, "correct them"))
             }
             (Some(_), None) => Err(absurd(format!("{rank} is set, {world} is not"), "set both or none")),
             (None, Some(_)) => Err(absurd(format!("{world} is set, {rank} is not"), "set both or none")),

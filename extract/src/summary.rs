@@ -71,11 +71,11 @@ pub fn summarise(args: &RunArgs, plan: &Plan, out: &Path, outcomes: &Outcomes) -
         }
         if failed > 0 {
             println!(
-                "{failed} clips failed (failures-*.jsonl); mend them and run the same command again, or with --retry-failed"
+                "{failed} clips failed (failures-*.jsonl); fix them and run the same command again, or with --retry-failed"
             );
         }
         if left > 0 {
-            println!("interrupted: {left} clips were not tried; the same command goes on with them");
+            println!("interrupted: {left} clips were not tried; the same command resumes with them");
         }
         println!("check:    extract --verify --out {}", out.display());
         println!("next:     {}", next_step(plan, out));
@@ -89,7 +89,7 @@ pub fn summarise(args: &RunArgs, plan: &Plan, out: &Path, outcomes: &Outcomes) -
     })
 }
 
-/// What is to be known about clips that were stored: how many, and one of them.
+/// Prints each remark with the number of clips it is about and one of their ids.
 fn remarks(outcomes: &Outcomes) {
     let mut all: BTreeMap<Remark, Vec<&str>> = BTreeMap::new();
     for (remark, ids) in outcomes.values().flat_map(|o| &o.remarks) {
