@@ -302,7 +302,9 @@ impl VideoSource {
         }
         if let Some(byte) = self.cut_off {
             let what = format!("truncated {}: the file ends inside of a frame", self.progress());
-            let remedy = format!("{COPY_AGAIN}; if its recording broke off, write it anew: ffmpeg -i FILE -c copy NEW");
+            let remedy = format!(
+                "{COPY_AGAIN}; if its recording broke off, write it anew: ffmpeg -i FILE -c copy NEW"
+            );
             return Err(Error::input(&self.file, format!("byte {byte}"), what, remedy));
         }
         if self.reached.is_none() {
