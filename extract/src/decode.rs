@@ -178,7 +178,7 @@ impl VideoSource {
         Ok(false)
     }
 
-    /// Whether nothing has come out since a search for a key frame: what was found may be none, whatever its mark says.
+    /// Whether nothing has come out since a search for a key frame: a packet may be marked as one and not be one.
     fn begins_badly(&self) -> bool {
         self.key_time.is_some() && self.clock.last().is_none()
     }

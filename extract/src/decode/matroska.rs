@@ -78,7 +78,7 @@ struct Element {
     size: Option<u64>,
 }
 
-/// The element whose header comes next; `None` where there is none, or where it is none of a known kind.
+/// The element whose header comes next; `None` at the end, and where the bytes are not the header of a known kind.
 fn element(reader: &mut impl Read) -> Result<Option<Element>> {
     let Some((id, id_length)) = number(reader)? else { return Ok(None) };
     let Some((size, size_length)) = number(reader)? else { return Ok(None) };
@@ -87,7 +87,7 @@ fn element(reader: &mut impl Read) -> Result<Option<Element>> {
     let bits = 7 * size_length;
     let size = size & ((1 << bits) - 1);
     let unknown = size == (1 << bits) - 1;
-    // Four bytes are used for what stands at the top alone; of those that are none of it, any would do.
+    // Only elements at the top have names of four bytes. Shorter names are too many to be listed.
     let known = id_length < 4 || id == CLUSTER || TOP.contains(&id) || id == 0x1a45_dfa3;
     let sensible = size < 1 << 48;
     Ok((known && (unknown || sensible)).then_some(Element {
