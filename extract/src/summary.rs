@@ -71,7 +71,7 @@ pub fn summarise(args: &RunArgs, plan: &Plan, out: &Path, outcomes: &Outcomes) -
         }
         if failed > 0 {
             println!(
-                "{failed} clips failed (failures-*.jsonl); mend them and run the same command again, or with --retry-failed"
+                "{failed} clips failed (failures-*.jsonl); repair them and run the same command again, or with --retry-failed"
             );
         }
         if left > 0 {
