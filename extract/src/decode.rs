@@ -22,6 +22,7 @@ use signclip_common::{Error, Result};
 use self::clock::Clock;
 use self::container::{Container, Step, text};
 use self::header::Header;
+use self::matroska::Damage;
 use self::picture::{AvFrame, Painter};
 use crate::frame::Frame;
 use crate::media::{Probe, Reading};
@@ -63,6 +64,8 @@ pub struct VideoSource {
     stamp: Option<f64>,
     interlaced: bool,
     oblong: bool,
+    /// The byte of a frame that the file ends in, which FFmpeg leaves out.
+    cut_off: Option<u64>,
     ended: bool,
 }
 
@@ -73,12 +76,16 @@ impl VideoSource {
     pub fn open(file: &Path, range: Range, reading: &Reading) -> Result<Self> {
         let (container, header) = Container::open(file, reading.video_stream)?;
         check_range(file, &header, range)?;
-        if header.matroska
-            && let Some(byte) = matroska::first_gap(file).map_err(Error::io(file))?
-        {
-            let what = "damaged: something else than the next element stands here, and frames may be missing";
-            return Err(Error::input(file, format!("byte {byte}"), what, COPY_AGAIN));
-        }
+        let damage = if header.matroska { matroska::first_damage(file) } else { Ok(None) };
+        let cut_off = match damage.map_err(Error::io(file))? {
+            Some(Damage::Foreign(byte)) => {
+                let what =
+                    "damaged: something else than the next element stands here, and frames may be missing";
+                return Err(Error::input(file, format!("byte {byte}"), what, COPY_AGAIN));
+            }
+            Some(Damage::CutOff(byte)) => Some(byte),
+            None => None,
+        };
         let mut video = Self {
             file: file.to_path_buf(),
             container,
@@ -97,6 +104,7 @@ impl VideoSource {
             stamp: None,
             interlaced: false,
             oblong: false,
+            cut_off,
             ended: false,
         };
         if !video.seek()? {
@@ -170,7 +178,7 @@ impl VideoSource {
         Ok(false)
     }
 
-    /// Whether nothing has come out since a search for a key frame: what was found may be none, whatever its mark says.
+    /// Whether nothing has come out since a search for a key frame: a packet may be marked as one and not be one.
     fn begins_badly(&self) -> bool {
         self.key_time.is_some() && self.clock.last().is_none()
     }
@@ -291,6 +299,13 @@ impl VideoSource {
         let slack = (2.0 * self.clock.period()).max(0.1);
         if promised.is_some_and(|promised| reached + slack < promised.min(wanted)) {
             return Err(self.damaged(format!("truncated {}", self.progress())));
+        }
+        if let Some(byte) = self.cut_off {
+            let what = format!("truncated {}: the file ends inside of a frame", self.progress());
+            let remedy = format!(
+                "{COPY_AGAIN}; if its recording broke off, write it anew: ffmpeg -i FILE -c copy NEW"
+            );
+            return Err(Error::input(&self.file, format!("byte {byte}"), what, remedy));
         }
         if self.reached.is_none() {
             let what = "not a single frame could be decoded".to_owned();

@@ -67,8 +67,9 @@ fn named_kind(file: &Path) -> Option<Kind> {
 
 /// The pictures of a folder in natural order (`images2` before `images10`).
 ///
-/// Those whose names end as such pictures' do, or where no name does, those whose first bytes are of one. Names of several kinds are accepted where the first bytes of all are of one kind. Hidden files are passed
-/// over (`._images0001.png` is no picture).
+/// Names decide which files are pictures; where no name ends as a picture's does, the first bytes decide. Names of several
+/// kinds are accepted where the first bytes of all are of one kind. Hidden files are left out (macOS writes
+/// `._images0001.png` beside a picture).
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for entry in folder.read_dir().map_err(Error::io(folder))? {

@@ -159,9 +159,9 @@ impl<F: Clone, I: Iterator<Item = Result<Timed<F>>>> Resampler<I, F> {
     fn decide(&mut self, (frame, source): (Timed<F>, usize), upto: usize, t0: f64) {
         let copies = upto.saturating_sub(self.next);
         let open = self.total.is_none_or(|total| self.next < total);
-        if open && copies != 1 && frame.time >= t0 - TIE {
-            self.counts.uneven = true;
-        }
+        // A frame from before the start is not left out, but it may be shown twice.
+        let inside = frame.time >= t0 - TIE;
+        self.counts.uneven |= open && (copies > 1 || copies == 0 && inside);
         if copies > 0 {
             self.next = upto;
             self.decided.push_back((Shown { frame: frame.frame, source }, copies));
@@ -319,6 +319,10 @@ mod tests {
         assert_eq!(counts, Counts { source: 5, delivered: 129, uneven: true });
         let times = times.map(|time| if time > 1.0 { time - 0.013 } else { time });
         assert_eq!(run(&times, 0.04, ALL).0, wanted, "jitter");
+        // Nothing begins in the range, and what is shown in it began before.
+        let (frames, counts) = run(&times, 0.04, Range { start: Some(1.0), end: Some(2.0) });
+        assert_eq!(frames, [2; 25]);
+        assert_eq!(counts, Counts { source: 0, delivered: 25, uneven: true });
     }
 
     #[test]

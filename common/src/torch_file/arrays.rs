@@ -2,9 +2,12 @@
 //! type, shape and bytes are noted, and read when they are asked for.
 
 use super::pickle::{self, Machine};
-use super::values::{Budget, Checked, Objects, Role, Span, Value, damaged, shorten};
+use super::values::{Budget, Checked, DAMAGED, Fault, Objects, Role, Span, Value, damaged, shorten};
 use crate::{Error, Result, weight_file};
 use std::path::Path;
+
+/// Bytes that copies of arrays may take, however short the file is: the same face in every frame of an hour.
+const MOST_COPIED: usize = 128 << 20;
 
 /// An array in the making; without `content` before its state was set, or where that was not understood.
 #[derive(Debug, Default)]
@@ -105,14 +108,18 @@ pub fn read_arrays(path: &Path) -> Result<Vec<Option<Array>>> {
     let data = weight_file::map(path)?;
     let mut budget = Budget::for_file(data.len());
     let refuse = |place: String, what: String, remedy: &str| Error::input(path, place, what, remedy);
-    let pickle = pickle::read(&data, 0, &mut budget)
-        .map_err(|(at, fault)| refuse(format!("pickle byte {at}"), fault.what, fault.remedy))?;
     let remedy = "write a list of arrays with pickle.dump, or one array with numpy.save";
+    // Such a file was made on the spot, and a download does not bring it back.
+    let remedy_of = |fault: &Fault| if fault.remedy == DAMAGED { remedy } else { fault.remedy };
+    let pickle = pickle::read(&data, 0, &mut budget).map_err(|(at, fault)| {
+        let remedy = remedy_of(&fault);
+        refuse(format!("pickle byte {at}"), fault.what, remedy)
+    })?;
     let Value::List(list) = pickle.root else {
         return Err(refuse(String::new(), "the pickle is not a list".to_owned(), remedy));
     };
     // An array may be in the list more than once, and must not be copied without end.
-    let mut left = data.len();
+    let mut left = data.len().max(MOST_COPIED);
     let read = |(number, value): (usize, &Value)| match value {
         Value::None => Ok(None),
         Value::Array(index) => numbers(&data, &pickle.objects, *index, &mut left)
@@ -137,8 +144,8 @@ fn numbers(data: &[u8], objects: &Objects, index: u32, left: &mut usize) -> Chec
     let count =
         shape.as_ref().and_then(|shape| shape.iter().try_fold(1_usize, |n, &axis| n.checked_mul(axis)));
     let (Some(shape), Some(count)) = (shape, count) else { return damaged("an array's shape is not one") };
-    if fortran && shape.len() > 1 {
-        return damaged("an array is in Fortran order");
+    if fortran && shape.len() > 2 {
+        return damaged("an array of more than two axes is in Fortran order");
     }
     let Some(dtype) = objects.dtypes.get(dtype as usize) else { return damaged("an array has no type") };
     let code = dtype.code.of(data);
@@ -179,7 +186,15 @@ fn numbers(data: &[u8], objects: &Objects, index: u32, left: &mut usize) -> Chec
             _ => bits as f64,
         }
     };
-    Ok(Array { shape, values: bytes.chunks_exact(width).map(number).collect() })
+    let values: Vec<f64> = bytes.chunks_exact(width).map(number).collect();
+    let values = match shape[..] {
+        [rows, columns] if fortran => {
+            let row = |row| (0..columns).map(move |column| (row, column));
+            (0..rows).flat_map(row).map(|(row, column)| values[column * rows + row]).collect()
+        }
+        _ => values,
+    };
+    Ok(Array { shape, values })
 }
 
 /// The role of a function or type of NumPy that makes arrays.

@@ -20,7 +20,8 @@ pub(super) type Checked<T> = std::result::Result<T, Fault>;
 /// time would take for ever.
 pub(super) const LONGEST_KEY: usize = 512;
 
-const DAMAGED: &str = "download it again";
+/// What helps where a file that was downloaded is damaged.
+pub(super) const DAMAGED: &str = "download it again";
 
 /// The file is damaged in this way.
 pub(super) fn damaged<T>(what: impl Into<String>) -> Checked<T> {

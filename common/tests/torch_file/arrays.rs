@@ -68,6 +68,24 @@ fn every_protocol() {
     assert_eq!([values(&list[0]), values(&list[2])], [Some(vec![0.0, 1.0]), Some(vec![-2.0, 1.0])]);
 }
 
+/// Where the bytes of the first array of `list` are, with the mark before them and their length.
+fn first_content(list: &[u8]) -> std::ops::Range<usize> {
+    let at = list.windows(3).position(|part| part == b"\x89C\x10").expect("it is there");
+    at..at + 3 + 16
+}
+
+#[test]
+fn arrays_by_columns_and_arrays_that_are_repeated() {
+    let by_columns = with(LISTS[1], b"\x89C\x10", b"\x88C\x10");
+    let list = read(&by_columns).expect("a list");
+    assert_eq!(list[0], Some(Array { shape: vec![2, 2], values: vec![0.0, 2.0, 1.0, 3.0] }));
+    // A face that holds still may be the same object in every frame.
+    let many = with(LISTS[1], b"tq\x0fb", &[&b"tq\x0fb"[..], &b"h\x06".repeat(300)].concat());
+    let list = read(&many).expect("a list");
+    assert_eq!(list.len(), 303);
+    assert!(list[..301].iter().all(|array| *array == list[0]));
+}
+
 #[test]
 fn anything_else_ends_in_one_line() {
     let refused = |bytes: &[u8], word: &str| {
@@ -80,16 +98,22 @@ fn anything_else_ends_in_one_line() {
     let list = LISTS[1];
     refused(&with(list, b"f4", b"c8"), "the type \"c8\"");
     refused(&with(list, b"f4", b"f8"), "4 numbers has 16 bytes");
-    refused(&with(list, b"\x89C\x10", b"\x88C\x10"), "Fortran");
+    let deep = with(list, b"K\x02K\x02\x86", b"K\x02K\x02K\x01\x87");
+    refused(&with(&deep, b"\x89C\x10", b"\x88C\x10"), "Fortran");
     refused(&with(list, b"K\x02K\x02", b"K\x02K\x03"), "6 numbers has 16 bytes");
     for end in 0..list.len() {
         assert!(read(&list[..end]).is_err(), "cut off at {end}");
     }
-    // One array, again and again.
+    // One large array, again and again.
     let again = [&b"\x80\x03](h\x06"[..], &b"h\x06".repeat(5000), b"e."].concat();
-    let many = with(list, b"tq\x0fb", &[&b"tq\x0fb"[..], &b"h\x06".repeat(300)].concat());
     assert!(read(&again).is_err());
+    let large = with(list, b"K\x02K\x02\x86", b"K\x02M\0\x80\x86");
+    let content = [&b"\x89B\0\0\x04\0"[..], &[0; 1 << 18]].concat();
+    let large = with(&large, &list[first_content(list)], &content);
+    let many = with(&large, b"tq\x0fb", &[&b"tq\x0fb"[..], &b"h\x06".repeat(600)].concat());
     refused(&many, "again and again");
+    // Nobody downloads such a file.
+    refused(b"\x80\x03X\x01\0\0\0\xff.", "not UTF-8; write a list of arrays");
     for place in 0..list.len() {
         for value in [0, 1, b'.', b'(', b'R', b'b', 0xff] {
             let mut mutated = list.to_vec();

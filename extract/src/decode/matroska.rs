@@ -1,7 +1,7 @@
 //! Whether the elements of a Matroska or WebM file follow each other.
 //!
-//! FFmpeg looks for the next cluster where one is damaged, and says nothing of what is lost in between. Only headers of
-//! elements are read; that a file ends too early is seen by its duration.
+//! FFmpeg looks for the next cluster where one is damaged, and leaves out a frame that the end of the file cuts off. In
+//! both cases it says nothing of what is lost. Only headers of elements are read here.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Result, Seek, SeekFrom};
@@ -22,18 +22,38 @@ const TOP: [u32; 9] = [
     SEGMENT,
 ];
 
-/// Where something stands between two elements that is none, if anywhere.
-pub(super) fn first_gap(file: &Path) -> Result<Option<u64>> {
+/// Elements of a cluster that hold frames.
+const FRAMES: [u32; 3] = [
+    0xa3, // one
+    0xa0, // with what else is known of it
+    0xaf, // encrypted
+];
+
+/// What is wrong with a file, and the byte where it begins.
+#[derive(Debug, PartialEq)]
+pub(super) enum Damage {
+    /// Bytes that are not an element.
+    Foreign(u64),
+    /// A frame that the file ends in. A file that ends in its index has all its frames.
+    CutOff(u64),
+}
+
+/// The first damage, if there is any.
+pub(super) fn first_damage(file: &Path) -> Result<Option<Damage>> {
     let mut reader = BufReader::new(File::open(file)?);
-    let mut length = reader.seek(SeekFrom::End(0))?;
+    let total = reader.seek(SeekFrom::End(0))?;
     reader.rewind()?;
-    let mut at = 0;
+    let (mut at, mut length) = (0, total);
     while at < length {
         let Some(Element { id, header, size }) = element(&mut reader)? else {
             // Fewer bytes than a header has: a file that ends too early.
-            return Ok((at + 12 < length).then_some(at));
+            return Ok((at + 12 < length).then_some(Damage::Foreign(at)));
         };
+        let begin = at;
         at += header;
+        if FRAMES.contains(&id) && size.is_some_and(|size| at + size > total) {
+            return Ok(Some(Damage::CutOff(begin)));
+        }
         // Segments and clusters are gone into, so that what they hold is looked at; the rest is passed over.
         if matches!(id, SEGMENT | CLUSTER) {
             if let (SEGMENT, Some(size)) = (id, size) {
@@ -41,7 +61,7 @@ pub(super) fn first_gap(file: &Path) -> Result<Option<u64>> {
             }
             continue;
         }
-        let Some(size) = size else { return Ok(Some(at - header)) };
+        let Some(size) = size else { return Ok(Some(Damage::Foreign(begin))) };
         at += size;
         if at < length {
             reader.seek_relative(size as i64)?;
@@ -58,7 +78,7 @@ struct Element {
     size: Option<u64>,
 }
 
-/// The element whose header comes next; `None` where there is none, or where it is none of a known kind.
+/// The element whose header comes next; `None` at the end, and where the bytes are not the header of a known kind.
 fn element(reader: &mut impl Read) -> Result<Option<Element>> {
     let Some((id, id_length)) = number(reader)? else { return Ok(None) };
     let Some((size, size_length)) = number(reader)? else { return Ok(None) };
@@ -67,7 +87,7 @@ fn element(reader: &mut impl Read) -> Result<Option<Element>> {
     let bits = 7 * size_length;
     let size = size & ((1 << bits) - 1);
     let unknown = size == (1 << bits) - 1;
-    // Four bytes are used for what stands at the top alone; of those that are none of it, any would do.
+    // Only elements at the top have names of four bytes. Shorter names are too many to be listed.
     let known = id_length < 4 || id == CLUSTER || TOP.contains(&id) || id == 0x1a45_dfa3;
     let sensible = size < 1 << 48;
     Ok((known && (unknown || sensible)).then_some(Element {
@@ -94,10 +114,10 @@ fn number(reader: &mut impl Read) -> Result<Option<(u64, u64)>> {
 mod tests {
     use super::*;
 
-    fn gap(bytes: &[u8]) -> Option<u64> {
+    fn damage(bytes: &[u8]) -> Option<Damage> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), bytes).expect("written");
-        first_gap(file.path()).expect("read")
+        first_damage(file.path()).expect("read")
     }
 
     #[test]
@@ -110,17 +130,24 @@ mod tests {
         {
             let segment = [&header[..], b"\x18\x53\x80\x67", size].concat();
             let whole = [&segment[..], cluster, b"\xec\x83\0\0\0", cluster].concat();
-            assert_eq!(gap(&whole), None);
+            assert_eq!(damage(&whole), None);
             let mut damaged = whole.clone();
             damaged[segment.len()..segment.len() + 4].fill(0);
-            assert_eq!(gap(&damaged), Some(segment.len() as u64));
+            assert_eq!(damage(&damaged), Some(Damage::Foreign(segment.len() as u64)));
             let mut damaged = whole.clone();
-            let block = segment.len() + cluster.len() - if cluster == live { 8 } else { 7 };
+            let header = if cluster == live { 8 } else { 7 };
+            let block = segment.len() + cluster.len() - header;
             damaged[block] = 0;
-            assert_eq!(gap(&damaged), Some(block as u64));
-            // Ending early is another matter.
-            for end in whole.len() - 6..whole.len() {
-                assert_eq!(gap(&whole[..end]), None, "cut off at {end}");
+            assert_eq!(damage(&damaged), Some(Damage::Foreign(block as u64)));
+            // The last frame is five bytes long.
+            for end in whole.len() - 5..whole.len() {
+                let last = Damage::CutOff((whole.len() - header) as u64);
+                assert_eq!(damage(&whole[..end]), Some(last), "cut off at {end}");
+            }
+            let index = b"\x1c\x53\xbb\x6b\x84cues";
+            let indexed = [b"\x1a\x45\xdf\xa3\x82hi\x18\x53\x80\x67\xff", cluster, index].concat();
+            for end in indexed.len() - index.len()..=indexed.len() {
+                assert_eq!(damage(&indexed[..end]), None, "the index is cut off at {end}");
             }
         }
     }

@@ -47,6 +47,8 @@ pub struct Signer {
     since_scene: Option<usize>,
     /// The signer was taken because another one was gone, and gives way to that one.
     stand_in: bool,
+    /// Who would have been the first signer, but held as still as a picture then.
+    passed_over: Option<usize>,
 }
 
 /// A look, and whose faces they are.
@@ -61,7 +63,7 @@ impl Signer {
     ///   signer was;
     /// * the signer has been gone for [`LOST`] frames: who was not there together with the signer before;
     /// * the signer has been gone for [`GONE`] frames: anybody;
-    /// * the signer turns out to be a still picture;
+    /// * the signer turns out to be a still picture, or who was taken for one begins to move;
     /// * an earlier signer is back.
     pub fn follow(&mut self, window: &[Look]) -> Vec<Option<SignerFace>> {
         let sightings: Vec<Sighting> =
@@ -80,6 +82,8 @@ impl Signer {
         match self.chosen {
             None => {
                 self.take(self.choose(ahead, None, |_| true), false);
+                let moves = |track: &Track| self.chosen == Some(track.id) || track.is_still();
+                self.passed_over = self.largest(ahead, None, moves).filter(|id| self.chosen != Some(*id));
                 self.seen = look.frame;
             }
             Some(id) if sighting.place(id).is_some() => self.give_way(ahead),
@@ -95,7 +99,7 @@ impl Signer {
 
     fn take(&mut self, track: Option<usize>, stand_in: bool) {
         if track.is_some() {
-            (self.chosen, self.stand_in) = (track, stand_in);
+            (self.chosen, self.stand_in, self.passed_over) = (track, stand_in, None);
         }
     }
 
@@ -106,7 +110,12 @@ impl Signer {
         let sighting = ahead[0].1;
         let there = |track: &Track| track.id != signer.id && sighting.place(track.id).is_some();
         let poster = signer.is_still() && signer.sightings >= ENOUGH;
-        let next = if poster {
+        let awake = |track: &Track| self.passed_over == Some(track.id) && track.sightings >= ENOUGH;
+        // Clips begin at rest: who did not move then may have been the signer all the time.
+        let woken = self.tracks.iter().any(|track| awake(track) && there(track) && !track.is_still());
+        let next = if woken && signer.times_signer() < GONE {
+            self.passed_over
+        } else if poster {
             let moves = |track: &Track| !track.is_still() && track.sightings >= ENOUGH;
             self.choose(ahead, None, |track| there(track) && moves(track))
         } else {
@@ -118,7 +127,7 @@ impl Signer {
             self.choose(ahead, None, |track| there(track) && back(track) && !track.is_still())
         };
         let Some(next) = next else { return };
-        let never = poster || self.stand_in;
+        let never = poster || self.stand_in || self.passed_over == Some(next);
         if let Some(before) = self.chosen.and_then(|id| self.tracks.get_mut(id)).filter(|_| never) {
             before.signer = 0;
         }
@@ -166,17 +175,20 @@ impl Signer {
     /// the looks until the next cut, and nearest in place and size to the signer who is gone. One that never moves only
     /// where all others do not move either.
     fn choose(&self, ahead: &[Seen], gone: Option<&Track>, may: impl Fn(&Track) -> bool) -> Option<usize> {
-        let scene = 1 + ahead[1..].iter().take_while(|(_, seen)| !seen.cut).count();
-        let ahead = &ahead[..scene];
-        let candidates: Vec<(&Track, f32)> = (self.tracks.iter().filter(|track| may(track)))
-            .filter_map(|track| Some((track, self.presence(ahead, track, gone)?)))
-            .collect();
-        let moving = candidates.iter().any(|(track, _)| !track.is_still());
+        let moving = self.tracks.iter().any(|track| {
+            may(track) && !track.is_still() && self.presence(until_cut(ahead), track, gone).is_some()
+        });
+        self.largest(ahead, gone, |track| may(track) && (!moving || !track.is_still()))
+    }
+
+    /// The same, whether it moves or not.
+    fn largest(&self, ahead: &[Seen], gone: Option<&Track>, may: impl Fn(&Track) -> bool) -> Option<usize> {
+        let candidates = (self.tracks.iter().filter(|track| may(track)))
+            .filter_map(|track| Some((track, self.presence(until_cut(ahead), track, gone)?)));
         let better = |a: &(&Track, f32), b: &(&Track, f32)| -> Ordering {
             a.0.times_signer().cmp(&b.0.times_signer()).then(a.1.total_cmp(&b.1))
         };
-        let moving = candidates.into_iter().filter(|(track, _)| !moving || !track.is_still());
-        moving.max_by(better).map(|(track, _)| track.id)
+        candidates.max_by(better).map(|(track, _)| track.id)
     }
 
     /// How large and long a face is in these looks, less where it is unlike the signer who is gone. `None` where it is in
@@ -206,6 +218,12 @@ impl Signer {
             }
         }
     }
+}
+
+/// The looks before the next cut.
+fn until_cut<'a, 'w>(ahead: &'a [Seen<'w>]) -> &'a [Seen<'w>] {
+    let scene = 1 + ahead[1..].iter().take_while(|(_, seen)| !seen.cut).count();
+    &ahead[..scene]
 }
 
 impl Track {

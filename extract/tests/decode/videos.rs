@@ -172,3 +172,22 @@ fn matroska_with_zeros_in_it() {
         }
     }
 }
+
+/// FFmpeg leaves out a frame that the end of a Matroska file cuts off, and says nothing.
+#[test]
+fn a_matroska_file_that_ends_in_a_frame() {
+    let videos = Videos::new();
+    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-crf", "10", "-b:v", "1M"];
+    for (name, codec) in [("x.mkv", &X264[..]), ("x.webm", &vp8)] {
+        let live = ["-live", "1", "-f", "matroska"];
+        let path = videos.make(name, "25", 50, &[codec, &live].concat());
+        let whole = std::fs::read(&path).expect("a video");
+        assert_eq!(numbers(&video(&path)).0.len(), 50);
+        std::fs::write(&path, &whole[..whole.len() - 20]).expect("written");
+        let error = failure(&video(&path));
+        let parts = [name, "byte ", "truncated after 1.96 s", "inside of a frame", "-c copy"];
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        // What comes before is whole.
+        assert_eq!(numbers(&part(&path, 0.4, 1.0)).0, (10..25).collect::<Vec<_>>());
+    }
+}

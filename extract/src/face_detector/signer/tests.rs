@@ -95,6 +95,20 @@ fn a_poster_gives_way_to_a_signer_who_comes_later_and_to_rare_looks() {
 }
 
 #[test]
+fn a_signer_who_rests_at_first_is_not_a_poster() {
+    // Somebody smaller talks in a corner all the time.
+    let guest = |t: usize| face(700.0, 60.0, 60.0, t);
+    for rest in [14, 20, 40] {
+        let signer =
+            |t: usize| if t < rest { still(400.0, 150.0, 110.0) } else { face(400.0, 150.0, 110.0, t) };
+        let found = follow(200, |t| vec![guest(t), signer(t)]);
+        stays(&found[rest + 20..], |_| 400.0);
+        let late = follow(200, |t| if t < 10 { vec![signer(t)] } else { vec![signer(t), guest(t)] });
+        stays(&late[rest + 20..], |_| 400.0);
+    }
+}
+
+#[test]
 fn another_face_does_not_stand_in_while_the_signers_is_hidden() {
     let hidden = |t: usize| (20..80).contains(&t);
     let faces = |t: usize| {
