@@ -74,9 +74,7 @@ impl Choice {
 
     /// What somebody must know who takes the best weights for better than the others.
     pub fn warning(&self, split: &str) -> Option<String> {
-        let Some(bleu4) = self.best_bleu4.filter(|_| self.validations > 1 && !self.bleu4_moved) else {
-            return None;
-        };
+        let bleu4 = self.best_bleu4.filter(|_| self.validations > 1 && !self.bleu4_moved)?;
         let chosen = match self.decided_by {
             Some(_) => "chrF decided".to_owned(),
             None => format!("chrF did not move either; the weights of epoch {} were kept", self.best_epoch),

@@ -1,5 +1,5 @@
 //! Where a run's features and its language model are: where they were when it began, where they lie as seen from its
-//! folder, or where a flag says. What is found there is compared with what the run knows of them.
+//! folder, or where a flag says. What is found there is compared with the checksums in the run.
 
 use crate::corpus::Corpus;
 use crate::identity::check_language_model;
@@ -132,6 +132,13 @@ impl RunInfo {
         for place in places {
             match check_language_model(&place, &self.language_model_sha256) {
                 Ok(()) => {
+                    if self.language_model_sha256.is_empty() && place != *recorded {
+                        tracing::warn!(
+                            "{}: whether it is the run's language model cannot be checked: an earlier version of train \
+                             wrote the run, without checksums",
+                            place.display()
+                        );
+                    }
                     self.language_model = Some(place);
                     return Ok(());
                 }

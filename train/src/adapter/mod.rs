@@ -53,6 +53,11 @@ pub fn open(folder: &Path, device: Device) -> Result<(LoraConfig, Weights)> {
     Ok((config, Weights::open(&model, device, Kind::Float)?))
 }
 
+/// The file of tensors in the folder of an adapter.
+pub fn weights_file(folder: &Path) -> Result<PathBuf> {
+    files(folder).map(|(_, model)| model)
+}
+
 /// Copy the adapter of folder `from`.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     open(from, Device::Cpu)?;
