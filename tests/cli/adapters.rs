@@ -1,6 +1,6 @@
 //! Adapters of every kind: followed as PEFT follows them, or refused by the name of the field.
 
-use crate::corpus::empty;
+use crate::corpus::{copy, empty};
 use crate::hugging_face::{merged_is_base_with_adapter, train, write_model, write_model_of};
 use crate::language_model::torch_file;
 use crate::program::{run, words};
@@ -43,6 +43,17 @@ fn adapters_in_the_field() {
     }
 }
 
+/// A safetensors file of float32 with one tensor more.
+fn with_tensor(file: &[u8], name: &str, (shape, bytes): &(Vec<usize>, Vec<u8>)) -> Vec<u8> {
+    let length = u64::from_le_bytes(file[..8].try_into().expect("8 bytes")) as usize;
+    let (header, data) = file[8..].split_at(length);
+    let mut header: Value = serde_json::from_slice(header).expect("JSON");
+    let offsets = [data.len(), data.len() + bytes.len()];
+    header[name] = json!({ "dtype": "F32", "shape": shape, "data_offsets": offsets });
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data, bytes].concat()
+}
+
 #[test]
 fn fields_and_values_of_an_adapter() {
     let place = empty();
@@ -75,6 +86,21 @@ fn fields_and_values_of_an_adapter() {
         with(field, value).refuses(&[&["adapter_config.json", field]]);
     }
     std::fs::write(&file, plain.to_string()).expect("a configuration");
+    // The update of an embedding table is of another kind.
+    let file_of_tensors = at("run/adapter/adapter_model.safetensors");
+    let linear = std::fs::read(&file_of_tensors).expect("its weights");
+    let table = (vec![4_usize, 128], vec![0_u8; 4 * 128 * 4]);
+    std::fs::write(
+        &file_of_tensors,
+        with_tensor(&linear, "base_model.model.shared.lora_embedding_A", &table),
+    )
+    .expect("written");
+    begin_with(place.path(), "run/adapter").refuses(&[&[
+        "adapter_model.safetensors",
+        "shared.lora_embedding_A",
+        "merge_and_unload",
+    ]]);
+    std::fs::write(&file_of_tensors, linear).expect("written");
     // PEFT before 0.6 wrote a pickle.
     let stored = SafetensorsFile::open(&at("run/adapter/adapter_model.safetensors")).expect("its weights");
     let tensor = |name: &str| (name.to_owned(), stored.tensor(name).expect("present").expect("readable"));
@@ -100,6 +126,28 @@ fn an_adapter_where_none_is_trained() {
     }
     let more = "--set language_model.adapter=some --set language_model.lora.r=4";
     train(place.path(), "run", more).refuses(&[&["language_model.lora", "language_model.adapter"]]);
+}
+
+/// The weights of a run that began with an adapter count by its scale, which is in the adapter's file alone.
+#[test]
+fn weights_of_another_scale() {
+    let place = empty();
+    let at = |name: &str| place.path().join(name);
+    write_model(&at(MODEL));
+    let one = "--set optimiser.epochs=1";
+    train(place.path(), "run", one).exits(0);
+    copy(&at("run/adapter"), &at("stable"));
+    let file = at("stable/adapter_config.json");
+    let mut stable = json_of(&file);
+    stable["use_rslora"] = true.into();
+    std::fs::write(&file, stable.to_string()).expect("a configuration");
+    let begin = "--set language_model.adapter=stable";
+    train(place.path(), "first", &format!("{one} {begin}")).exits(0);
+    let from = |more: &str| train(place.path(), "second", &format!("{one} --from first {more}"));
+    for more in ["", "--set language_model.adapter=run/adapter"] {
+        from(more).refuses(&[&["first", "language_model.lora.use_rslora", "true", "false"]]);
+    }
+    from(begin).exits(0).says(&["beginning with the weights of"]);
 }
 
 /// PEFT's word for every linear layer but the output; its older versions do not know it, so that names are written.

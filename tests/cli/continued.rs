@@ -92,6 +92,23 @@ fn the_weights_of_another_run() {
         .says(&["going on after epoch 2 of 2"]);
     train(place.path(), &second).refuses(&[&["first/config.json", "no run here"]]);
     run(place.path(), "evaluate", words("--run second --gpus cpu")).exits(0);
+    // With other weights than it began with, or where it began without any, the flag is what is wrong.
+    for (name, more) in [("second", "--from second"), ("gone", "--from second --set seed=0")] {
+        train(place.path(), &format!("{line} --run {name} {still} {more}")).refuses(&[&[
+            &format!("{name}/config.json"),
+            "did not begin with",
+            "leave out --from",
+        ]]);
+    }
+    // A loss that the other run did not have has nothing to begin with; one that is left out takes nothing away.
+    let silent = "--set loss.alpha=0";
+    train(place.path(), &format!("{line} --run silent --from gone {silent}")).exits(0);
+    train(place.path(), &format!("{line} --run third --from silent")).refuses(&[&[
+        "loss.alpha",
+        "0.0",
+        "1.0",
+    ]]);
+    assert!(!place.path().join("third").exists());
 
     // What does not fit is named.
     for (setting, parts) in [

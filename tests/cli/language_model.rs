@@ -82,6 +82,25 @@ fn weights_of_pytorch() {
     train(place.path(), "other", "").refuses(&[&["pytorch_model-00002-of-00002.bin", "missing"]]);
 }
 
+/// No learning rate helps where a weight is NaN: file and tensor are named.
+#[test]
+fn weights_that_are_not_finite() {
+    let place = empty();
+    let folder = place.path().join(MODEL);
+    let spoil = |(name, tensor): (String, Tensor)| match name.as_str() {
+        "encoder.final_layer_norm.weight" => (name, tensor.detach() * f64::NAN),
+        _ => (name, tensor),
+    };
+    let tensors = write_model(&folder).into_iter().map(spoil).collect();
+    std::fs::remove_file(folder.join("model.safetensors")).expect("removed");
+    std::fs::write(folder.join("pytorch_model.bin"), torch_file(&tensors)).expect("weights");
+    train(place.path(), "run", "").refuses(&[&[
+        "flan-t5-xl/pytorch_model.bin",
+        "encoder.final_layer_norm.weight",
+        "not finite",
+    ]]);
+}
+
 #[test]
 fn missing_files_of_a_folder_are_named_at_once() {
     let place = empty();

@@ -53,6 +53,13 @@ fn a_run_its_features_and_its_language_model() {
     evaluate("--run ../moved/runs/x --gpus cpu").exits(0);
     same(&moved.join("runs/x"));
 
+    // What stands where they were, and is not the run's own, is passed over.
+    std::fs::create_dir_all(begin.join("cache/test")).expect("a folder");
+    write_other_model(&moved.join("weights/flan-t5-xl"), &begin.join("weights/flan-t5-xl"));
+    evaluate("--run ../moved/runs/x --gpus cpu").exits(0);
+    same(&moved.join("runs/x"));
+    std::fs::remove_dir_all(&begin).expect("removed");
+
     // Each to a place of its own: nothing is found, and then what the flags say.
     rename(&moved.join("runs/x"), &place.path().join("one/x"));
     rename(&moved.join("cache"), &place.path().join("two/cache"));

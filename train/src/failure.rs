@@ -1,12 +1,37 @@
 //! What is kept of a step that went wrong: a run's folder of its own that stands right before the step, and the batch.
 
+use crate::adapter;
 use crate::checkpoint::{self, BEST, Progress};
 use crate::corpus::Batch;
 use crate::model::Named;
-use crate::run::RunInfo;
+use crate::run::{FIRST_ADAPTER, RunInfo};
 use signclip_common::collective::Collective;
-use signclip_common::{Error, Result, atomic};
+use signclip_common::{Error, Result, atomic, tensor_file};
 use std::path::{Path, PathBuf};
+
+/// The first weight with a value that is not finite in the files of the language model and of the adapter that the run in
+/// `folder` begins with: no setting helps there.
+pub fn damaged_weights(folder: &Path, info: &RunInfo) -> Result<Option<Error>> {
+    let first_adapter = folder.join(FIRST_ADAPTER);
+    let adapter = first_adapter.is_dir().then(|| adapter::weights_file(&first_adapter)).transpose()?;
+    for place in info.language_model.iter().chain(&adapter) {
+        for file in tensor_file::open_all(place)? {
+            for name in file.names() {
+                let Some(tensor) = file.tensor(name).transpose()? else { continue };
+                if tensor.isfinite().all().int64_value(&[]) == 0 {
+                    let what = "a value of this weight is not finite (NaN or infinite)";
+                    return Ok(Some(Error::input(
+                        file.path(),
+                        name,
+                        what,
+                        "get the file again from where it is whole",
+                    )));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
 
 /// Write `failed-step-<N>` into the run's `folder`: every device its share of the batch, the first one the rest.
 /// `tensors` are parameters, statistics and optimiser as they were before the step.

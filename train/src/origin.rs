@@ -3,8 +3,9 @@
 use crate::adapter;
 use crate::checkpoint::{self, BEST};
 use crate::config::TuningKind;
-use crate::lora::LoraConfig;
+use crate::lora::{LoraConfig, OfFile};
 use crate::model::SignClip;
+use crate::places::recorded;
 use crate::run::{FIRST_ADAPTER, RunInfo};
 use crate::trainer::model_tensors;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,16 @@ impl Origin {
         let progress = checkpoint::progress(&best)?;
         let [there, here] = [(&other, folder.join(FIRST_ADAPTER)), (info, adapter_of(info))]
             .map(|(of, first)| shape(of, &first));
-        let (mut there, here) = (there?, here?);
+        let (mut there, mut here) = (there?, here?);
+        // A loss that the other run had and this one has not leaves only its own temperature behind.
+        let losses = |of: &RunInfo| [of.settings.loss.alpha, of.settings.loss.beta];
+        for ((field, before), now) in
+            ["loss.alpha", "loss.beta"].into_iter().zip(losses(&other)).zip(losses(info))
+        {
+            if before == 0.0 && now > 0.0 {
+                (there[field], here[field]) = (before.into(), now.into());
+            }
+        }
         if other.language_model_sha256.is_empty() {
             // A run of an earlier version does not know.
             there["language_model_sha256"] = here["language_model_sha256"].clone();
@@ -47,8 +57,11 @@ impl Origin {
         if let Some((field, ..)) = difference::first(&other.extraction, &info.extraction) {
             tracing::warn!("{}: trained on features that were made otherwise: {field}", folder.display());
         }
-        let run = std::path::absolute(folder).map_err(Error::io(folder))?;
-        Ok(Self { run, epoch: progress.choice.best_epoch, sha256: checksum::of_file(&best)? })
+        Ok(Self {
+            run: recorded(folder)?,
+            epoch: progress.choice.best_epoch,
+            sha256: checksum::of_file(&best)?,
+        })
     }
 
     /// Give `model` the weights. Errors: they are not those any more that the run was to begin with.
@@ -77,8 +90,17 @@ fn shape(info: &RunInfo, adapter: &Path) -> Result<Value> {
         (TuningKind::Lora, None) => Some(model.lora.clone()),
         _ => None,
     };
-    let lora = lora
-        .map(|LoraConfig { r, alpha, targets, .. }| json!({ "r": r, "alpha": alpha, "targets": targets }));
+    let lora = lora.map(|LoraConfig { r, alpha, targets, of_file, .. }| {
+        let OfFile { rslora, ranks, alphas, .. } = of_file;
+        json!({
+            "r": r,
+            "alpha": alpha,
+            "targets": targets.spelled_out(),
+            "use_rslora": rslora,
+            "rank_pattern": ranks.entries().collect::<Vec<_>>(),
+            "alpha_pattern": alphas.entries().collect::<Vec<_>>(),
+        })
+    });
     let widths: serde_json::Map<String, Value> = info.extraction["streams"]
         .as_object()
         .into_iter()

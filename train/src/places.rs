@@ -1,13 +1,14 @@
 //! Where a run's features and its language model are: where they were when it began, where they lie as seen from its
-//! folder, or where a flag says. What is found there is compared with what the run knows of them.
+//! folder, or where a flag says. What is found there is compared with the checksums in the run.
 
 use crate::corpus::Corpus;
 use crate::identity::check_language_model;
 use crate::run::{CONFIG, RunInfo};
 use crate::t5;
 use serde::{Deserialize, Serialize};
+use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Flags that say where a run's language model is.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -52,15 +53,38 @@ fn way(from: &Path, to: &Path) -> Option<PathBuf> {
     Some(up.chain(to.components().skip(same).map(|part| Path::new(part.as_os_str()))).collect())
 }
 
-/// The first of the places where something recorded as `path` can be, that has `file` in it (or is there, without).
-/// A relative path is of a run of an earlier version, or was written by hand, and does not say from where: tried from here,
-/// then from the folders above the run.
-fn find(run: &Path, path: &Path, way: Option<&Path>, file: &str) -> Option<PathBuf> {
-    let run = run.canonicalize().ok()?;
+/// The places where something recorded as `path` can be. A relative path is of a run of an earlier version, or was written
+/// by hand, and does not say from where: tried from here, then from the folders above the run.
+fn places(run: &Path, path: &Path, way: Option<&Path>) -> Vec<PathBuf> {
+    let run = run.canonicalize().unwrap_or_else(|_| run.to_path_buf());
     let hint = way.filter(|_| path.is_absolute()).map(|way| run.join(way));
     let above = run.ancestors().take(4).filter(|_| path.is_relative()).map(|above| above.join(path));
-    let mut places = std::iter::once(path.to_path_buf()).chain(hint).chain(above);
-    places.find(|place| place.join(file).exists())
+    std::iter::once(path.to_path_buf()).chain(hint).chain(above).collect()
+}
+
+/// Whether a split's features are in `folder`. One that is empty may stand where they were.
+fn has_features(folder: &Path) -> bool {
+    let splits = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    splits.into_iter().any(|split| split.path().join(STORE_FILE).is_file())
+}
+
+/// The path of something as a run records it: another working directory must not make another place of it, nor one that
+/// the command came through and that is gone by now (`..`). Links stay, for they may lead elsewhere later.
+pub fn recorded(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(Error::io(path))?;
+    let mut straight = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(straight.pop()),
+            part => straight.push(part),
+        }
+    }
+    // Behind a link `..` is not the folder before it.
+    match (absolute.canonicalize(), straight.canonicalize()) {
+        (Ok(there), Ok(same)) if there == same => Ok(straight),
+        (Ok(there), _) => Ok(there),
+        _ => Ok(absolute),
+    }
 }
 
 impl RunInfo {
@@ -68,10 +92,13 @@ impl RunInfo {
     pub fn find_features(&mut self, folder: &Path, given: Option<&Path>) -> Result<()> {
         let found = match given {
             Some(given) => Some(given.to_path_buf()),
-            None => find(folder, &self.features, self.from_run.features.as_deref(), ""),
+            None => {
+                let places = places(folder, &self.features, self.from_run.features.as_deref());
+                places.into_iter().find(|place| has_features(place))
+            }
         };
         self.features = found.ok_or_else(|| {
-            let what = format!("{} is not there", self.features.display());
+            let what = format!("no features in {}", self.features.display());
             let remedy = "say where the features of the training are now: --features DIR";
             Error::input(folder.join(CONFIG), "features", what, remedy)
         })?;
@@ -89,26 +116,40 @@ impl RunInfo {
                 Err(Error::usage(what, "leave it out"))
             });
         };
-        const FILE: &str = "config.json";
-        let found = match (&flags.language_model, &flags.weights) {
-            (Some(given), _) => Some(model_in(given)?),
-            (None, Some(weights)) => Some(model_in(&below(weights, &self.settings.language_model.path))?),
+        let name = &self.settings.language_model.path;
+        let places = match (&flags.language_model, &flags.weights) {
+            (Some(given), _) => vec![model_in(given)?],
+            (None, Some(weights)) => vec![model_in(&below(weights, name))?],
             (None, None) => {
-                find(folder, recorded, self.from_run.language_model.as_deref(), FILE).or_else(|| {
-                    let weights = PathBuf::from(std::env::var_os("SIGNCLIP_WEIGHTS")?);
-                    let place = below(&weights, &self.settings.language_model.path);
-                    place.join(FILE).is_file().then_some(place)
-                })
+                let mut places = places(folder, recorded, self.from_run.language_model.as_deref());
+                let weights = std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from);
+                places.extend(weights.map(|weights| below(&weights, name)));
+                places.retain(|place| place.join("config.json").is_file());
+                places
             }
         };
-        let found = found.ok_or_else(|| {
+        let mut refused = None;
+        for place in places {
+            match check_language_model(&place, &self.language_model_sha256) {
+                Ok(()) => {
+                    if self.language_model_sha256.is_empty() && place != *recorded {
+                        tracing::warn!(
+                            "{}: whether it is the run's language model cannot be checked: an earlier version of train \
+                             wrote the run, without checksums",
+                            place.display()
+                        );
+                    }
+                    self.language_model = Some(place);
+                    return Ok(());
+                }
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| {
             let what = format!("{} is not there", recorded.display());
             let remedy = "say where the language model of the run is now: --language-model DIR";
             Error::input(folder.join(CONFIG), "language_model", what, remedy)
-        })?;
-        check_language_model(&found, &self.language_model_sha256)?;
-        self.language_model = Some(found);
-        Ok(())
+        }))
     }
 
     /// Refuse another split under the name of one that the run was trained or validated on. One of which other clips
@@ -163,11 +204,31 @@ mod tests {
         std::fs::rename(place.path().join("a"), place.path().join("b")).map_err(Error::io("a"))?;
         let run = place.path().join("b/runs/x");
         let there = place.path().join("b/cache/y").canonicalize().ok();
-        let found = |path: &Path, way| find(&run, path, way, "").and_then(|found| found.canonicalize().ok());
+        let found = |path: &Path, way| {
+            places(&run, path, way)
+                .iter()
+                .find(|place| place.is_dir())
+                .and_then(|found| found.canonicalize().ok())
+        };
         assert_eq!(found(&cache, Some(&way)), there);
         assert_eq!(found(&cache, None), None);
         // Of an earlier version.
         assert_eq!(found(Path::new("cache/y"), None), there);
+        Ok(())
+    }
+
+    #[test]
+    fn a_recorded_path_does_not_lead_through_other_folders() -> Result<()> {
+        let place = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
+        let place = place.path().canonicalize().map_err(Error::io("a temporary folder"))?;
+        for folder in ["a/b", "c/d"] {
+            std::fs::create_dir_all(place.join(folder)).map_err(Error::io(folder))?;
+        }
+        std::os::unix::fs::symlink(place.join("c/d"), place.join("a/link")).map_err(Error::io("link"))?;
+        let recorded = |path: &str| recorded(&place.join(path));
+        assert_eq!(recorded("a/b/../../c")?, place.join("c"));
+        assert_eq!(recorded("a/link")?, place.join("a/link"));
+        assert_eq!(recorded("a/link/../d/.")?, place.join("c/d"), "`..` of where the link leads to");
         Ok(())
     }
 }

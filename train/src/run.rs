@@ -7,7 +7,7 @@ use crate::corpus::{Corpus, SplitIdentity};
 use crate::identity::of_language_model;
 use crate::model::{LanguageBase, SignClip};
 use crate::origin::Origin;
-use crate::places::FromRun;
+use crate::places::{FromRun, recorded};
 use crate::sign_head::Streams;
 use crate::t5::T5Config;
 use crate::text::{Text, word_tokenizer};
@@ -83,8 +83,6 @@ impl RunInfo {
                 "set language_model.tuning=full",
             ));
         }
-        // Another working directory must not make another place of them.
-        let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io(path));
         let language_model_sha256 = language_model.map(of_language_model).transpose()?.unwrap_or_default();
         let language = settings.text.language.as_ref().or(corpus.store.info.language.as_ref());
         let language = language.filter(|language| !language.trim().is_empty());
@@ -107,8 +105,8 @@ impl RunInfo {
         }
         let tool = format!("signclip train {}", env!("CARGO_PKG_VERSION"));
         let info = Self {
-            features: absolute(features)?,
-            language_model: language_model.map(absolute).transpose()?,
+            features: recorded(features)?,
+            language_model: language_model.map(recorded).transpose()?,
             from_run: FromRun::default(),
             language_model_sha256,
             from: None,
@@ -180,7 +178,17 @@ impl RunInfo {
     pub fn goes_on(&self, folder: &Path) -> Result<()> {
         let begun = Self::read(folder)?;
         let mut now = self.clone();
-        now.from = now.from.or_else(|| begun.from.clone());
+        if let Some(from) = now.from.take()
+            && begun.from.as_ref().is_none_or(|begun| begun.sha256 != from.sha256)
+        {
+            let what = format!(
+                "the run in this folder did not begin with the weights that {} has now",
+                from.run.display()
+            );
+            let remedy = "leave out --from to go on, or give another folder: --run DIR";
+            return Err(Error::input(folder.join(CONFIG), "from", what, remedy));
+        }
+        now.from.clone_from(&begun.from);
         let (then, epochs) = (begun.settings.optimiser.epochs, &mut now.settings.optimiser.epochs);
         *epochs = if *epochs > then { then } else { *epochs };
         now.difference(&begun, folder).map_or(Ok(()), |(field, begun, now)| {

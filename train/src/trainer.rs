@@ -173,6 +173,9 @@ impl Trainer<'_> {
         for ((_, buffer), before) in self.model.buffers.iter().zip(&statistics) {
             buffer.shallow_clone().copy_(before);
         }
+        if let Some(error) = failure::damaged_weights(self.folder, self.info)? {
+            return Err(error);
+        }
         let kept = failure::save(
             self.folder,
             self.info,

@@ -9,7 +9,7 @@ use signclip_common::Result;
 /// Share of the sentences from which on it is a warning.
 const MANY: f64 = 0.01;
 
-/// What a split has of them.
+/// Such sentences in a split.
 #[derive(Debug, Default, PartialEq)]
 pub struct Unwritable {
     sentences: usize,

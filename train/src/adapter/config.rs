@@ -55,7 +55,7 @@ const WITHOUT_EFFECT: [&str; 14] = [
 const PLAIN_INITIALISATIONS: [&str; 4] = ["gaussian", "eva", "orthogonal", "mica"];
 
 /// What to do with an adapter that PEFT can load and this program cannot.
-const MERGE: &str = "add it to its model with PEFT (merge_and_unload, then save_pretrained) and give that folder as \
+pub(super) const MERGE: &str = "add it to its model with PEFT (merge_and_unload, then save_pretrained) and give that folder as \
     language_model.path, or train a plain LoRA adapter";
 
 /// The text of the file for an adapter of the model in `base`, with the smallest set of fields, which every version of

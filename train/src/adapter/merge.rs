@@ -1,6 +1,6 @@
 //! The language model with an adapter added to its weights.
 
-use super::{PREFIX, config, files, open};
+use super::{PREFIX, config, files, open, part_of};
 use crate::lora::{LoraConfig, LoraPair, same_weight};
 use crate::t5::{T5, T5Config};
 use serde_json::{Value, json};
@@ -88,12 +88,7 @@ impl Merging {
         const OTHER_MODEL: &str = "give the model that it was trained on";
         const AGAIN: &str = "save the adapter again with PEFT";
         for name in self.updates.names() {
-            let path = name.strip_prefix(PREFIX).unwrap_or_default();
-            let parts = ["lora_A", "lora_B", "base_layer"];
-            let part = parts.into_iter().find(|part| path.ends_with(&format!(".{part}.weight")));
-            let Some((part, module)) = part.zip(path.rsplitn(3, '.').nth(2)) else {
-                return refuse(name, "not part of a LoRA adapter".to_owned(), AGAIN);
-            };
+            let Some((part, module)) = part_of(name) else { continue };
             if targets.target_of(module).is_none() {
                 let what = format!("the target_modules of {} do not select this layer", config::CONFIG);
                 return refuse(name, what, AGAIN);

@@ -11,6 +11,7 @@ pub use merge::merge;
 use crate::lora::LoraConfig;
 use crate::model::Named;
 use config::CONFIG;
+use signclip_common::tensor_file::TensorFile;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, atomic, safetensors_file};
 use std::path::{Path, PathBuf};
@@ -31,11 +32,30 @@ pub fn save(folder: &Path, config: &LoraConfig, base: Option<&Path>, parameters:
     atomic::write(&folder.join(CONFIG), config::text(config, base).as_bytes())
 }
 
-/// Read the folder of an adapter: its configuration, and its weights in float32.
+/// What of an update a tensor is, and the path of the layer; `None` for one that is not of a linear layer's update, as
+/// PEFT has for an embedding table.
+fn part_of(name: &str) -> Option<(&'static str, &str)> {
+    let path = name.strip_prefix(PREFIX)?.strip_suffix(".weight")?;
+    let part = |part: &'static str| Some((part, path.strip_suffix(part)?.strip_suffix('.')?));
+    ["lora_A", "lora_B", "base_layer"].into_iter().find_map(part)
+}
+
+/// Read the folder of an adapter: its configuration, and its weights in float32. Errors: a part of it that is not
+/// understood.
 pub fn open(folder: &Path, device: Device) -> Result<(LoraConfig, Weights)> {
     let (file, model) = files(folder)?;
     let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
-    Ok((config::parse(&text, &file)?, Weights::open(&model, device, Kind::Float)?))
+    let config = config::parse(&text, &file)?;
+    if let Some(name) = TensorFile::open(&model)?.names().into_iter().find(|name| part_of(name).is_none()) {
+        let what = "not the update of a linear layer, and not supported";
+        return Err(Error::input(&model, name, what, config::MERGE));
+    }
+    Ok((config, Weights::open(&model, device, Kind::Float)?))
+}
+
+/// The file of tensors in the folder of an adapter.
+pub fn weights_file(folder: &Path) -> Result<PathBuf> {
+    files(folder).map(|(_, model)| model)
 }
 
 /// Copy the adapter of folder `from`.
@@ -82,6 +102,25 @@ mod tests {
     use serde_json::Value;
     use signclip_common::safetensors_file::SafetensorsFile;
     use tch::Tensor;
+
+    #[test]
+    fn parts_of_linear_layers() {
+        let of = |name: &str| {
+            part_of(&format!("{PREFIX}{name}")).map(|(part, module)| format!("{part} of {module}"))
+        };
+        assert_eq!(of("a.q.lora_A.weight").as_deref(), Some("lora_A of a.q"));
+        assert_eq!(of("lm_head.base_layer.weight").as_deref(), Some("base_layer of lm_head"));
+        for other in [
+            "shared.lora_embedding_A",
+            "q.lora_A.bias",
+            "lora_A.weight",
+            "q.lora_magnitude_vector.weight",
+            "q.weight",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+        assert_eq!(part_of("encoder.q.lora_A.weight"), None);
+    }
 
     /// What is saved is read back, and the file has none of the fields that an old PEFT would refuse.
     #[test]

@@ -1,5 +1,6 @@
 //! `evaluate export`: the language model of a run with its adapter added to the weights.
 
+use signclip_common::progress::start_log;
 use signclip_common::{Error, Result};
 use signclip_train::checkpoint::ADAPTER;
 use signclip_train::places::PlaceFlags;
@@ -20,6 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    start_log(None)?;
     let mut info = RunInfo::read(&args.run)?;
     info.find_language_model(&args.run, &args.places)?;
     let Some(base) = &info.language_model else {
