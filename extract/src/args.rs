@@ -239,7 +239,7 @@ pub struct RunArgs {
     /// Which video stream of files with several, counted from 0 without sound and cover pictures [default: the first]
     #[arg(long, value_name = "N")]
     pub video_stream: Option<usize>,
-    /// Make interlaced frames of the field that is shown first: its rows stay, those between are means of their neighbours
+    /// Deinterlace: keep the rows of the first field, fill the others with the mean of their neighbours
     #[arg(long)]
     pub deinterlace: bool,
     /// Where the points come from that the mouth is aligned by [default: fan; files with --landmarks; retinaface5 with

@@ -13,10 +13,10 @@ use std::path::{Component, Path, PathBuf};
 /// Flags that say where a run's language model is.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PlaceFlags {
-    /// Folder of the run's language model, where it is not where it was
+    /// Where the run's language model is now, if it was moved
     #[arg(long, value_name = "DIR")]
     pub language_model: Option<PathBuf>,
-    /// Folder that has the language model in a folder of its name
+    /// Weights folder, with the language model in DIR/NAME
     #[arg(long, value_name = "DIR")]
     pub weights: Option<PathBuf>,
 }

@@ -226,6 +226,14 @@ impl RunInfo {
     pub fn caveats(&self, split: &str) -> Vec<String> {
         let of_others = |what| format!("control experiment: every clip was given the {what} of another one");
         let mut caveats = Vec::new();
+        let streams = self.extraction["streams"].as_object().into_iter().flatten();
+        let mut weights = streams.filter_map(|(_, stream)| stream["weights"].as_object()).flatten();
+        if weights
+            .any(|(_, identity)| identity.as_str().is_some_and(|identity| identity.starts_with("salt ")))
+        {
+            let what = "UNTRAINED networks with computed weights made the features: the scores say nothing about real signing";
+            caveats.push(what.to_owned());
+        }
         caveats.extend(self.settings.shuffle_features.then(|| of_others("features")));
         caveats.extend(self.settings.shuffle_mouthing.then(|| of_others("mouthing")));
         if self.settings.validation_split == split {

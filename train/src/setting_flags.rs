@@ -17,7 +17,7 @@ pub struct SettingFlags {
     /// One setting, as in optimiser.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Take features of which clips are missing, failed or not yet extracted: refused without this
+    /// Go on although some clips have no features: they failed, or are not extracted yet
     #[arg(long)]
     pub allow_missing: bool,
 }

@@ -258,7 +258,7 @@ impl Job {
                 // Sums are added up in the order of the threads' shares.
                 let threads = tch::get_num_threads();
                 tracing::info!(
-                    "{threads} threads a device: another number (OMP_NUM_THREADS) gives other rounding"
+                    "{threads} threads a device; to repeat this run to the bit, keep OMP_NUM_THREADS={threads}"
                 );
             }
             if collective.size() > 1 {

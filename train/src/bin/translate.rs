@@ -51,10 +51,10 @@ struct Args {
     /// Where it ends [default: the video's end]
     #[arg(long, value_name = "SECONDS")]
     end: Option<f64>,
-    /// The features that the run was trained on, where they are not where they were
+    /// Where the features of the training are now, if they were moved
     #[arg(long, value_name = "DIR")]
     features: Option<PathBuf>,
-    /// Folder of the run's language model, where it is not where it was
+    /// Where the run's language model is now, if it was moved
     #[arg(long, value_name = "DIR")]
     language_model: Option<PathBuf>,
     /// Folder with the weight files of the frozen networks [default: $SIGNCLIP_WEIGHTS, else weights/]

@@ -219,15 +219,6 @@ fn below(info: &RunInfo, split: &str, store: Option<&Store>) -> Vec<maud::Markup
         let streams: Vec<String> =
             store.info.streams.iter().map(|(name, stream)| format!("{name}: {}", stream.encoder)).collect();
         lines.push(html! { (store.info.dataset) ", " (store.info.split) ": " (store.clips.len()) " clips. " (streams.join("; ")) "." });
-        let computed = |stream: &signclip_common::store::StreamInfo| {
-            stream.weights.values().any(|weights| weights.starts_with("salt "))
-        };
-        if store.info.streams.values().any(computed) {
-            lines.push(html! {
-                strong class="warning" { "Untrained networks: the features are of computed weights; the scores say nothing \
-                about SignClip on real signing." }
-            });
-        }
     }
     lines.extend(info.caveats(split).into_iter().map(|caveat| {
         html! {

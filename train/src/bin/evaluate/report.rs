@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// What to write [default: RUN/report.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Features, where they are not where the run was trained on them
+    /// Where the features are now, if they were moved since the training
     #[arg(long, value_name = "DIR")]
     features: Option<PathBuf>,
     #[command(flatten)]

@@ -24,14 +24,14 @@ pub(crate) struct Args {
     /// Split to translate
     #[arg(long, value_name = "NAME", default_value = "test")]
     split: String,
-    /// Features, where they are not where the run was trained on them
+    /// Where the features are now, if they were moved since the training
     #[arg(long, value_name = "DIR")]
     features: Option<PathBuf>,
     // Not `PlaceFlags` flattened: clap then takes the whole, which is optional, for absent.
-    /// Folder of the run's language model, where it is not where it was
+    /// Where the run's language model is now, if it was moved
     #[arg(long, value_name = "DIR")]
     language_model: Option<PathBuf>,
-    /// Folder that has the language model in a folder of its name
+    /// Weights folder, with the language model in DIR/NAME
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
     /// Device: a CUDA number or cpu [default: the first CUDA device, else cpu]
