@@ -161,7 +161,7 @@ fn a_request_to_end_finishes_what_is_in_flight() {
         let output = child.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(130), "{said}");
-        assert!(said.contains("the same command goes on"), "{said}");
+        assert!(said.contains("the same command resumes"), "{said}");
         let stored = indexed(out.path(), 0);
         assert!((1..12).contains(&stored), "{stored} clips");
         verified(out.path());
