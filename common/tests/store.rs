@@ -744,5 +744,8 @@ fn numpy_opens_a_store_in_the_making() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../cache/README.md")).unwrap();
     let example = page.split("```python\n").nth(1).and_then(|p| p.split("```").next()).unwrap();
     let example = example.replace("\"cache/phoenix/train\"", "__import__('sys').argv[1]");
-    assert_eq!(run(&example, folder.path()), "-clip_0 ä {'mouthing': (1, 3), 'spatial': (1, 5)} schöner ÄÖÜ\n");
+    assert_eq!(
+        run(&example, folder.path()),
+        "-clip_0 ä {'mouthing': (1, 3), 'spatial': (1, 5)} schöner ÄÖÜ\n"
+    );
 }

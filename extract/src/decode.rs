@@ -7,6 +7,7 @@
 mod clock;
 mod container;
 mod field;
+mod format;
 mod header;
 mod matroska;
 mod picture;

@@ -25,6 +25,7 @@ mod missing;
 mod mouthing;
 mod moved;
 mod mpi;
+mod playlists;
 mod program;
 mod ranks;
 mod real_data;

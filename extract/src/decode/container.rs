@@ -11,6 +11,7 @@ use std::sync::Once;
 use ffmpeg_next::ffi::*;
 use signclip_common::{Error, Result};
 
+use super::format;
 use super::header::Header;
 use crate::frame::MAX_PIXELS;
 
@@ -18,8 +19,8 @@ use crate::frame::MAX_PIXELS;
 ///
 /// All pointers are owned, non-null, and freed on drop.
 pub(super) struct Container {
-    file: PathBuf,
-    io: *mut AVIOContext,
+    pub(super) file: PathBuf,
+    pub(super) io: *mut AVIOContext,
     pub(super) format: *mut AVFormatContext,
     codec: *mut AVCodecContext,
     packet: *mut AVPacket,
@@ -61,7 +62,7 @@ pub(super) fn quiet() {
     QUIET.call_once(|| unsafe { av_log_set_level(AV_LOG_QUIET) });
 }
 
-/// Playlists, external tracks and frame sequences name other files; a clip is one file.
+/// External tracks name other files; a clip is one file.
 unsafe extern "C" fn refuse_other_files(
     _: *mut AVFormatContext,
     _: *mut *mut AVIOContext,
@@ -129,7 +130,7 @@ impl Container {
         Ok((container, header))
     }
 
-    fn unreadable(&self, code: c_int) -> Error {
+    pub(super) fn unreadable(&self, code: c_int) -> Error {
         Error::input(
             &self.file,
             "container",
@@ -142,17 +143,22 @@ impl Container {
         // SAFETY: the out-pointers are fields of self, so that drop frees whatever was made before an early return;
         // `avformat_open_input` frees and nulls the context itself on failure and leaves the I/O to us.
         unsafe {
-            let code = avio_open(&mut self.io, url.as_ptr(), AVIO_FLAG_READ);
+            let mut options = format::restrictions();
+            let code = avio_open2(&mut self.io, url.as_ptr(), AVIO_FLAG_READ, ptr::null(), &mut options);
+            av_dict_free(&mut options);
             if code < 0 {
                 return Err(self.unreadable(code));
             }
+            let kind = self.kind(url)?;
             self.format = avformat_alloc_context();
             if self.format.is_null() {
                 return Err(self.unreadable(AVERROR(libc::ENOMEM)));
             }
             (*self.format).pb = self.io;
             (*self.format).io_open = Some(refuse_other_files);
-            let code = avformat_open_input(&mut self.format, url.as_ptr(), ptr::null_mut(), ptr::null_mut());
+            let mut options = format::restrictions();
+            let code = avformat_open_input(&mut self.format, url.as_ptr(), kind, &mut options);
+            av_dict_free(&mut options);
             if code < 0 {
                 return Err(self.unreadable(code));
             }

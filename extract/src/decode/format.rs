@@ -1,0 +1,74 @@
+//! Which formats are read: those that keep all of a video, or a picture, in one file.
+//!
+//! FFmpeg reads some 350. Many are scripts and playlists that name further files, addresses or devices. They are told by
+//! their content, so that one of them may be called `clip.mp4`. A list of what is read leaves none of them in.
+
+#![expect(unsafe_code, reason = "FFmpeg is a C library")]
+
+use std::ffi::{CStr, c_char};
+use std::ptr;
+
+use ffmpeg_next::ffi::*;
+use signclip_common::{Error, Result};
+
+use super::container::Container;
+
+/// The formats that are read, by FFmpeg's names. None of them opens another file; `mov` could and does not unless asked.
+const READ: &CStr = c"3gp,3g2,apng,asf,asf_o,av1,avi,avs2,avs3,bink,bmp_pipe,cavsvideo,dirac,dnxhd,dv,flic,flv,gif,gxf,\
+h261,h263,h264,hevc,ivf,jpeg_pipe,lxf,m4v,matroska,mjpeg,mjpeg_2000,mov,mp4,mpeg,mpegts,mpegvideo,mpjpeg,mxf,nsv,nut,nuv,\
+obu,ogg,png_pipe,rm,roq,swf,tiff_pipe,vc1,vc1test,vivo,webp_pipe,wtv,yop,yuv4mpegpipe";
+
+/// Formats whose files name other files, addresses or devices.
+const LISTS: [&str; 8] = ["concat", "dash", "hls", "imf", "rtp", "rtsp", "sdp", "webm_dash_manifest"];
+
+/// What an open file and what is opened for it may be: a file of this machine, of a format that is read.
+pub(super) fn restrictions() -> *mut AVDictionary {
+    let mut options = ptr::null_mut();
+    // SAFETY: keys and values are NUL-terminated and copied by FFmpeg.
+    unsafe {
+        av_dict_set(&mut options, c"protocol_whitelist".as_ptr(), c"file".as_ptr(), 0);
+        av_dict_set(&mut options, c"format_whitelist".as_ptr(), READ.as_ptr(), 0);
+    }
+    options
+}
+
+impl Container {
+    /// The format of the open file by its content. `url` is its address for FFmpeg.
+    pub(super) fn kind(&self, url: &CStr) -> Result<*const AVInputFormat> {
+        let mut format: *const AVInputFormat = ptr::null();
+        // SAFETY: the file is open, and is back at its beginning afterwards. A format that was found is one of FFmpeg's
+        // constants, its name NUL-terminated.
+        let (name, read) = unsafe {
+            let code = av_probe_input_buffer2(self.io, &mut format, url.as_ptr(), ptr::null_mut(), 0, 0);
+            if code < 0 {
+                return Err(self.unreadable(code));
+            }
+            let name = (*format).name;
+            (CStr::from_ptr(name), av_match_list(name, READ.as_ptr(), b',' as c_char) > 0)
+        };
+        if read {
+            return Ok(format);
+        }
+        let name = name.to_string_lossy();
+        let (what, remedy) = match LISTS.contains(&&*name) {
+            true => (format!("a playlist ({name}), which names other files"), "give the video itself"),
+            false => (format!("{name} is not a format that is read"), "give a video, or convert it to MP4"),
+        };
+        Err(Error::input(&self.file, "container", what, remedy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A misspelt name would refuse a whole format.
+    #[test]
+    fn ffmpeg_knows_each_format() {
+        for name in READ.to_str().expect("ASCII").split(',') {
+            let name = std::ffi::CString::new(name).expect("a name");
+            // SAFETY: NUL-terminated.
+            assert!(!unsafe { av_find_input_format(name.as_ptr()) }.is_null(), "{name:?}");
+        }
+    }
+}
