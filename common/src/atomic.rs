@@ -1,5 +1,6 @@
 //! Files that are either complete or absent: write beside, fsync, rename.
 
+use crate::regular_file;
 use crate::{Error, Result, disk};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -15,8 +16,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
     let beside = beside(path);
     let attempt = || {
-        disk::call(|| fill(&mut File::create(&beside)?))?;
-        disk::call(|| File::open(&beside)?.sync_all())?;
+        disk::call(|| fill(&mut regular_file::create_new(&beside)?))?;
+        disk::call(|| regular_file::open(&beside)?.sync_all())?;
         disk::call(|| fs::rename(&beside, path))?;
         sync_folder(path)
     };
@@ -31,7 +32,7 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<(
 pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = beside(path);
     let attempt = || {
-        let mut file = disk::call(|| File::create(&beside))?;
+        let mut file = disk::call(|| regular_file::create_new(&beside))?;
         disk::write(bytes, |bytes| file.write_all(bytes))?;
         disk::call(|| file.sync_all())?;
         match disk::call(|| fs::hard_link(&beside, path)) {

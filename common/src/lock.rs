@@ -1,8 +1,9 @@
 //! Locks of files. All are `flock`s: they end with the process, also with one that was killed on another machine, as
 //! soon as the file server notices.
 
+use crate::regular_file;
 use crate::{Error, Result, disk};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn open(path: &Path) -> Result<File> {
-    let open = || OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let open = || regular_file::edit(path);
     disk::call(open).map_err(Error::io(path))
 }
 

@@ -5,6 +5,7 @@
 use crate::checkpoint::{Checkpoint, METADATA};
 use crate::places;
 use serde::{Deserialize, Serialize};
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weight_file::is_lfs_pointer;
 use signclip_common::{Error, Result, checksum, devices, tensor_file};
@@ -106,7 +107,7 @@ pub fn report(weights: Option<&Path>, json: bool) -> Result<ExitCode, Vec<Error>
 
 fn inspect(weights: Option<&Path>) -> Result<Report> {
     let manifest = places::manifests().join("weights.json");
-    let text = std::fs::read_to_string(&manifest).map_err(Error::io(&manifest))?;
+    let text = regular_file::read_to_string(&manifest, SETTINGS).map_err(Error::io(&manifest))?;
     let table: WeightManifest = serde_json::from_str(&text).map_err(|e| {
         Error::input(&manifest, format!("line {}", e.line()), e.to_string(), "restore the file")
     })?;
@@ -171,8 +172,8 @@ const WORTH_NAMING: [&str; 7] =
 /// Version and place of the libtorch this program is linked to.
 fn libtorch(cuda_half: &Path) -> String {
     let folder = cuda_half.parent().and_then(Path::parent).unwrap_or(Path::new(".libtorch"));
-    let header =
-        std::fs::read_to_string(folder.join("include/torch/headeronly/version.h")).unwrap_or_default();
+    let header = regular_file::read_to_string(&folder.join("include/torch/headeronly/version.h"), SETTINGS)
+        .unwrap_or_default();
     let number = |part: &str| {
         let line = header.lines().find(|l| l.starts_with(&format!("#define TORCH_VERSION_{part} ")));
         line.and_then(|l| l.split_whitespace().last()).unwrap_or("?").to_owned()
@@ -221,7 +222,7 @@ fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
         return Ok(("missing", format!("from {}", file.source)));
     };
     let mut head = Vec::new();
-    let opened = std::fs::File::open(path).map_err(Error::io(path))?;
+    let opened = regular_file::open(path).map_err(Error::io(path))?;
     opened.take(1024).read_to_end(&mut head).map_err(Error::io(path))?;
     if is_lfs_pointer(&head) {
         return Ok((
@@ -267,7 +268,7 @@ fn right_network(path: &Path, file: &WeightFile) -> Result<String> {
 }
 
 fn is_json(path: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = regular_file::read_to_string(path, SETTINGS).map_err(Error::io(path))?;
     let parsed: Result<serde_json::Value, serde_json::Error> = serde_json::from_str(&text);
     let wrong = |e: serde_json::Error| Error::input(path, "", format!("no JSON ({e})"), "download it again");
     parsed.map(|_| ()).map_err(wrong)

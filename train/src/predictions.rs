@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use signclip_common::manifest::TextRules;
+use signclip_common::regular_file::{self, LINES, SETTINGS};
 use signclip_common::{Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ impl Predictions {
     /// given twice.
     pub fn read(path: &Path, split: &str) -> Result<Self> {
         let file = if path.is_dir() { path.join(split).join(PREDICTIONS) } else { path.to_path_buf() };
-        let text = std::fs::read_to_string(&file).map_err(|e| match e.kind() {
+        let text = regular_file::read_to_string(&file, LINES).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound if path.is_dir() => {
                 let remedy = format!("make them with: evaluate --run {} --split {split}", path.display());
                 Error::input(&file, "", "no predictions here", remedy)
@@ -71,7 +72,7 @@ impl Predictions {
         struct Metrics {
             references: References,
         }
-        let text = std::fs::read_to_string(self.file.with_file_name(METRICS)).ok()?;
+        let text = regular_file::read_to_string(&self.file.with_file_name(METRICS), SETTINGS).ok()?;
         serde_json::from_str(&text).ok().map(|metrics: Metrics| metrics.references.rules)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::t5::tokenizer_remedy;
 use signclip_common::manifest::TextRules;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -31,7 +32,7 @@ impl Text {
             let folder = file.parent().unwrap_or(Path::new(""));
             return Err(Error::input(file, "", "no tokenizer", tokenizer_remedy(folder)));
         }
-        let bytes = std::fs::read(file).map_err(Error::io(file))?;
+        let bytes = regular_file::read(file, SETTINGS).map_err(Error::io(file))?;
         Self::parse(&bytes, file)
     }
 

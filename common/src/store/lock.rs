@@ -1,5 +1,6 @@
 //! Locks of a store.
 
+use crate::regular_file;
 use crate::{Result, lock};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -21,12 +22,12 @@ pub(super) fn rank_lock(folder: &Path, rank: u32) -> Result<File> {
 /// The lock of a rank that no process is writing, held until it is dropped; nothing where one is, or where that cannot
 /// be seen.
 pub(super) fn idle_rank(folder: &Path, rank: u32) -> Option<File> {
-    File::open(rank_path(folder, rank)).ok().filter(|file| file.try_lock().is_ok())
+    regular_file::open(&rank_path(folder, rank)).ok().filter(|file| file.try_lock().is_ok())
 }
 
 /// Whether a process is writing this rank; `None` where that cannot be seen.
 pub fn is_held(folder: &Path, rank: u32) -> Option<bool> {
-    let file = File::open(rank_path(folder, rank)).ok()?;
+    let file = regular_file::open(&rank_path(folder, rank)).ok()?;
     match file.try_lock_shared() {
         Ok(()) => Some(false),
         Err(TryLockError::WouldBlock) => Some(true),

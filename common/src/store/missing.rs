@@ -1,6 +1,7 @@
 //! What a split lacks of the clips that it was to have.
 
 use super::{Failure, failures, rank_files};
+use crate::regular_file::{self, SETTINGS};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;
@@ -31,7 +32,7 @@ pub fn expected(folder: &Path) -> Result<Option<usize>> {
     }
     let mut last: Option<Progress> = None;
     for (_, path) in rank_files(folder, "progress-", ".json")? {
-        let text = std::fs::read(&path).map_err(Error::io(&path))?;
+        let text = regular_file::read(&path, SETTINGS).map_err(Error::io(&path))?;
         let progress: Progress = serde_json::from_slice(&text).map_err(|e| {
             let remedy = "delete it; the next extract writes it anew";
             Error::input(&path, "", e.to_string(), remedy)

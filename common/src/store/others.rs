@@ -1,9 +1,10 @@
 //! What other ranks have finished, seen while they go on.
 
 use super::{index_files, parse_index};
+use crate::regular_file;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ impl Others {
             let (begin, lines) = same.map_or((0, 0), |&(_, bytes, lines)| (bytes, lines));
             if metadata.len() > begin {
                 let mut added = Vec::new();
-                let mut file = File::open(&path).map_err(Error::io(&path))?;
+                let mut file = regular_file::open(&path).map_err(Error::io(&path))?;
                 file.seek(SeekFrom::Start(begin)).map_err(Error::io(&path))?;
                 file.read_to_end(&mut added).map_err(Error::io(&path))?;
                 let (records, whole) = parse_index(&path, &added, lines)?;

@@ -3,7 +3,7 @@
 //! FFmpeg looks for the next cluster where one is damaged, and leaves out a frame that the end of the file cuts off. In
 //! both cases it says nothing of what is lost. Only headers of elements are read here.
 
-use std::fs::File;
+use signclip_common::regular_file;
 use std::io::{BufReader, Read, Result, Seek, SeekFrom};
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub(super) enum Damage {
 
 /// The first damage, if there is any.
 pub(super) fn first_damage(file: &Path) -> Result<Option<Damage>> {
-    let mut reader = BufReader::new(File::open(file)?);
+    let mut reader = BufReader::new(regular_file::open(file)?);
     let total = reader.seek(SeekFrom::End(0))?;
     reader.rewind()?;
     let (mut at, mut length) = (0, total);

@@ -1,6 +1,6 @@
 //! Points of the face, found by a network or read from a file.
 
-use std::fs::File;
+use signclip_common::regular_file;
 use std::io::Read;
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub fn read_landmarks(path: &Path) -> Result<Vec<Option<Points<POINTS>>>> {
     if path.extension().is_some_and(|ending| ending == "pkl") {
         return from_values(path, &pickled(path)?);
     }
-    let file = File::open(path).map_err(Error::io(path))?;
+    let file = regular_file::open(path).map_err(Error::io(path))?;
     let refused = |place: &str, what: String, remedy: &str| Error::input(path, place, what, remedy);
     // One byte more than the longest file there can be, so that a longer one is noticed and never read whole.
     let longest = MOST_FRAMES * VALUES * 8 + LONGEST_HEADER;

@@ -11,9 +11,10 @@ pub use merge::merge;
 use crate::lora::LoraConfig;
 use crate::model::Named;
 use config::CONFIG;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::tensor_file::TensorFile;
 use signclip_common::weights::Weights;
-use signclip_common::{Error, Result, atomic, safetensors_file};
+use signclip_common::{Error, Result, atomic, checksum, safetensors_file};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
 
@@ -44,7 +45,7 @@ fn part_of(name: &str) -> Option<(&'static str, &str)> {
 /// understood.
 pub fn open(folder: &Path, device: Device) -> Result<(LoraConfig, Weights)> {
     let (file, model) = files(folder)?;
-    let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
+    let text = regular_file::read_to_string(&file, SETTINGS).map_err(Error::io(&file))?;
     let config = config::parse(&text, &file)?;
     if let Some(name) = TensorFile::open(&model)?.names().into_iter().find(|name| part_of(name).is_none()) {
         let what = "not the update of a linear layer, and not supported";
@@ -64,19 +65,20 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).map_err(Error::io(to))?;
     let (config, model) = files(from)?;
     for file in [model, config] {
-        let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
-        atomic::write(&to.join(file.file_name().unwrap_or_default()), &bytes)?;
+        let mut source = regular_file::open(&file).map_err(Error::io(&file))?;
+        let copy = to.join(file.file_name().unwrap_or_default());
+        atomic::write_with(&copy, |out| std::io::copy(&mut source, out).map(|_| ()))?;
     }
     Ok(())
 }
 
 /// Whether the adapters of two folders are the same to the last byte.
 pub fn is_same(one: &Path, other: &Path) -> bool {
-    let bytes = |folder: &Path| {
+    let sums = |folder: &Path| {
         let (config, model) = files(folder).ok()?;
-        Some((std::fs::read(config).ok()?, std::fs::read(model).ok()?))
+        Some((checksum::of_file(&config).ok()?, checksum::of_file(&model).ok()?))
     };
-    bytes(one).is_some_and(|one| bytes(other) == Some(one))
+    sums(one).is_some_and(|one| sums(other) == Some(one))
 }
 
 /// The configuration and the tensors in a folder. Errors: what is not there, all in one line.

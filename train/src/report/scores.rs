@@ -5,6 +5,7 @@ use crate::metrics::{Row, Scores};
 use crate::predictions::{METRICS, Predictions, References};
 use maud::{Markup, html};
 use serde::Deserialize;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 
 /// What the report takes from `metrics.json`.
@@ -29,7 +30,7 @@ impl Metrics {
     pub(super) fn beside(predictions: &Predictions, split: &str, again: &str) -> Result<Self> {
         let file = predictions.file.with_file_name(METRICS);
         let wrong = |what: String| Error::input(&file, "", what, format!("make both again with: {again}"));
-        let text = std::fs::read_to_string(&file).map_err(|e| wrong(e.to_string()))?;
+        let text = regular_file::read_to_string(&file, SETTINGS).map_err(|e| wrong(e.to_string()))?;
         let metrics: Self = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         if metrics.split != split {
             return Err(wrong(format!("scores of {}, beside predictions of {split}", metrics.split)));
