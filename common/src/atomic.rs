@@ -28,6 +28,12 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<(
     })
 }
 
+/// Replace `to` by a copy of the file `from`.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = regular_file::open(from).map_err(Error::io(from))?;
+    write_with(to, |copy| std::io::copy(&mut source, copy).map(|_| ()))
+}
+
 /// Make `path` with this content unless it exists already: of several processes the first one wins.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = beside(path);
@@ -51,7 +57,7 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Make a rename or a new file in the folder of `path` durable.
 pub fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    disk::call(|| File::open(folder)?.sync_all())
+    disk::call(|| regular_file::sync_folder(folder))
 }
 
 /// A name no other thread, process or machine uses: process ids repeat across the nodes of a cluster.

@@ -76,6 +76,10 @@ fn remedy(error: &std::io::Error) -> &'static str {
         Some(libc::EAGAIN) => return "too many threads or processes: raise the limit (ulimit -u)",
         Some(libc::ELOOP) => return "its symbolic links lead in a circle: give another path",
         Some(libc::ETXTBSY) => return "wait until the program that writes it has ended",
+        // The memory that was to be written is a map of a file that has become shorter.
+        Some(libc::EFAULT) => {
+            return "a file that is read meanwhile became shorter: copy or make it again, then run the same command again";
+        }
         Some(libc::ESTALE) => return "the file server has replaced it: run the same command again",
         _ => {}
     }
@@ -144,13 +148,12 @@ mod tests {
             (libc::ETXTBSY, "wait"),
             (libc::ESTALE, "run the same command again"),
             (libc::EIO, "check the disk"),
+            (libc::EFAULT, "run the same command again"),
         ] {
-            let error = Error::io("a/b")(SystemError::from_raw_os_error(code)).to_string();
-            let remedy = error.rsplit_once("; ").map(|(_, remedy)| remedy).unwrap_or_default();
-            assert!(
-                error.starts_with("a/b: ") && remedy.contains(part) || error.contains(part),
-                "{code}: {error}"
-            );
+            let system = SystemError::from_raw_os_error(code);
+            assert!(remedy(&system).contains(part), "{code}: {}", remedy(&system));
+            let error = Error::io("a/b")(system).to_string();
+            assert!(error.starts_with("a/b: ") && error.contains(part), "{code}: {error}");
         }
     }
 }

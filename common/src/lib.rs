@@ -1,5 +1,7 @@
 //! What both stages of SignClip share. No model and no video code live here.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write their own files"))]
+
 pub mod atomic;
 pub mod checksum;
 pub mod collective;
@@ -18,6 +20,7 @@ pub mod safetensors_file;
 mod sheet_name;
 pub mod store;
 pub mod synthetic;
+pub mod temporary;
 pub mod tensor_file;
 pub mod torch_file;
 pub mod weight_file;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn open(path: &Path) -> Result<File> {
-    let open = || regular_file::edit(path);
+    let open = || regular_file::create(path);
     disk::call(open).map_err(Error::io(path))
 }
 

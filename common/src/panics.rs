@@ -79,8 +79,8 @@ mod tests {
             (r#"no "kernel" \ here"#, r#"no "kernel" \ here"#),
             ("out of memory\nException raised from x", "out of memory"),
         ] {
-            let unwrapped: Result<(), _> = Err(tch::TchError::Torch(said.to_owned()));
-            let error = guarded(|| Ok(unwrapped.unwrap())).unwrap_err().to_string();
+            let refused = || Err(tch::TchError::Torch(said.to_owned()));
+            let error = guarded::<Tensor>(|| Ok(refused().unwrap())).unwrap_err().to_string();
             assert_eq!(error, format!("libtorch: {line}"));
         }
     }

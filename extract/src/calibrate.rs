@@ -14,7 +14,7 @@ use serde::Serialize;
 use signclip_common::manifest::{Clip, Media, Split};
 use signclip_common::progress::Progress;
 use signclip_common::store::StoreWriter;
-use signclip_common::{Error, Result, devices};
+use signclip_common::{Error, Result, devices, temporary};
 use std::sync::Arc;
 use std::time::Instant;
 use tch::Device;
@@ -134,8 +134,7 @@ fn run(
     settings: &Settings,
     networks: &mut Vec<Arc<Networks>>,
 ) -> Result<Outcome> {
-    let folder = std::env::temp_dir();
-    let folder = tempfile::tempdir().map_err(Error::io(&folder))?;
+    let folder = temporary::folder()?;
     let info = settings.store_info(plan, &split.name, &WeightSums::default());
     let mut store = StoreWriter::open(folder.path(), info, 0)?;
     let heartbeat = Heartbeat::new(folder.path(), rank, clips.len(), clips.len());

@@ -140,7 +140,7 @@ fn facts() -> Vec<(&'static str, String)> {
         Ok(version) => version.unwrap_or_else(|| "present".to_owned()),
         Err(error) => error.to_string(),
     };
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = regular_file::read_to_string(Path::new("/proc/cpuinfo"), SETTINGS).unwrap_or_default();
     let line = |key: &str| cpu.lines().find(|l| l.starts_with(key)).and_then(|l| l.split_once(':'));
     let features: Vec<&str> = line("flags")
         .map(|(_, flags)| flags.split_whitespace().filter(|f| WORTH_NAMING.contains(f)).collect())

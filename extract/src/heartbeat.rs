@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::{Deserialize, Serialize};
 use signclip_common::atomic;
 use signclip_common::progress::{LOG_ONLY, Progress};
+use signclip_common::regular_file::{self, SETTINGS};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -87,7 +88,8 @@ pub fn now() -> u64 {
 
 /// This machine's name.
 pub fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name =
+        regular_file::read_to_string(Path::new("/proc/sys/kernel/hostname"), SETTINGS).unwrap_or_default();
     name.trim().to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! The real programs, run as a user runs them: on good data, on bad data, killed, and with nothing there.
 
 #![allow(clippy::print_stdout)]
+#![allow(clippy::disallowed_methods)]
 
 mod ablate;
 mod adapters;

@@ -367,7 +367,7 @@ impl RunInfo {
     pub fn model(&self, folder: &Path, corpus: &Corpus, text: &Text, device: Device) -> Result<SignClip> {
         let config = match &self.language_model {
             Some(folder) => T5Config::read(&folder.join("config.json"))?,
-            None => T5Config::tiny(text.vocabulary() as i64),
+            None => T5Config::tiny(text.own_vocabulary()? as i64),
         };
         let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
         devices::warn_of_slow_bf16(kind, &[device]);

@@ -172,7 +172,7 @@ impl StoreWriter {
         let mut files = BTreeMap::new();
         for (stream, info) in &self.info.streams {
             let path = shard_path(&self.folder, stream, self.rank, shard);
-            let open = || regular_file::edit(&path);
+            let open = || regular_file::create(&path);
             let file = disk::call(open).map_err(Error::io(&path))?;
             let wanted = self.payload_end(rows, info.dim);
             let present = file.metadata().map_err(Error::io(&path))?.len();

@@ -191,7 +191,7 @@ fn copy_the_rest(base: &Path, out: &Path) -> Result<()> {
         let wanted = |ending: &std::ffi::OsStr| ending == "json" || ending == "model" || ending == "txt";
         let table = entry.file_name().to_string_lossy().ends_with(".index.json");
         if from.is_file() && from.extension().is_some_and(wanted) && !table {
-            std::fs::copy(&from, out.join(entry.file_name())).map_err(Error::io(&from))?;
+            atomic::copy(&from, &out.join(entry.file_name()))?;
         }
     }
     Ok(())
@@ -199,6 +199,5 @@ fn copy_the_rest(base: &Path, out: &Path) -> Result<()> {
 
 fn write_json(file: &Path, json: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(json).unwrap_or_default() + "\n";
-    // Copies of read-only files are read-only; this replaces them.
     atomic::write(file, text.as_bytes())
 }

@@ -65,9 +65,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).map_err(Error::io(to))?;
     let (config, model) = files(from)?;
     for file in [model, config] {
-        let mut source = regular_file::open(&file).map_err(Error::io(&file))?;
-        let copy = to.join(file.file_name().unwrap_or_default());
-        atomic::write_with(&copy, |out| std::io::copy(&mut source, out).map(|_| ()))?;
+        atomic::copy(&file, &to.join(file.file_name().unwrap_or_default()))?;
     }
     Ok(())
 }
@@ -84,8 +82,8 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
 /// The configuration and the tensors in a folder. Errors: what is not there, all in one line.
 fn files(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let config = folder.join(CONFIG);
-    let model = MODEL.iter().map(|name| folder.join(name)).find(|file| file.is_file());
-    let missing = [(!config.is_file()).then_some(CONFIG), model.is_none().then_some(MODEL[0])];
+    let model = MODEL.iter().map(|name| folder.join(name)).find(|file| file.exists());
+    let missing = [(!config.exists()).then_some(CONFIG), model.is_none().then_some(MODEL[0])];
     let missing: Vec<&str> = missing.into_iter().flatten().collect();
     match model.filter(|_| missing.is_empty()) {
         Some(model) => Ok((config, model)),
