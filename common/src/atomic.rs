@@ -7,13 +7,15 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Replace `path` by `bytes`: a crash leaves the old content or the new, never a part.
+/// Replace `path` by `bytes`: a crash leaves the old content or the new, never a part. Errors: it is a link, which would be
+/// lost.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| disk::write(bytes, |bytes| file.write_all(bytes)))
 }
 
 /// Like [`write`], with the content written by `fill`.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+    regular_file::refuse_link(path).map_err(Error::io(path))?;
     let beside = beside(path);
     let attempt = || {
         disk::call(|| fill(&mut regular_file::create_new(&beside)?))?;

@@ -61,6 +61,14 @@ pub fn create_new(path: &Path) -> Result<File> {
     write(path, OpenOptions::new().write(true).create_new(true))
 }
 
+/// Refuse a link at `path`, which is about to be replaced or removed.
+pub fn refuse_link(path: &Path) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => Err(Refusal::Link.into()),
+        _ => Ok(()),
+    }
+}
+
 /// All bytes. Errors, besides those of [`open`]: more than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     read_from(path, 0, limit)

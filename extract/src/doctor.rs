@@ -222,7 +222,10 @@ fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
         return Ok(("missing", format!("from {}", file.source)));
     };
     let mut head = Vec::new();
-    let opened = regular_file::open(path).map_err(Error::io(path))?;
+    let opened = match regular_file::open(path) {
+        Ok(opened) => opened,
+        Err(error) => return Ok(("unusable", Error::io(path)(error).to_string())),
+    };
     opened.take(1024).read_to_end(&mut head).map_err(Error::io(path))?;
     if is_lfs_pointer(&head) {
         return Ok((

@@ -16,6 +16,7 @@ mod estimates;
 mod extract;
 mod field_media;
 mod gaps;
+mod hostile_files;
 mod hugging_face;
 mod imported;
 mod kill;

@@ -49,17 +49,15 @@ impl StepLog {
     /// Open the log in `folder` for a run that has done `steps` updates.
     pub fn open(folder: &Path, steps: u64) -> Result<Self> {
         let path = folder.join(LOG);
-        match regular_file::read_to_string(&path, LINES) {
-            Ok(text) => {
-                let kept: String = text.split_inclusive('\n').filter(|line| is_before(line, steps)).collect();
-                if kept != text {
-                    atomic::write(&path, kept.as_bytes())?;
-                }
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io(&path)(e)),
+        let open = || regular_file::append(&path).map_err(Error::io(&path));
+        // Opened before it is replaced: a link is refused.
+        let mut file = open()?;
+        let text = regular_file::read_to_string(&path, LINES).map_err(Error::io(&path))?;
+        let kept: String = text.split_inclusive('\n').filter(|line| is_before(line, steps)).collect();
+        if kept != text {
+            atomic::write(&path, kept.as_bytes())?;
+            file = open()?;
         }
-        let file = regular_file::append(&path).map_err(Error::io(&path))?;
         Ok(Self { file, path })
     }
 

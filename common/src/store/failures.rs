@@ -54,6 +54,7 @@ pub(super) fn add(path: &Path, failure: &Failure) -> Result<()> {
 /// Replace a list as a whole; without any failure there is no file.
 pub(super) fn write(path: &Path, failures: &[Failure]) -> Result<()> {
     if failures.is_empty() {
+        regular_file::refuse_link(path).map_err(Error::io(path))?;
         return match disk::call(|| fs::remove_file(path)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
             _ => Ok(()),
