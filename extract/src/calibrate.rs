@@ -137,7 +137,7 @@ fn run(
     let folder = temporary::folder()?;
     let info = settings.store_info(plan, &split.name, &WeightSums::default());
     let mut store = StoreWriter::open(folder.path(), info, 0)?;
-    let heartbeat = Heartbeat::new(folder.path(), rank, clips.len(), clips.len());
+    let heartbeat = Heartbeat::new(folder.path(), rank, clips.len());
     let progress = Progress::new("calibrate", plan.frames(clips.iter()), "frames");
     let work = Work {
         clips,

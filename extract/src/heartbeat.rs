@@ -1,5 +1,4 @@
-//! `progress-<rank>.json`: what a rank is doing, for `extract status`. Readers of features
-//! learn from it how many clips a split is to have.
+//! `progress-<rank>.json`: what a rank is doing, for `extract status`.
 
 use crate::interrupt;
 use crate::rank::Rank;
@@ -33,8 +32,6 @@ pub struct RankProgress {
     /// When a frame or a clip was last finished.
     pub advanced: u64,
     pub state: State,
-    /// Clips of the split, over all ranks.
-    pub split_clips: usize,
     /// Clips of this rank's share, of them stored by anybody, and failed.
     pub clips: usize,
     pub done: usize,
@@ -99,8 +96,8 @@ pub fn path(folder: &Path, rank: u32) -> PathBuf {
 }
 
 impl Heartbeat {
-    /// For the split folder `folder` with `split_clips` clips, `clips` of them this rank's.
-    pub fn new(folder: &Path, rank: &Rank, split_clips: usize, clips: usize) -> Self {
+    /// For the split folder `folder`, of whose clips `clips` are this rank's.
+    pub fn new(folder: &Path, rank: &Rank, clips: usize) -> Self {
         let time = now();
         let progress = RankProgress {
             rank: rank.number,
@@ -111,7 +108,6 @@ impl Heartbeat {
             updated: time,
             advanced: time,
             state: State::Waiting,
-            split_clips,
             clips,
             done: 0,
             failed: 0,

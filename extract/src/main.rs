@@ -196,12 +196,15 @@ fn extract(
         }
         // A part that is named says nothing about how many clips there are to be; a limit does, but takes nothing back.
         let before = store::expected(&folder)?;
-        let total = match args.limit {
-            _ if !args.only.is_empty() => before.unwrap_or(plan.total(split)),
-            Some(_) => split.clips.len().max(before.unwrap_or(0)),
-            None => split.clips.len(),
-        };
-        let heartbeat = Heartbeat::new(&folder, &rank, total, clips.len());
+        store::expect(
+            &folder,
+            match args.limit {
+                _ if !args.only.is_empty() => before.unwrap_or(plan.total(split)),
+                Some(_) => split.clips.len().max(before.unwrap_or(0)),
+                None => split.clips.len(),
+            },
+        )?;
+        let heartbeat = Heartbeat::new(&folder, &rank, clips.len());
         opened.push(Share { split, clips, store, heartbeat });
     }
     let mut outcomes = Outcomes::new();

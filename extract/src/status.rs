@@ -23,7 +23,7 @@ const SHOWN: usize = 10;
 /// One split of a store.
 #[derive(Debug, Serialize)]
 pub struct SplitStatus {
-    /// Clips of the split: by the data set where one was named, else as the ranks recorded it.
+    /// Clips of the split: by the data set where one was named, else as the store says.
     pub expected: Option<usize>,
     pub done: usize,
     pub frames: usize,
@@ -260,7 +260,6 @@ mod tests {
             updated: 1000,
             advanced,
             state,
-            split_clips: 4,
             clips: 2,
             done: 1,
             failed: 0,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use signclip_common::manifest::TextRules;
 use signclip_common::regular_file::{self, LINES, SETTINGS};
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, checksum};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,8 @@ pub struct References {
 /// The lines of a file, each clip once; at least one.
 pub struct Predictions {
     pub file: PathBuf,
+    /// SHA-256 of the file, by which `metrics.json` names the predictions that it is of.
+    pub sha256: String,
     pub lines: Vec<Line>,
 }
 
@@ -63,7 +65,7 @@ impl Predictions {
         if lines.is_empty() {
             return Err(Error::input(&file, "", "no predictions in the file", "evaluate the run again"));
         }
-        Ok(Self { file, lines })
+        Ok(Self { file, sha256: checksum::of(text.as_bytes()), lines })
     }
 
     /// The rules of the references, where a `metrics.json` of `evaluate` is beside the predictions.

@@ -14,7 +14,7 @@ mod writer;
 
 pub use failures::{Failure, failures};
 pub use lock::is_held;
-pub use missing::{Missing, expected};
+pub use missing::{Missing, SPLIT_FILE, expect, expected};
 pub use others::Watch;
 pub use reader::{Features, Store};
 pub use verify::{Report, payload_bytes, verify};
