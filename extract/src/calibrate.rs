@@ -4,6 +4,7 @@
 //! pipeline itself, not a model of it, so that stages that take each other's cores are seen to.
 
 use crate::heartbeat::Heartbeat;
+use crate::in_flight::InFlight;
 use crate::networks::Networks;
 use crate::pipeline::{Outcome, Work};
 use crate::plan::{Plan, TARGET_FPS, bytes};
@@ -147,7 +148,8 @@ fn run(
         splits: &plan.names(split),
         preview: None,
     };
-    let outcome = work.run(networks, &mut store, &progress, &heartbeat);
+    let in_flight = InFlight::begin(folder.path(), 0)?;
+    let outcome = work.run(networks, &mut store, &progress, &heartbeat, &in_flight);
     progress.finish();
     let outcome = outcome?;
     match outcome.failures.first() {

@@ -18,6 +18,7 @@ pub mod frame;
 pub mod frame_folder;
 pub mod gaps;
 pub mod heartbeat;
+pub mod in_flight;
 pub mod interrupt;
 mod jpeg;
 pub mod landmarks;

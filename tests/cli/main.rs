@@ -10,6 +10,8 @@ mod arguments;
 mod continued;
 mod corpus;
 mod damaged;
+mod deaths;
+mod descriptors;
 mod disk;
 mod doctor;
 mod estimates;
