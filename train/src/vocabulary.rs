@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn ids_and_tokens_that_are_not_there() {
         assert_eq!(said(|_| ()), "");
-        let cases: [(&str, fn(&mut Value)); 7] = [
+        type Change = fn(&mut Value);
+        let cases: [(&str, Change); 7] = [
             ("\"regen\" has the id 4000000000, where 7 tokens", |json| {
                 json["model"]["vocab"]["regen"] = json!(4_000_000_000_u32)
             }),

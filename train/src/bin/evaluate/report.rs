@@ -109,7 +109,7 @@ fn there(args: &Args) -> Result<()> {
     // Features that are nowhere are missed below.
     let _ = info.find_features(&args.run, args.features.as_deref());
     let features = &info.features;
-    if args.run.join(split).join(PREDICTIONS).is_file() || features.join(split).join(STORE_FILE).is_file() {
+    if args.run.join(split).join(PREDICTIONS).exists() || features.join(split).join(STORE_FILE).is_file() {
         return Ok(());
     }
     let what = format!("neither {} nor {} has it", args.run.display(), features.display());
