@@ -9,6 +9,7 @@ mod container;
 mod field;
 mod format;
 mod header;
+mod log;
 mod matroska;
 mod picture;
 mod still;
@@ -214,12 +215,20 @@ impl VideoSource {
         loop {
             match self.container.decode(self.frame.as_mut_ptr()) {
                 Ok(Step::Done) => {}
-                Ok(Step::End) => return Ok(None),
+                Ok(Step::End) => {
+                    return match self.container.complaint() {
+                        Some(complaint) => Err(self.damaged(format!("damaged {} ({complaint})", self.progress()))),
+                        None => Ok(None),
+                    };
+                }
                 Err(_) if self.begins_badly() => {
                     self.rewind()?;
                     continue;
                 }
                 Err(code) => return Err(self.broken(code)),
+            }
+            if let Some(complaint) = self.container.complaint() {
+                return Err(self.damaged(format!("damaged {} ({complaint})", self.progress())));
             }
             let (base, period) = (self.header.time_base, self.clock.period());
             let own =

@@ -6,13 +6,13 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::Once;
 
 use ffmpeg_next::ffi::*;
 use signclip_common::{Error, Result};
 
 use super::format;
 use super::header::Header;
+use super::log::{Listener, capture};
 use crate::frame::MAX_PIXELS;
 
 /// An open file with the decoder of its video stream.
@@ -23,6 +23,8 @@ pub(super) struct Container {
     pub(super) io: *mut AVIOContext,
     pub(super) format: *mut AVFormatContext,
     codec: *mut AVCodecContext,
+    /// What demuxer and decoder complain about.
+    listeners: Vec<Listener>,
     packet: *mut AVPacket,
     pub(super) stream: c_int,
     /// Number of the stream among those that show video, and how many there are.
@@ -55,13 +57,6 @@ pub(super) fn text(code: c_int) -> String {
     }
 }
 
-/// Errors come back as codes, nothing may reach the terminal.
-pub(super) fn quiet() {
-    static QUIET: Once = Once::new();
-    // SAFETY: a plain setter.
-    QUIET.call_once(|| unsafe { av_log_set_level(AV_LOG_QUIET) });
-}
-
 /// External tracks name other files; a clip is one file.
 unsafe extern "C" fn refuse_other_files(
     _: *mut AVFormatContext,
@@ -88,7 +83,6 @@ pub(super) fn codec_options() -> *mut AVDictionary {
 impl Container {
     /// Open `file`, read its header and prepare the decoder of its video stream number `wanted`, the first by default.
     pub(super) fn open(file: &Path, wanted: Option<usize>) -> Result<(Self, Header)> {
-        quiet();
         let meta = std::fs::metadata(file).map_err(Error::io(file))?;
         let wrong = |what: &str| Error::input(file, "", what, "give the path of a video file");
         if meta.is_dir() {
@@ -100,6 +94,7 @@ impl Container {
         if meta.len() == 0 {
             return Err(Error::input(file, "", "is empty (0 bytes)", "copy or download the file again"));
         }
+        capture();
         let mut url = b"file:".to_vec();
         url.extend_from_slice(file.as_os_str().as_bytes());
         let url = CString::new(url).map_err(|_| wrong("has a NUL byte in its name"))?;
@@ -109,6 +104,7 @@ impl Container {
             io: ptr::null_mut(),
             format: ptr::null_mut(),
             codec: ptr::null_mut(),
+            listeners: Vec::new(),
             packet: ptr::null_mut(),
             stream: -1,
             number: 0,
@@ -154,6 +150,7 @@ impl Container {
             if self.format.is_null() {
                 return Err(self.unreadable(AVERROR(libc::ENOMEM)));
             }
+            self.listeners.push(Listener::new(self.format));
             (*self.format).pb = self.io;
             (*self.format).io_open = Some(refuse_other_files);
             let mut options = format::restrictions();
@@ -227,6 +224,7 @@ impl Container {
             if self.packet.is_null() || self.codec.is_null() {
                 return Err(self.unreadable(AVERROR(libc::ENOMEM)));
             }
+            self.listeners.push(Listener::new(self.codec));
             let stream = self.stream_at(self.stream);
             let mut code = avcodec_parameters_to_context(self.codec, (*stream).codecpar);
             if code >= 0 {
@@ -354,6 +352,16 @@ impl Container {
             }
             avcodec_send_packet(self.codec, self.packet)
         }
+    }
+
+    /// What demuxer or decoder have complained about.
+    pub(super) fn complaint(&self) -> Option<String> {
+        self.listeners.iter().find_map(Listener::error)
+    }
+
+    /// Take what was said so far as not said: the decoder was given frames that refer to others before them.
+    pub(super) fn forget_complaints(&self) {
+        self.listeners.iter().for_each(Listener::forget);
     }
 
     /// Whether packets may be missing from what was read so far.
