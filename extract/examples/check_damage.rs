@@ -98,8 +98,8 @@ fn damage(bytes: &[u8], part: &[u8], kind: usize, random: &mut Random) -> (Vec<u
     (damaged, format!("{} at {begin}..{end} of {}", KINDS[kind], bytes.len()))
 }
 
-/// Source frames, frames at 25 a second, and a sum over their pixels; or what the error says.
-fn read(path: &Path) -> Result<(usize, usize, u64), String> {
+/// Source frames, frames at 25 a second, a sum over their pixels, and whether completeness is not known; or the error.
+fn read(path: &Path) -> Result<(usize, usize, u64, bool), String> {
     let media = Media::Video { path: path.to_path_buf(), start: None, end: None };
     let mut stream = FrameStream::open(&media, 25.0, 25.0).map_err(|error| error.to_string())?;
     let mut sum = DefaultHasher::new();
@@ -107,7 +107,7 @@ fn read(path: &Path) -> Result<(usize, usize, u64), String> {
         let window = stream.next_window(16).map_err(|error| error.to_string())?;
         if window.is_empty() {
             let timing = stream.timing();
-            return Ok((timing.source_frames, timing.frames, sum.finish()));
+            return Ok((timing.source_frames, timing.frames, sum.finish(), timing.end_unknown));
         }
         window.iter().for_each(|shown| shown.frame.rgb.hash(&mut sum));
     }
@@ -146,20 +146,22 @@ struct Counts {
     /// The same number of frames, shown at other times.
     times: usize,
     other: usize,
+    /// The same, and the summary and the store say that completeness is not known.
+    told: usize,
     /// Copies that the `ffmpeg` program gives with another number of frames.
     program: usize,
 }
 
 impl Counts {
     fn line(&self) -> String {
-        let Self { refused, same, pixels, times, other, program } = self;
-        format!("{refused:8} {same:8} {pixels:8} {times:8} {other:8} {program:8}")
+        let Self { refused, same, pixels, times, other, told, program } = self;
+        format!("{refused:8} {same:8} {pixels:8} {times:8} {other:8} {told:8} {program:8}")
     }
 
     fn json(&self) -> serde_json::Value {
-        let Self { refused, same, pixels, times, other, program } = self;
+        let Self { refused, same, pixels, times, other, told, program } = self;
         json!({"refused": refused, "same": same, "other_pixels": pixels, "other_times": times,
-            "other_number": other, "other_number_ffmpeg": program})
+            "other_number": other, "other_number_told": told, "other_number_ffmpeg": program})
     }
 }
 
@@ -206,7 +208,7 @@ fn main() -> ExitCode {
                 match &got {
                     Err(_) => counts.refused += 1,
                     Ok(got) if got.0 != whole.0 => {
-                        counts.other += 1;
+                        *if got.3 { &mut counts.told } else { &mut counts.other } += 1;
                         keep = true;
                     }
                     Ok(got) if got.1 != whole.1 => {
@@ -218,7 +220,7 @@ fn main() -> ExitCode {
                 }
             }
             let outcome = match got {
-                Ok((source, shown, _)) => json!({"source_frames": source, "frames": shown}),
+                Ok((source, shown, _, told)) => json!({"source_frames": source, "frames": shown, "end_unknown": told}),
                 Err(error) => json!({"error": error.replace(&folder.display().to_string(), "")}),
             };
             if keep {
@@ -230,7 +232,7 @@ fn main() -> ExitCode {
         }
         by_container.insert(name, counts);
     }
-    let columns = "refused     same   pixels    times   NUMBER   ffmpeg";
+    let columns = "refused     same   pixels    times   NUMBER     told   ffmpeg";
     println!("\n{:24}  {columns}", "container");
     for (name, counts) in &by_container {
         println!("{name:24} {}", counts.line());
@@ -240,7 +242,7 @@ fn main() -> ExitCode {
         println!("{name:24} {}", counts.line());
     }
     println!("\npixels, times: same number of source frames, other pictures or another number at 25 a second.");
-    println!("NUMBER: read with another number of source frames. ffmpeg: the same for that program (-xerror).");
+    println!("NUMBER: read with another number of source frames; told: where the store says that nobody knows. ffmpeg: the same for that program (-xerror).");
     println!("slowest: {:.2} s", slowest.as_secs_f64());
     let containers: BTreeMap<_, _> = by_container.iter().map(|(name, counts)| (name, counts.json())).collect();
     let kinds: BTreeMap<_, _> = KINDS.iter().zip(&by_kind).map(|(name, counts)| (name, counts.json())).collect();

@@ -4,15 +4,23 @@
 //! pictures that the decoder had to invent, less video than the header promises) is an error that names the file and
 //! the time: a clip is complete or it fails.
 
+mod asf;
+mod avi;
 mod clock;
 mod container;
 mod field;
+mod flv;
 mod format;
+mod gif;
 mod header;
 mod log;
 mod matroska;
+mod mp4;
+mod nut;
+mod ogg;
 mod picture;
 mod still;
+mod structure;
 
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
@@ -24,8 +32,8 @@ use signclip_common::{Error, Result};
 use self::clock::Clock;
 use self::container::{Container, Step, text};
 use self::header::Header;
-use self::matroska::Damage;
 use self::picture::{AvFrame, Painter};
+use self::structure::{Structure, structure};
 use crate::frame::Frame;
 use crate::media::{Probe, Reading};
 use crate::remark::Remark;
@@ -66,8 +74,10 @@ pub struct VideoSource {
     stamp: Option<f64>,
     interlaced: bool,
     oblong: bool,
-    /// The byte of a frame that the file ends in, which FFmpeg leaves out.
-    cut_off: Option<u64>,
+    /// What the file's parts tell, besides what FFmpeg makes of them.
+    structure: Structure,
+    /// Pictures that have been decoded.
+    decoded: usize,
     ended: bool,
 }
 
@@ -78,16 +88,10 @@ impl VideoSource {
     pub fn open(file: &Path, range: Range, reading: &Reading) -> Result<Self> {
         let (container, header) = Container::open(file, reading.video_stream)?;
         check_range(file, &header, range)?;
-        let damage = if header.matroska { matroska::first_damage(file) } else { Ok(None) };
-        let cut_off = match damage.map_err(Error::io(file))? {
-            Some(Damage::Foreign(byte)) => {
-                let what =
-                    "damaged: something else than the next element stands here, and frames may be missing";
-                return Err(Error::input(file, format!("byte {byte}"), what, COPY_AGAIN));
-            }
-            Some(Damage::CutOff(byte)) => Some(byte),
-            None => None,
-        };
+        let structure = structure(file, &header.format).map_err(Error::io(file))?;
+        if let Some(damage) = structure.damage.as_ref().filter(|damage| !damage.end) {
+            return Err(Error::input(file, format!("byte {}", damage.byte), damage.what, COPY_AGAIN));
+        }
         let mut video = Self {
             file: file.to_path_buf(),
             container,
@@ -106,7 +110,8 @@ impl VideoSource {
             stamp: None,
             interlaced: false,
             oblong: false,
-            cut_off,
+            structure,
+            decoded: 0,
             ended: false,
         };
         if !video.seek()? {
@@ -131,6 +136,12 @@ impl VideoSource {
         (self.container.videos > 1).then_some(self.container.number)
     }
 
+    /// Whether the file was read to its end and does not say that all of it is there.
+    pub fn end_unknown(&self) -> bool {
+        let promised = self.header.promised && self.header.format != "flv";
+        self.ended && self.range.end.is_none() && !self.structure.ends && !promised
+    }
+
     /// What a user should know about the frames read so far.
     pub fn remarks(&self) -> Vec<Remark> {
         let several = self.container.videos > 1 && self.reading.video_stream.is_none();
@@ -139,6 +150,7 @@ impl VideoSource {
             (several, Remark::SeveralVideoStreams),
             (interlaced, Remark::Interlaced),
             (self.oblong, Remark::PixelsNotSquare),
+            (self.end_unknown(), Remark::EndUnknown),
         ]
         .into_iter()
         .filter_map(|(so, remark)| so.then_some(remark))
@@ -215,20 +227,12 @@ impl VideoSource {
         loop {
             match self.container.decode(self.frame.as_mut_ptr()) {
                 Ok(Step::Done) => {}
-                Ok(Step::End) => {
-                    return match self.container.complaint() {
-                        Some(complaint) => Err(self.damaged(format!("damaged {} ({complaint})", self.progress()))),
-                        None => Ok(None),
-                    };
-                }
+                Ok(Step::End) => return Ok(None),
                 Err(_) if self.begins_badly() => {
                     self.rewind()?;
                     continue;
                 }
                 Err(code) => return Err(self.broken(code)),
-            }
-            if let Some(complaint) = self.container.complaint() {
-                return Err(self.damaged(format!("damaged {} ({complaint})", self.progress())));
             }
             let (base, period) = (self.header.time_base, self.clock.period());
             let own =
@@ -250,6 +254,11 @@ impl VideoSource {
                 return Err(self.damaged(format!("the picture is damaged {}", self.progress())));
             }
             let last = self.clock.last();
+            if self.key_time.is_some() && last.is_none() {
+                self.container.forget();
+            }
+            self.check_complaints(false)?;
+            self.decoded += 1;
             let time = self.clock.tick(stamp);
             let gap = last.map_or(period, |last| time - last);
             if gap > LONGEST_GAP {
@@ -272,6 +281,15 @@ impl VideoSource {
             let duration = duration.filter(|d| (0.6 * period..LONGEST_GAP).contains(d)).unwrap_or(period);
             self.reached = Some(time + duration);
             return Ok(Some((time, duration)));
+        }
+    }
+
+    /// What FFmpeg complains about and passes over. Where the file ends too early, that is said at its end.
+    fn check_complaints(&self, end: bool) -> Result<()> {
+        let demuxer = || self.container.demuxer_says().filter(|_| end || self.structure.damage.is_none());
+        match self.container.decoder_says().or_else(demuxer) {
+            Some(what) => Err(self.damaged(format!("truncated or damaged {} ({what})", self.progress()))),
+            None => Ok(()),
         }
     }
 
@@ -310,13 +328,19 @@ impl VideoSource {
         if promised.is_some_and(|promised| reached + slack < promised.min(wanted)) {
             return Err(self.damaged(format!("truncated {}", self.progress())));
         }
-        if let Some(byte) = self.cut_off {
-            let what = format!("truncated {}: the file ends inside of a frame", self.progress());
+        if let Some(damage) = &self.structure.damage {
+            let what = format!("truncated {}: {}", self.progress(), damage.what);
             let remedy = format!(
                 "{COPY_AGAIN}; if its recording broke off, write it anew: ffmpeg -i FILE -c copy NEW"
             );
-            return Err(Error::input(&self.file, format!("byte {byte}"), what, remedy));
+            return Err(Error::input(&self.file, format!("byte {}", damage.byte), what, remedy));
         }
+        let whole = self.range == Range::default();
+        if let Some(pictures) = self.structure.pictures.filter(|&pictures| whole && pictures != self.decoded) {
+            let what = format!("damaged: it holds {pictures} pictures, and {} are decoded", self.decoded);
+            return Err(self.damaged(what));
+        }
+        self.check_complaints(true)?;
         if self.reached.is_none() {
             let what = "not a single frame could be decoded".to_owned();
             if let Some(number) = self.video_stream() {

@@ -23,8 +23,9 @@ pub(super) struct Container {
     pub(super) io: *mut AVIOContext,
     pub(super) format: *mut AVFormatContext,
     codec: *mut AVCodecContext,
-    /// What demuxer and decoder complain about.
-    listeners: Vec<Listener>,
+    /// What the demuxer complains about, and the decoder.
+    demuxer_says: Option<Listener>,
+    decoder_says: Option<Listener>,
     packet: *mut AVPacket,
     pub(super) stream: c_int,
     /// Number of the stream among those that show video, and how many there are.
@@ -104,7 +105,8 @@ impl Container {
             io: ptr::null_mut(),
             format: ptr::null_mut(),
             codec: ptr::null_mut(),
-            listeners: Vec::new(),
+            demuxer_says: None,
+            decoder_says: None,
             packet: ptr::null_mut(),
             stream: -1,
             number: 0,
@@ -150,7 +152,7 @@ impl Container {
             if self.format.is_null() {
                 return Err(self.unreadable(AVERROR(libc::ENOMEM)));
             }
-            self.listeners.push(Listener::new(self.format));
+            self.demuxer_says = Some(Listener::new(self.format));
             (*self.format).pb = self.io;
             (*self.format).io_open = Some(refuse_other_files);
             let mut options = format::restrictions();
@@ -224,7 +226,7 @@ impl Container {
             if self.packet.is_null() || self.codec.is_null() {
                 return Err(self.unreadable(AVERROR(libc::ENOMEM)));
             }
-            self.listeners.push(Listener::new(self.codec));
+            self.decoder_says = Some(Listener::new(self.codec));
             let stream = self.stream_at(self.stream);
             let mut code = avcodec_parameters_to_context(self.codec, (*stream).codecpar);
             if code >= 0 {
@@ -354,14 +356,19 @@ impl Container {
         }
     }
 
-    /// What demuxer or decoder have complained about.
-    pub(super) fn complaint(&self) -> Option<String> {
-        self.listeners.iter().find_map(Listener::error)
+    /// The first complaint of the demuxer.
+    pub(super) fn demuxer_says(&self) -> Option<String> {
+        self.demuxer_says.as_ref().and_then(Listener::error)
     }
 
-    /// Take what was said so far as not said: the decoder was given frames that refer to others before them.
-    pub(super) fn forget_complaints(&self) {
-        self.listeners.iter().for_each(Listener::forget);
+    /// The first complaint of the decoder.
+    pub(super) fn decoder_says(&self) -> Option<String> {
+        self.decoder_says.as_ref().and_then(Listener::error)
+    }
+
+    /// Frames that were decoded so far are not wanted, nor what the decoder says of them.
+    pub(super) fn forget(&self) {
+        self.decoder_says.iter().for_each(Listener::forget);
     }
 
     /// Whether packets may be missing from what was read so far.

@@ -36,8 +36,8 @@ pub(super) struct Header {
     pub(super) counted: bool,
     /// Time stamps may begin anew in the middle (MPEG streams), and a time may be there twice.
     pub(super) restarts: bool,
-    /// Matroska or WebM.
-    pub(super) matroska: bool,
+    /// FFmpeg's name of the format.
+    pub(super) format: String,
 }
 
 impl Header {
@@ -99,7 +99,7 @@ impl Container {
                 orientation: self.orientation(stream),
                 counted,
                 restarts: (*format.iformat).flags & AVFMT_TS_DISCONT as c_int != 0,
-                matroska: name.contains("matroska"),
+                format: name.into_owned(),
             }
         }
     }
