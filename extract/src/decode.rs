@@ -16,11 +16,14 @@ mod header;
 mod log;
 mod matroska;
 mod mp4;
+mod mpegps;
+mod mpegts;
 mod nut;
 mod ogg;
 mod picture;
 mod still;
 mod structure;
+mod y4m;
 
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
@@ -138,7 +141,9 @@ impl VideoSource {
 
     /// Whether the file was read to its end and does not say that all of it is there.
     pub fn end_unknown(&self) -> bool {
-        let promised = self.header.promised && self.header.format != "flv";
+        // Of these, FFmpeg computes the duration from what is there.
+        let computed = ["flv", "gif", "mov,mp4,m4a,3gp,3g2,mj2", "yuv4mpegpipe"].contains(&&*self.header.format);
+        let promised = self.header.promised && !computed;
         self.ended && self.range.end.is_none() && !self.structure.ends && !promised
     }
 
@@ -336,8 +341,9 @@ impl VideoSource {
             return Err(Error::input(&self.file, format!("byte {}", damage.byte), what, remedy));
         }
         let whole = self.range == Range::default();
-        if let Some(pictures) = self.structure.pictures.filter(|&pictures| whole && pictures != self.decoded) {
-            let what = format!("damaged: it holds {pictures} pictures, and {} are decoded", self.decoded);
+        let counted = self.header.frames.filter(|_| self.header.format == "mxf").or(self.structure.pictures);
+        if let Some(pictures) = counted.filter(|&pictures| whole && pictures != self.decoded) {
+            let what = format!("damaged: it should be {pictures} frames, and {} are here", self.decoded);
             return Err(self.damaged(what));
         }
         self.check_complaints(true)?;

@@ -28,6 +28,16 @@ pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
             if long(&data[16..]) != packets.count || size != 50 + packets.count.saturating_mul(packets.size) {
                 return Ok(Structure::missing(begin));
             }
+            // Packets may begin with the length of a sum that nobody computes: all do, or none.
+            let mut first = None;
+            for _ in 0..packets.count {
+                let place = parts.at;
+                let Some(mark) = parts.byte()? else { return cut_off(place) };
+                if mark >> 7 != *first.get_or_insert(mark >> 7) {
+                    return Ok(Structure::foreign(place));
+                }
+                parts.skip(packets.size - 1)?;
+            }
         } else if begin == 0 || size < 24 || end > parts.total {
             return Ok(Structure::missing(begin));
         }

@@ -1,4 +1,4 @@
-//! The chunks of an AVI file: each says how long it is, and so does the list around it.
+//! The chunks of an AVI file: each says how long it is, and so does the list around it. The index names those with frames.
 
 use std::io::Result;
 
@@ -6,6 +6,7 @@ use super::structure::{Parts, Structure};
 
 pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
     let mut lists: Vec<u64> = Vec::new();
+    let (mut files, mut frames, mut index) = (0, Vec::new(), None);
     while parts.at < parts.total {
         let begin = parts.at;
         if let Some(&end) = lists.last()
@@ -47,11 +48,34 @@ pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
             return Ok(Structure::missing(begin));
         }
         if list {
+            files += usize::from(name == b"RIFF");
             parts.skip(4)?;
             lists.push(end);
         } else {
+            if is_video(name) && size > 0 {
+                frames.push([chunk[..4].to_vec(), chunk[4..].to_vec()]);
+            } else if name == b"idx1" {
+                let mut entries = Vec::new();
+                while parts.at + 16 <= end
+                    && let Some(entry) = parts.bytes::<16>()?
+                {
+                    if is_video(&entry[..4]) && entry[12..] != [0; 4] {
+                        entries.push([entry[..4].to_vec(), entry[12..].to_vec()]);
+                    }
+                }
+                index = Some((begin, entries));
+            }
             parts.go_to((end + u64::from(size & 1)).min(parts.total))?;
         }
     }
-    Ok(Structure::whole())
+    // The index of a file of several parts is that of the first one.
+    Ok(match index {
+        Some((begin, entries)) if files == 1 && entries != frames => Structure::missing(begin),
+        _ => Structure::whole(),
+    })
+}
+
+/// "00dc" and "00db": compressed and plain pictures of stream 0.
+fn is_video(name: &[u8]) -> bool {
+    matches!(&name[2..], b"dc" | b"db") && name[..2].iter().all(u8::is_ascii_digit)
 }

@@ -33,6 +33,8 @@ pub(super) struct Container {
     pub(super) videos: usize,
     draining: bool,
     suspect: bool,
+    /// Packets among which a key frame is to come, where a recording may begin behind another one.
+    joint: u8,
     /// Decoding time of the first packet, where the file says nothing of when pictures are shown.
     decoded_at: Option<i64>,
     /// A packet has been read.
@@ -113,6 +115,7 @@ impl Container {
             videos: 0,
             draining: false,
             suspect: false,
+            joint: 0,
             decoded_at: None,
             begun: false,
         };
@@ -351,6 +354,14 @@ impl Container {
                     return AVERROR_INVALIDDATA;
                 }
                 self.suspect = true;
+                self.joint = 2;
+            } else if self.joint > 0 {
+                // The second one begins with a key frame. The mark is on the packet before it, or one earlier.
+                let key = (*self.packet).flags & AV_PKT_FLAG_KEY as c_int != 0;
+                self.joint = if key { 0 } else { self.joint - 1 };
+                if !key && self.joint == 0 {
+                    return AVERROR_INVALIDDATA;
+                }
             }
             avcodec_send_packet(self.codec, self.packet)
         }

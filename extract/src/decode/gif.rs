@@ -1,4 +1,4 @@
-//! The blocks of a GIF, up to the one that ends it.
+//! The blocks of a GIF, up to the one that ends it. Nothing tells how many pictures there should be.
 
 use std::io::Result;
 
@@ -37,7 +37,7 @@ fn blocks(parts: &mut Parts) -> Result<Option<Structure>> {
                 pictures += 1;
             }
             Some(b';') => {
-                return Ok(Some(Structure { pictures: Some(pictures), ..Structure::whole() }));
+                return Ok(Some(Structure { pictures: Some(pictures), ..Structure::default() }));
             }
             Some(_) => return Ok(Some(Structure::foreign(begin))),
         }

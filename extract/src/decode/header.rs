@@ -76,6 +76,9 @@ impl Container {
             let written =
                 format.duration_estimation_method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM;
             let frames = usize::try_from(stream.nb_frames).ok().filter(|&n| n > 0);
+            // A material exchange file's duration is its number of frames.
+            let counts = &*name == "mxf" && written;
+            let frames = frames.or(usize::try_from(stream.duration).ok().filter(|&n| counts && n > 0));
             let exact = match () {
                 () if name.contains("mov") => own,
                 // FFmpeg shortens the duration of a truncated AVI to what is left, but not its count of frames.

@@ -31,6 +31,7 @@ pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
         let last: u64 = places.last().copied().unwrap_or(0);
         places.push(last.saturating_add(16 * number(parts)?));
     }
+    let last = places.last().copied();
     for place in places {
         // The places are rounded.
         let mut found = false;
@@ -40,6 +41,18 @@ pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
         }
         if !found {
             return Ok(Structure::missing(place));
+        }
+    }
+    // None that the index does not know may come before it.
+    parts.go_to(last.map_or(0, |last| last + 16))?;
+    let mut window = [0; 8];
+    while parts.at < index
+        && let Some(byte) = parts.byte()?
+    {
+        window.rotate_left(1);
+        window[7] = byte;
+        if window == PART && last.is_some_and(|last| parts.at > last + 24) {
+            return Ok(Structure::missing(parts.at));
         }
     }
     Ok(Structure::whole())

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 
-use super::{asf, avi, flv, gif, matroska, mp4, nut, ogg};
+use super::{asf, avi, flv, gif, matroska, mp4, mpegps, mpegts, nut, ogg, y4m};
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,10 +155,12 @@ fn walk(file: &Path, format: &str) -> Result<Structure> {
         "asf" => asf::walk(&mut parts),
         "flv" => flv::walk(&mut parts),
         "gif" => gif::walk(&mut parts),
+        "mpegts" => mpegts::walk(&mut parts),
+        "mpeg" => mpegps::walk(&mut parts),
+        "yuv4mpegpipe" => y4m::walk(&mut parts),
         "nut" => nut::walk(&mut parts),
-        // A single picture has its own end; a material exchange file has a last part that FFmpeg looks for.
-        "mxf" => Ok(Structure::whole()),
-        _ if format.ends_with("_pipe") && format != "yuv4mpegpipe" => Ok(Structure::whole()),
+        // A single picture has its own end.
+        _ if format.ends_with("_pipe") => Ok(Structure::whole()),
         _ => Ok(Structure::default()),
     }
 }
