@@ -167,7 +167,8 @@ impl Counts {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize, default| arguments.get(index).map_or(Ok(default), |text| text.parse::<usize>());
+    let number =
+        |index: usize, default| arguments.get(index).map_or(Ok(default), |text| text.parse::<usize>());
     let (Ok(mutants), Ok(seed)) = (number(0, 200), number(1, 1)) else {
         println!("usage: check_damage [MUTANTS] [SEED] [FOLDER] [CONTAINER,CONTAINER]");
         return ExitCode::from(2);
@@ -220,7 +221,9 @@ fn main() -> ExitCode {
                 }
             }
             let outcome = match got {
-                Ok((source, shown, _, told)) => json!({"source_frames": source, "frames": shown, "end_unknown": told}),
+                Ok((source, shown, _, told)) => {
+                    json!({"source_frames": source, "frames": shown, "end_unknown": told})
+                }
                 Err(error) => json!({"error": error.replace(&folder.display().to_string(), "")}),
             };
             if keep {
@@ -241,12 +244,19 @@ fn main() -> ExitCode {
     for (name, counts) in KINDS.iter().zip(&by_kind) {
         println!("{name:24} {}", counts.line());
     }
-    println!("\npixels, times: same number of source frames, other pictures or another number at 25 a second.");
-    println!("NUMBER: read with another number of source frames; told: where the store says that nobody knows. ffmpeg: the same for that program (-xerror).");
+    println!(
+        "\npixels, times: same number of source frames, other pictures or another number at 25 a second."
+    );
+    println!(
+        "NUMBER: read with another number of source frames; told: where the store says that nobody knows. ffmpeg: the same for that program (-xerror)."
+    );
     println!("slowest: {:.2} s", slowest.as_secs_f64());
-    let containers: BTreeMap<_, _> = by_container.iter().map(|(name, counts)| (name, counts.json())).collect();
-    let kinds: BTreeMap<_, _> = KINDS.iter().zip(&by_kind).map(|(name, counts)| (name, counts.json())).collect();
-    let report = json!({"mutants": mutants, "seed": seed, "containers": containers, "kinds": kinds, "cases": cases});
+    let containers: BTreeMap<_, _> =
+        by_container.iter().map(|(name, counts)| (name, counts.json())).collect();
+    let kinds: BTreeMap<_, _> =
+        KINDS.iter().zip(&by_kind).map(|(name, counts)| (name, counts.json())).collect();
+    let report =
+        json!({"mutants": mutants, "seed": seed, "containers": containers, "kinds": kinds, "cases": cases});
     std::fs::write(folder.join("damage.json"), format!("{report:#}\n")).expect("the report");
     match by_container.values().map(|counts| counts.other).sum::<usize>() {
         0 => ExitCode::SUCCESS,

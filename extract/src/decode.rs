@@ -142,7 +142,8 @@ impl VideoSource {
     /// Whether the file was read to its end and does not say that all of it is there.
     pub fn end_unknown(&self) -> bool {
         // Of these, FFmpeg computes the duration from what is there.
-        let computed = ["flv", "gif", "mov,mp4,m4a,3gp,3g2,mj2", "yuv4mpegpipe"].contains(&&*self.header.format);
+        let computed =
+            ["flv", "gif", "mov,mp4,m4a,3gp,3g2,mj2", "yuv4mpegpipe"].contains(&&*self.header.format);
         let promised = self.header.promised && !computed;
         self.ended && self.range.end.is_none() && !self.structure.ends && !promised
     }
@@ -191,6 +192,7 @@ impl VideoSource {
             let key_time = key as f64 * self.header.time_base - self.header.origin;
             if key_time <= start + TIE && self.container.position() <= furthest {
                 self.key_time = Some(key_time);
+                self.container.forget();
                 return Ok(true);
             }
         }
@@ -340,11 +342,8 @@ impl VideoSource {
             );
             return Err(Error::input(&self.file, format!("byte {}", damage.byte), what, remedy));
         }
-        let whole = self.range == Range::default();
-        let counted = self.header.frames.filter(|_| self.header.format == "mxf").or(self.structure.pictures);
-        if let Some(pictures) = counted.filter(|&pictures| whole && pictures != self.decoded) {
-            let what = format!("damaged: it should be {pictures} frames, and {} are here", self.decoded);
-            return Err(self.damaged(what));
+        if self.range == Range::default() {
+            self.check_number()?;
         }
         self.check_complaints(true)?;
         if self.reached.is_none() {
@@ -361,6 +360,21 @@ impl VideoSource {
         }
         if self.range.end.is_some_and(|end| end > reached + self.clock.period() + 0.05) {
             return Err(outside(&self.file, "end", wanted, reached));
+        }
+        Ok(())
+    }
+
+    /// At the end of a whole file whose number of frames is known: are they all here?
+    fn check_number(&self) -> Result<()> {
+        // A material exchange file has a frame for each of its ticks.
+        let ticks = self.header.frames.filter(|_| self.header.format == "mxf");
+        let (Some(frames), decoded) = (ticks.or(self.structure.pictures), self.decoded) else {
+            return Ok(());
+        };
+        if frames != decoded {
+            return Err(
+                self.damaged(format!("damaged: it should be {frames} frames, and {decoded} are here"))
+            );
         }
         Ok(())
     }

@@ -377,9 +377,9 @@ impl Container {
         self.decoder_says.as_ref().and_then(Listener::error)
     }
 
-    /// Frames that were decoded so far are not wanted, nor what the decoder says of them.
+    /// What was read and decoded so far is not wanted, nor what demuxer and decoder say of it.
     pub(super) fn forget(&self) {
-        self.decoder_says.iter().for_each(Listener::forget);
+        [&self.demuxer_says, &self.decoder_says].into_iter().flatten().for_each(Listener::forget);
     }
 
     /// Whether packets may be missing from what was read so far.

@@ -76,6 +76,9 @@ impl Container {
             let written =
                 format.duration_estimation_method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM;
             let frames = usize::try_from(stream.nb_frames).ok().filter(|&n| n > 0);
+            // A recording on its way elsewhere is written with the largest number that there is.
+            let open = &*name == "avi" && frames.is_some_and(|n| n >= u32::MAX as usize);
+            let (frames, own) = if open { (None, None) } else { (frames, own) };
             // A material exchange file's duration is its number of frames.
             let counts = &*name == "mxf" && written;
             let frames = frames.or(usize::try_from(stream.duration).ok().filter(|&n| counts && n > 0));
@@ -84,7 +87,7 @@ impl Container {
                 // FFmpeg shortens the duration of a truncated AVI to what is left, but not its count of frames.
                 () if name == "avi" => own.map(|t| t.max(frames.map_or(0.0, |n| n as f64 * time_base))),
                 () if tag.is_some() => tag,
-                () if alone => own.or(whole),
+                () if alone && !open => own.or(whole),
                 () => None,
             };
             let guessed =
@@ -94,7 +97,7 @@ impl Container {
                 fps,
                 time_base,
                 origin,
-                duration: exact.or(own).or(whole).filter(|_| !guessed),
+                duration: exact.or(own).or(whole).filter(|_| !guessed && !open),
                 promised: written && exact.is_some(),
                 longest: whole.filter(|_| alone),
                 frames,

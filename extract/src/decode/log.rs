@@ -8,8 +8,18 @@ use std::sync::Once;
 
 use ffmpeg_next::ffi::*;
 
-/// Errors that good files cause.
-const HARMLESS: [&str; 0] = [];
+/// Errors that good files cause: frames at the beginning of a file that was cut out of a longer one, or behind a joint,
+/// refer to frames before. Where frames are lost elsewhere, the decoder says so in other words as well.
+const HARMLESS: [&CStr; 4] = [
+    c"mmco: unref short failure",
+    c"co located POCs unavailable",
+    c"reference picture missing during reorder",
+    c"Missing reference picture",
+];
+
+/// Messages that FFmpeg does not count as errors: it looks for the next good part of the file, and what lies between is
+/// lost.
+const SEARCHES: [&CStr; 2] = [c"sync\n", c"freeing incomplete packet"];
 
 thread_local! {
     /// The first error of each context that this thread listens to.
@@ -58,33 +68,32 @@ unsafe extern "C" fn hear(
     format: *const c_char,
     arguments: *mut __va_list_tag,
 ) {
-    if level > AV_LOG_ERROR as c_int || context.is_null() {
+    if context.is_null() || level > AV_LOG_DEBUG as c_int {
+        return;
+    }
+    let is_one_of = |texts: &[&CStr]| {
+        // SAFETY: a format is a constant of FFmpeg's, NUL-terminated.
+        let format = unsafe { CStr::from_ptr(format) }.to_bytes();
+        texts.iter().any(|start| format.starts_with(start.to_bytes()))
+    };
+    let harmful = if level > AV_LOG_ERROR as c_int { is_one_of(&SEARCHES) } else { !is_one_of(&HARMLESS) };
+    if !harmful {
         return;
     }
     // A thread that is ending has no more to hear.
     let _ = HEARD.try_with(|heard| {
         let Ok(mut heard) = heard.try_borrow_mut() else { return };
-        let wanted = |(own, error): &&mut (usize, Option<String>)| *own == context as usize && error.is_none();
+        let wanted =
+            |(own, error): &&mut (usize, Option<String>)| *own == context as usize && error.is_none();
         let Some((_, error)) = heard.iter_mut().find(wanted) else { return };
         let mut line = [0; 256];
         let mut prefix = 0;
         // SAFETY: format and arguments are FFmpeg's own; at most the given size is written, its NUL included.
         let text = unsafe {
             let size = line.len() as c_int;
-            av_log_format_line2(
-                context,
-                level,
-                format,
-                arguments,
-                line.as_mut_ptr(),
-                size,
-                &mut prefix,
-            );
+            av_log_format_line2(context, level, format, arguments, line.as_mut_ptr(), size, &mut prefix);
             CStr::from_ptr(line.as_ptr()).to_string_lossy()
         };
-        let text = text.trim();
-        if !HARMLESS.iter().any(|harmless| text.contains(harmless)) {
-            *error = Some(text.replace('\n', " "));
-        }
+        *error = Some(text.trim().replace('\n', " "));
     });
 }

@@ -15,7 +15,8 @@ pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
         let begin = parts.at;
         let cut_off = Ok(Structure::cut_off(begin, "the file ends inside of a page"));
         let Some(header) = parts.bytes::<27>()? else { return cut_off };
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if &header[..4] != b"OggS" {
             return Ok(Structure::foreign(begin));
         }

@@ -11,7 +11,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-
 use super::{asf, avi, flv, gif, matroska, mp4, mpegps, mpegts, nut, ogg, y4m};
 
 /// What is wrong with a file.
@@ -43,7 +42,8 @@ impl Structure {
 
     /// Something else than the next part is at `byte`.
     pub(super) fn foreign(byte: u64) -> Self {
-        let what = "damaged: something else than the next part of the file is here, and frames may be missing";
+        let what =
+            "damaged: something else than the next part of the file is here, and frames may be missing";
         Self { damage: Some(Damage { byte, what, end: false }), ..Self::default() }
     }
 

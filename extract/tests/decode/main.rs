@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+mod damaged;
 mod pictures;
 mod ranges;
 mod reported;
