@@ -35,6 +35,7 @@ use signclip_common::{Error, Result};
 use self::clock::Clock;
 use self::container::{Container, Step, text};
 use self::header::Header;
+use self::log::is_about_references;
 use self::picture::{AvFrame, Painter};
 use self::structure::{Structure, structure};
 use crate::frame::Frame;
@@ -45,6 +46,9 @@ use crate::resample::{Range, TIE, Timed};
 /// The longest time (seconds) for which a picture may hold: a screen recorder writes nothing while nothing moves. Beyond
 /// it a clip would be made of hundreds of thousands of copies of one picture.
 const LONGEST_GAP: f64 = 3600.0;
+
+/// The most frames that a decoder holds back until the one before them is decoded (H.264, H.265).
+const REORDERED: usize = 16;
 
 const COPY_AGAIN: &str = "copy or download the file again";
 
@@ -293,8 +297,13 @@ impl VideoSource {
 
     /// What FFmpeg complains about and passes over. Where the file ends too early, that is said at its end.
     fn check_complaints(&self, end: bool) -> Result<()> {
+        let decoder = self.container.decoder_says();
+        if self.decoded < REORDERED && decoder.as_deref().is_some_and(is_about_references) {
+            self.container.forget();
+            return Ok(());
+        }
         let demuxer = || self.container.demuxer_says().filter(|_| end || self.structure.damage.is_none());
-        match self.container.decoder_says().or_else(demuxer) {
+        match decoder.or_else(demuxer) {
             Some(what) => Err(self.damaged(format!("truncated or damaged {} ({what})", self.progress()))),
             None => Ok(()),
         }

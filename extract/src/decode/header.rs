@@ -76,8 +76,8 @@ impl Container {
             let written =
                 format.duration_estimation_method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM;
             let frames = usize::try_from(stream.nb_frames).ok().filter(|&n| n > 0);
-            // A recording on its way elsewhere is written with the largest number that there is.
-            let open = &*name == "avi" && frames.is_some_and(|n| n >= u32::MAX as usize);
+            // Writers that cannot go back to the header leave a number that is larger than any.
+            let open = &*name == "avi" && frames.is_some_and(|n| n >= 1 << 30);
             let (frames, own) = if open { (None, None) } else { (frames, own) };
             // A material exchange file's duration is its number of frames.
             let counts = &*name == "mxf" && written;

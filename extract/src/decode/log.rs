@@ -8,14 +8,18 @@ use std::sync::Once;
 
 use ffmpeg_next::ffi::*;
 
-/// Errors that good files cause: frames at the beginning of a file that was cut out of a longer one, or behind a joint,
-/// refer to frames before. Where frames are lost elsewhere, the decoder says so in other words as well.
-const HARMLESS: [&CStr; 4] = [
-    c"mmco: unref short failure",
-    c"co located POCs unavailable",
-    c"reference picture missing during reorder",
-    c"Missing reference picture",
+/// Errors that good files cause at their beginning, where they were cut out of longer ones: frames refer to some before.
+const REFERENCES: [&str; 4] = [
+    "mmco: unref short failure",
+    "co located POCs unavailable",
+    "reference picture missing during reorder",
+    "Missing reference picture",
 ];
+
+/// Whether an error is about a frame that is referred to and is not there.
+pub(super) fn is_about_references(error: &str) -> bool {
+    REFERENCES.iter().any(|text| error.starts_with(text))
+}
 
 /// Messages that FFmpeg does not count as errors: it looks for the next good part of the file, and what lies between is
 /// lost.
@@ -68,16 +72,13 @@ unsafe extern "C" fn hear(
     format: *const c_char,
     arguments: *mut __va_list_tag,
 ) {
-    if context.is_null() || level > AV_LOG_DEBUG as c_int {
-        return;
-    }
-    let is_one_of = |texts: &[&CStr]| {
+    let searches = || {
         // SAFETY: a format is a constant of FFmpeg's, NUL-terminated.
         let format = unsafe { CStr::from_ptr(format) }.to_bytes();
-        texts.iter().any(|start| format.starts_with(start.to_bytes()))
+        SEARCHES.iter().any(|start| format.starts_with(start.to_bytes()))
     };
-    let harmful = if level > AV_LOG_ERROR as c_int { is_one_of(&SEARCHES) } else { !is_one_of(&HARMLESS) };
-    if !harmful {
+    let harmful = level <= AV_LOG_ERROR as c_int || level <= AV_LOG_DEBUG as c_int && searches();
+    if context.is_null() || !harmful {
         return;
     }
     // A thread that is ending has no more to hear.

@@ -33,7 +33,7 @@ fn cases() -> [Case; 12] {
         case("a.flv", &["-c:v", "flv1", "-g", "10"], b"\x09\0", true),
         case("a.nut", &["-c:v", "mpeg4", "-g", "10"], b"NK\xe4\xad\xee\xca\x45\x69", true),
         case("a.mxf", &["-c:v", "mpeg2video", "-g", "10"], b"\x06\x0e\x2b\x34", true),
-        case("a.mp4", x264, b"\0\0\0\x01", true),
+        case("a.mp4", x264, b"\0\0", true),
         case("a.gif", &[], b"\x21\xf9\x04", false),
         case("a.y4m", &[], b"FRAME", false),
         case("a.ts", x264, b"\x47\x41\0", false),
