@@ -51,7 +51,11 @@ fn damage_is_found_by_every_container() {
         let (_, timing) = frames(&video(&path)).expect("whole");
         assert_eq!((timing.source_frames, timing.end_unknown), (COUNT, !known), "{name}");
         assert_eq!(timing.remarks.contains(&Remark::EndUnknown), !known, "{name}");
-        let parts: Vec<usize> = (1..whole.len()).filter(|&at| whole[at..].starts_with(part)).collect();
+        let mut parts: Vec<usize> = (1..whole.len()).filter(|&at| whole[at..].starts_with(part)).collect();
+        if parts.len() < 3 {
+            // The whole clip is one part.
+            parts = (1..8).map(|eighth| whole.len() * eighth / 8).collect();
+        }
         for kind in 0..24 {
             let mut copy = whole.clone();
             let at = random(&mut state) % (whole.len() - 1);
