@@ -283,6 +283,7 @@ impl Work<'_> {
             resampled: timing.resampled,
             turned: timing.turned,
             video_stream: timing.video_stream,
+            end_unknown: timing.end_unknown,
             face_coverage: encoded.found.as_ref().map(|found| found.coverage),
             missed: encoded.found.as_ref().map_or_else(Vec::new, |found| found.gaps.clone()),
             mouths_outside: encoded.found.as_ref().map_or(0, |found| found.outside),

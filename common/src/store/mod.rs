@@ -195,6 +195,9 @@ pub struct ClipFacts {
     /// Which of several video streams was read, counted from 0; absent where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video_stream: Option<usize>,
+    /// Whether the source does not say how long it is, so that frames may be missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end_unknown: bool,
     /// Share of frames with a detected face whose mouth is in the picture; absent where no face was looked for.
     pub face_coverage: Option<f64>,
     /// First and last frame of each range without such a face.

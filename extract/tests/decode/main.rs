@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+mod damaged;
 mod pictures;
 mod ranges;
 mod reported;
