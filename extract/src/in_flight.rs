@@ -195,9 +195,9 @@ thread_local! {
     static OWN: Cell<usize> = const { Cell::new(NOBODY) };
 }
 
-/// Signals of a crash, and what was done about each before.
-const CRASHES: [libc::c_int; 5] = [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
-static BEFORE: [AtomicPtr<libc::sigaction>; 5] = [const { AtomicPtr::new(ptr::null_mut()) }; 5];
+/// Signals of a crash, and what was done about each before. SIGBUS is not among them: a file was shortened that is mapped.
+const CRASHES: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGABRT, libc::SIGILL, libc::SIGFPE];
+static BEFORE: [AtomicPtr<libc::sigaction>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
 
 fn handle_crashes() {
     for (&signal, before) in CRASHES.iter().zip(&BEFORE) {
@@ -208,15 +208,16 @@ fn handle_crashes() {
             libc::sigaction(signal, ptr::null(), old);
             before.store(old, Ordering::SeqCst);
             let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = mark as extern "C" fn(libc::c_int) as usize;
+            let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = mark;
+            action.sa_sigaction = handler as usize;
             // The stack may be what has overflowed.
-            action.sa_flags = libc::SA_ONSTACK;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
             libc::sigaction(signal, &raw const action, ptr::null_mut());
         }
     }
 }
 
-extern "C" fn mark(signal: libc::c_int) {
+extern "C" fn mark(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let own = OWN.try_with(Cell::get).unwrap_or(NOBODY);
     let guilty = if own == NOBODY { BUSY.load(Ordering::SeqCst) } else { 1 << own };
     let record = RECORD.load(Ordering::SeqCst);
@@ -225,12 +226,17 @@ extern "C" fn mark(signal: libc::c_int) {
         // SAFETY: one byte of a constant is written; a file that was closed meanwhile refuses.
         unsafe { libc::pwrite(record, [CRASHED].as_ptr().cast(), 1, place as libc::off_t) };
     }
-    // SAFETY: what was done before is done when this returns; the old actions are never freed.
+    // SAFETY: the system hands over a valid structure; the old actions are never freed.
     unsafe {
-        let before =
-            CRASHES.iter().position(|&crash| crash == signal).map(|at| BEFORE[at].load(Ordering::SeqCst));
-        libc::sigaction(signal, before.unwrap_or(ptr::null_mut()), ptr::null_mut());
-        libc::raise(signal);
+        if (*info).si_code > 0 {
+            // What has failed is run again, and the handler of before has it: that of Rust names a stack that overflowed.
+            let at = CRASHES.iter().position(|&crash| crash == signal).unwrap_or_default();
+            libc::sigaction(signal, BEFORE[at].load(Ordering::SeqCst), ptr::null_mut());
+        } else {
+            // Sent, by `abort` for example.
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::program::{command, extract, finish, send, words};
 use serde_json::json;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const LINE: &str = "--preset tiny --gpus cpu --streams spatial --dataset own.jsonl --out out";
 
@@ -26,10 +26,15 @@ fn clips(place: &Path) {
 fn start(place: &Path) -> Child {
     let mut child = command("extract");
     child.current_dir(place).args(words(LINE)).stdout(Stdio::null()).stderr(Stdio::null());
+    let (begun, time) = (Instant::now(), SystemTime::now());
     let child = child.spawn().expect("extract starts");
-    let begun = Instant::now();
     let at_work = || {
-        let record = std::fs::read(place.join("out/all/.working-00000")).unwrap_or_default();
+        let record = place.join("out/all/.working-00000");
+        // Not what the last run left there.
+        if !record.metadata().and_then(|meta| meta.modified()).is_ok_and(|changed| changed > time) {
+            return false;
+        }
+        let record = std::fs::read(record).unwrap_or_default();
         let stands = |id: &[u8]| record.windows(id.len()).any(|window| window == id);
         let index = std::fs::read(place.join("out/all/clips-00000.jsonl")).unwrap_or_default();
         stands(b" slow\n") && !stands(b" quick\n") && !index.is_empty()
