@@ -7,6 +7,7 @@
 mod asf;
 mod avi;
 mod clock;
+mod complete;
 mod container;
 mod field;
 mod flv;
@@ -20,7 +21,9 @@ mod mpegps;
 mod mpegts;
 mod nut;
 mod ogg;
+mod packets;
 mod picture;
+mod range;
 mod still;
 mod structure;
 mod y4m;
@@ -35,8 +38,8 @@ use signclip_common::{Error, Result};
 use self::clock::Clock;
 use self::container::{Container, Step, text};
 use self::header::Header;
-use self::log::is_about_references;
 use self::picture::{AvFrame, Painter};
+use self::range::check_range;
 use self::structure::{Structure, structure};
 use crate::frame::Frame;
 use crate::media::{Probe, Reading};
@@ -295,20 +298,6 @@ impl VideoSource {
         }
     }
 
-    /// What FFmpeg complains about and passes over. Where the file ends too early, that is said at its end.
-    fn check_complaints(&self, end: bool) -> Result<()> {
-        let decoder = self.container.decoder_says();
-        if self.decoded < REORDERED && decoder.as_deref().is_some_and(is_about_references) {
-            self.container.forget();
-            return Ok(());
-        }
-        let demuxer = || self.container.demuxer_says().filter(|_| end || self.structure.damage.is_none());
-        match decoder.or_else(demuxer) {
-            Some(what) => Err(self.damaged(format!("truncated or damaged {} ({what})", self.progress()))),
-            None => Ok(()),
-        }
-    }
-
     /// A reading or decoding error.
     fn broken(&self, code: c_int) -> Error {
         if code == container::UNSUPPORTED {
@@ -333,59 +322,6 @@ impl VideoSource {
             )
         })?;
         Ok(Timed { time, duration, frame: self.header.orientation.apply(frame) })
-    }
-
-    /// At the end of the file: was this all of it?
-    fn check_end(&self) -> Result<()> {
-        let promised = self.header.duration.filter(|_| self.header.promised);
-        let wanted = self.range.end.unwrap_or(f64::INFINITY);
-        let reached = self.reached.unwrap_or(0.0);
-        let slack = (2.0 * self.clock.period()).max(0.1);
-        if promised.is_some_and(|promised| reached + slack < promised.min(wanted)) {
-            return Err(self.damaged(format!("truncated {}", self.progress())));
-        }
-        if let Some(damage) = &self.structure.damage {
-            let what = format!("truncated {}: {}", self.progress(), damage.what);
-            let remedy = format!(
-                "{COPY_AGAIN}; if its recording broke off, write it anew: ffmpeg -i FILE -c copy NEW"
-            );
-            return Err(Error::input(&self.file, format!("byte {}", damage.byte), what, remedy));
-        }
-        if self.range == Range::default() {
-            self.check_number()?;
-        }
-        self.check_complaints(true)?;
-        if self.reached.is_none() {
-            let what = "not a single frame could be decoded".to_owned();
-            if let Some(number) = self.video_stream() {
-                let what = format!("{what} of video stream {number} of {}", self.container.videos);
-                return Err(Error::input(&self.file, "", what, "name another one with --video-stream"));
-            }
-            return Err(self.damaged(what));
-        }
-        let start = self.range.start.unwrap_or(0.0);
-        if start >= reached {
-            return Err(outside(&self.file, "start", start, reached));
-        }
-        if self.range.end.is_some_and(|end| end > reached + self.clock.period() + 0.05) {
-            return Err(outside(&self.file, "end", wanted, reached));
-        }
-        Ok(())
-    }
-
-    /// At the end of a whole file whose number of frames is known: are they all here?
-    fn check_number(&self) -> Result<()> {
-        // A material exchange file has a frame for each of its ticks.
-        let ticks = self.header.frames.filter(|_| self.header.format == "mxf");
-        let (Some(frames), decoded) = (ticks.or(self.structure.pictures), self.decoded) else {
-            return Ok(());
-        };
-        if frames != decoded {
-            return Err(
-                self.damaged(format!("damaged: it should be {frames} frames, and {decoded} are here"))
-            );
-        }
-        Ok(())
     }
 
     fn advance(&mut self) -> Result<Option<Timed<Frame>>> {
@@ -425,40 +361,6 @@ impl Iterator for VideoSource {
         self.ended |= next.is_err();
         next.transpose()
     }
-}
-
-fn outside(file: &Path, which: &str, time: f64, duration: f64) -> Error {
-    Error::input(
-        file,
-        format!("{which} {time} s"),
-        format!("beyond the end of the video, which lasts {duration:.2} s"),
-        "correct the times or use the complete video",
-    )
-}
-
-/// Refuse a range that is no range, or that the header already shows to lie outside the video.
-fn check_range(file: &Path, header: &Header, Range { start, end }: Range) -> Result<()> {
-    let remedy = "give 0 <= start < end in seconds";
-    let bad = |which: &str, time: f64| Error::input(file, which, format!("{time} s is no time"), remedy);
-    for (which, time) in [("start", start), ("end", end)] {
-        if let Some(time) = time.filter(|time| !(time.is_finite() && *time >= 0.0)) {
-            return Err(bad(which, time));
-        }
-    }
-    let begin = start.unwrap_or(0.0);
-    if let Some(end) = end.filter(|&end| end <= begin) {
-        return Err(Error::input(file, "end", format!("{end} s is not after the start, {begin} s"), remedy));
-    }
-    if let Some(duration) = header.duration.filter(|_| header.promised) {
-        let duration = duration.max(header.longest.unwrap_or(duration));
-        if begin >= duration && start.is_some() {
-            return Err(outside(file, "start", begin, duration));
-        }
-        if let Some(end) = end.filter(|&end| end > duration + header.period() + 0.05) {
-            return Err(outside(file, "end", end, duration));
-        }
-    }
-    Ok(())
 }
 
 /// What the container's header says about the part of `file` in `range`.

@@ -79,13 +79,13 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Every file below `folder` with its bytes.
+/// Every file below `folder` with its bytes, but for locks, which say who held them last.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut tree = BTreeMap::new();
     for path in files(folder) {
         if path.is_dir() {
             tree.extend(self::tree(&path));
-        } else {
+        } else if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".lock")) {
             tree.insert(path.clone(), std::fs::read(&path).expect("a readable file"));
         }
     }

@@ -19,6 +19,7 @@ mod extract;
 mod field_media;
 mod gaps;
 mod hostile_files;
+mod hostile_run;
 mod hugging_face;
 mod imported;
 mod kill;

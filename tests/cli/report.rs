@@ -3,6 +3,7 @@
 use crate::corpus::{copy, empty, extract_phoenix, features, store};
 use crate::program::{TRAIN, run, train, words};
 use serde_json::{Value, json};
+use signclip_common::checksum;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -217,7 +218,11 @@ fn hostile(folder: &Path) {
         format!("{line}\n")
     });
     let lines: String = lines.collect();
-    std::fs::write(&predictions, lines).expect("written");
+    std::fs::write(&predictions, &lines).expect("written");
+    let metrics = folder.join("test/metrics.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&metrics).expect("metrics")).expect("JSON");
+    json["predictions_sha256"] = checksum::of(lines.as_bytes()).into();
+    std::fs::write(&metrics, json.to_string()).expect("written");
 }
 
 #[test]

@@ -3,12 +3,18 @@
 #![expect(unsafe_code, reason = "FFmpeg is a C library")]
 
 use std::ffi::{CStr, c_int};
+use std::path::Path;
 use std::ptr;
 
 use ffmpeg_next::ffi::*;
+use signclip_common::{Error, Result};
 
 use super::container::Container;
+use crate::frame::MAX_PIXELS;
 use crate::orientation::Orientation;
+
+/// No clock of a recording is later than this (seconds): those that count from 1970 or 1601 are not.
+const LATEST: f64 = 1e11;
 
 /// What the header says about the video stream. Times are seconds after the beginning of the video, which is the
 /// container's start time, as for `ffmpeg -ss` and for players.
@@ -41,6 +47,24 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Refuse pictures that are too large, and times that no video can have.
+    pub(super) fn check(&self, file: &Path) -> Result<()> {
+        let refuse = |what: String, remedy: &str| Err(Error::input(file, "video stream", what, remedy));
+        if self.size.0.saturating_mul(self.size.1) > MAX_PIXELS {
+            let (width, height) = self.size;
+            let what = format!("{width}x{height} pixels are more than the 8192x8192 that are accepted");
+            return refuse(what, "make the video smaller");
+        }
+        if self.origin.abs() > LATEST {
+            let what = format!("its time stamps begin at {:.0} s, which cannot be", self.origin);
+            return refuse(
+                what,
+                "make the file again from its source; an Ogg file cannot be cut with -c copy",
+            );
+        }
+        Ok(())
+    }
+
     /// Seconds between two frames on average; 25 frames per second where the header does not know.
     pub(super) fn period(&self) -> f64 {
         1.0 / self.fps.unwrap_or(25.0)

@@ -124,3 +124,16 @@ fn cut_out_joined_and_live_ones_are_read() {
         assert_eq!((timing.source_frames, timing.end_unknown), (150, true), "{format}");
     }
 }
+
+/// FFmpeg writes nonsense as times of an Ogg file that it cuts without encoding it anew. Versions that know better do not.
+#[test]
+fn times_that_no_video_has() {
+    let videos = Videos::new();
+    let path = videos.make("whole.ogv", "25", 150, &["-c:v", "libtheora", "-g", "12"]);
+    let cut = videos.path("cut.ogv");
+    ffmpeg(&["-ss", "2", "-i", &path.display().to_string(), "-c", "copy", &cut.display().to_string()], b"");
+    match frames(&video(&cut)) {
+        Ok((_, timing)) => assert!(!timing.resampled && timing.source_frames >= 100, "{timing:?}"),
+        Err(error) => assert!(error.to_string().contains("time stamps begin at"), "{error}"),
+    }
+}

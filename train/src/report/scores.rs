@@ -36,13 +36,13 @@ impl Metrics {
         if metrics.split != split {
             return Err(wrong(format!("scores of {}, beside predictions of {split}", metrics.split)));
         }
-        // Versions up to 0.1 wrote no checksum.
-        if metrics.predictions_sha256.as_ref().is_some_and(|sum| *sum != predictions.sha256) {
-            return Err(wrong(format!("scores of another {PREDICTIONS} than the one beside it")));
-        }
         if metrics.clips != predictions.lines.len() {
             let lines = predictions.lines.len();
             return Err(wrong(format!("scores of {} clips, beside {lines} predictions", metrics.clips)));
+        }
+        // Versions up to 0.1 wrote no checksum.
+        if metrics.predictions_sha256.as_ref().is_some_and(|sum| *sum != predictions.sha256) {
+            return Err(wrong(format!("scores of another {PREDICTIONS} than the one beside it")));
         }
         Ok(metrics)
     }
