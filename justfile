@@ -68,6 +68,11 @@ sheets out +videos: build
 fuzz-checkpoints:
     SIGNCLIP_MUTATIONS=10000 cargo test --release --workspace --test torch_file -- --nocapture
 
+# damaged copies of a clip in sixteen containers: how many are stored with another number of frames (ffmpeg; a minute)
+check-damage mutants="200" seed="1":
+    cargo build --release --workspace --example check_damage
+    target/release/examples/check_damage {{ mutants }} {{ seed }} target/damage
+
 # kill -9 at random moments, the same command until it is done, bit for bit equal to an uninterrupted run
 crash-loop kills="50": build
     SIGNCLIP_KILLS={{ kills }} cargo test --release --workspace --test cli -- kill:: --nocapture

@@ -9,6 +9,7 @@
 //! Each command prints one JSON object.
 
 #![allow(clippy::print_stdout)]
+#![allow(clippy::disallowed_methods)]
 
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! SHA-256 of files and byte slices, as lower-case hexadecimal.
 
+use crate::regular_file;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub fn of(bytes: &[u8]) -> String {
 
 /// Checksum of a file.
 pub fn of_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut file = regular_file::open(path).map_err(Error::io(path))?;
     let mut sum = Checksum::default();
     let mut buffer = vec![0; 1 << 20];
     loop {

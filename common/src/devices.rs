@@ -3,6 +3,7 @@
 //! Programs link only `libtorch_cpu.so`. When a CUDA device is asked for, `libtorch_cuda.so` is opened before any
 //! other torch call: torch looks for its CUDA hooks once, at first use.
 
+use crate::regular_file::{self, SETTINGS};
 use crate::{Error, Result};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::path::{Path, PathBuf};
@@ -108,13 +109,13 @@ pub fn driver() -> Result<Option<String>> {
             "install the driver, or use --gpus cpu",
         ));
     }
-    let version = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
+    let version = regular_file::read_to_string(Path::new("/proc/driver/nvidia/version"), SETTINGS).ok();
     Ok(version.and_then(|text| text.lines().next().map(str::to_owned)))
 }
 
 /// Where `libtorch_cuda.so` is kept: `cuda/` beside the folder that `libtorch_cpu.so` was loaded from.
 pub fn cuda_half() -> PathBuf {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let maps = regular_file::read_to_string(Path::new("/proc/self/maps"), SETTINGS).unwrap_or_default();
     let cpu_half = maps.lines().find_map(|line| {
         line.ends_with("/libtorch_cpu.so").then(|| line.split_whitespace().last().map(Path::new)).flatten()
     });
@@ -203,7 +204,7 @@ pub fn mkl_is_narrow(x: &Tensor) -> bool {
 }
 
 fn cpuinfo() -> String {
-    std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()
+    regular_file::read_to_string(Path::new("/proc/cpuinfo"), SETTINGS).unwrap_or_default()
 }
 
 /// Short name of a compute type, as `--dtype` takes it.

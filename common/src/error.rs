@@ -1,6 +1,7 @@
 //! The one error type of the libraries: every message is a single line that names the file, the place in it and
 //! what to do.
 
+use crate::regular_file::Refusal;
 use std::path::{Path, PathBuf};
 
 /// What went wrong, and where.
@@ -59,15 +60,38 @@ fn input_message(file: &Path, place: &str, what: &str, remedy: &str) -> String {
     format!("{}{comma}{place}: {what}; {remedy}", file.display())
 }
 
-/// What to do about an error of the operating system.
+/// What to do about an error of the operating system, or a refusal of [`crate::regular_file`].
 fn remedy(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
+    if let Some(refusal) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return match refusal {
+            Refusal::NotRegular(_) => "give a file on a disk",
+            Refusal::TooLarge(_) => "check that it is the right file",
+            Refusal::Link => "remove the link, or move the whole folder and link that",
+        };
+    }
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => return "too many files are open: raise the limit (ulimit -n)",
+        Some(libc::ENOMEM) => return "free some memory, or raise the limit (ulimit -v)",
+        Some(libc::EAGAIN) => return "too many threads or processes: raise the limit (ulimit -u)",
+        Some(libc::ELOOP) => return "its symbolic links lead in a circle: give another path",
+        Some(libc::ETXTBSY) => return "wait until the program that writes it has ended",
+        // The memory that was to be written is a map of a file that has become shorter.
+        Some(libc::EFAULT) => {
+            return "a file that is read meanwhile became shorter: copy or make it again, then run the same command again";
+        }
+        Some(libc::ESTALE) => return "the file server has replaced it: run the same command again",
+        _ => {}
+    }
     match error.kind() {
         ErrorKind::NotFound => "check the path",
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "check the permissions",
+        ErrorKind::PermissionDenied => "check the permissions",
+        ErrorKind::ReadOnlyFilesystem => "nothing can be written there: give another folder",
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
             "a file is where a folder should be; give another path"
         }
+        ErrorKind::DirectoryNotEmpty => "empty the folder, or give another one",
+        ErrorKind::InvalidFilename => "give a shorter name",
         ErrorKind::IsADirectory => "a folder is where a file should be; give another path",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "make room and run the same command again"
@@ -94,5 +118,42 @@ impl From<tch::TchError> for Error {
         let first = text.lines().next().unwrap_or_default();
         tracing::debug!("{text}");
         Self::Torch(first.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Error as SystemError;
+
+    #[test]
+    fn each_refusal_of_the_system_has_its_remedy() {
+        for (code, part) in [
+            (libc::ENOENT, "check the path"),
+            (libc::EACCES, "permissions"),
+            (libc::EPERM, "permissions"),
+            (libc::EROFS, "another folder"),
+            (libc::ENOTDIR, "a file is where a folder should be"),
+            (libc::EISDIR, "a folder is where a file should be"),
+            (libc::ENOTEMPTY, "empty the folder"),
+            (libc::ENOSPC, "make room"),
+            (libc::EDQUOT, "make room"),
+            (libc::EFBIG, "make room"),
+            (libc::EMFILE, "ulimit -n"),
+            (libc::ENFILE, "ulimit -n"),
+            (libc::EAGAIN, "ulimit -u"),
+            (libc::ENOMEM, "memory"),
+            (libc::ENAMETOOLONG, "shorter name"),
+            (libc::ELOOP, "symbolic links"),
+            (libc::ETXTBSY, "wait"),
+            (libc::ESTALE, "run the same command again"),
+            (libc::EIO, "check the disk"),
+            (libc::EFAULT, "run the same command again"),
+        ] {
+            let system = SystemError::from_raw_os_error(code);
+            assert!(remedy(&system).contains(part), "{code}: {}", remedy(&system));
+            let error = Error::io("a/b")(system).to_string();
+            assert!(error.starts_with("a/b: ") && error.contains(part), "{code}: {error}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What both stages of SignClip share. No model and no video code live here.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write their own files"))]
+
 pub mod atomic;
 pub mod checksum;
 pub mod collective;
@@ -9,13 +11,16 @@ mod disk;
 pub mod error;
 pub mod lock;
 pub mod manifest;
+mod map;
 pub mod memory;
 pub mod panics;
 pub mod progress;
+pub mod regular_file;
 pub mod safetensors_file;
 mod sheet_name;
 pub mod store;
 pub mod synthetic;
+pub mod temporary;
 pub mod tensor_file;
 pub mod torch_file;
 pub mod weight_file;

@@ -1,8 +1,10 @@
 //! Locks of files. All are `flock`s: they end with the process, also with one that was killed on another machine, as
 //! soon as the file server notices.
 
+use crate::regular_file;
 use crate::{Error, Result, disk};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn open(path: &Path) -> Result<File> {
-    let open = || OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let open = || regular_file::create(path);
     disk::call(open).map_err(Error::io(path))
 }
 
@@ -33,11 +35,14 @@ pub fn alone(path: &Path, busy: &str) -> Result<File> {
     let file = open(path)?;
     let folder = path.parent().unwrap_or(path);
     match wait(&file, PATIENCE) {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            sign(&file);
+            Ok(file)
+        }
         Err(TryLockError::WouldBlock) => Err(Error::input(
             folder,
             "",
-            busy,
+            format!("{busy}{}", holder(path)),
             "wait for it, or stop it; if its machine is gone, delete the file .lock* there",
         )),
         Err(TryLockError::Error(e)) if has_no_locks(&e) => {
@@ -46,6 +51,23 @@ pub fn alone(path: &Path, busy: &str) -> Result<File> {
         }
         Err(TryLockError::Error(e)) => Err(Error::io(path)(e)),
     }
+}
+
+/// Write into a lock who holds it. A lock works without that.
+fn sign(mut file: &File) {
+    let host = regular_file::read_to_string(Path::new("/proc/sys/kernel/hostname"), 1024).unwrap_or_default();
+    let line = format!("process {} on {}\n", std::process::id(), host.trim());
+    if let Err(e) = file.set_len(0).and_then(|()| file.write_all(line.as_bytes())) {
+        tracing::debug!("a lock is not signed: {e}");
+    }
+}
+
+/// " (process 17 on node3)", where the lock says so.
+fn holder(path: &Path) -> String {
+    const LONGEST: u64 = 1024;
+    let line = regular_file::read_to_string(path, LONGEST).unwrap_or_default();
+    let line = line.trim();
+    if line.is_empty() { String::new() } else { format!(" ({line})") }
 }
 
 /// Whether the error says that the file system has no locks, rather than that this one was refused.

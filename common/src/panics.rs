@@ -43,11 +43,24 @@ pub fn program(work: impl FnOnce() -> Result<ExitCode, Vec<Error>>) -> ExitCode 
     ExitCode::from(2)
 }
 
-/// The message of an error that `tch` unwrapped: its line ends are written as `\n`, the backtrace follows them.
+/// The message of an error that `tch` unwrapped, up to its first line end: it stands in quotes, with line ends written as
+/// `\n` and quotes as `\"`; the backtrace follows.
 fn first_line(text: &str) -> String {
-    let message = text.split_once("value: Torch(\"").map_or(text, |(_, message)| message);
-    let line = message.lines().next().unwrap_or_default();
-    line.split("\\n").next().unwrap_or_default().to_owned()
+    let Some((_, quoted)) = text.split_once("value: Torch(\"") else {
+        return text.lines().next().unwrap_or_default().to_owned();
+    };
+    let (mut line, mut rest) = (String::new(), quoted.chars());
+    while let Some(letter) = rest.next() {
+        match letter {
+            '"' | '\n' => break,
+            '\\' => match rest.next() {
+                None | Some('n' | 'r') => break,
+                Some(escaped) => line.push(escaped),
+            },
+            letter => line.push(letter),
+        }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -62,5 +75,13 @@ mod tests {
         assert_eq!(error, "libtorch: mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)");
         let error = guarded::<()>(|| panic!("a {}", "reason")).unwrap_err().to_string();
         assert_eq!(error, "libtorch: a reason");
+        for (said, line) in [
+            (r#"no "kernel" \ here"#, r#"no "kernel" \ here"#),
+            ("out of memory\nException raised from x", "out of memory"),
+        ] {
+            let refused = || Err(tch::TchError::Torch(said.to_owned()));
+            let error = guarded::<Tensor>(|| Ok(refused().unwrap())).unwrap_err().to_string();
+            assert_eq!(error, format!("libtorch: {line}"));
+        }
     }
 }

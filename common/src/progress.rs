@@ -1,5 +1,6 @@
 //! Progress that people watch: a bar on a terminal, a line now and then elsewhere.
 
+use crate::regular_file;
 use indicatif::{
     FormattedDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
 };
@@ -115,7 +116,7 @@ pub fn start_log(file: Option<&std::path::Path>) -> crate::Result<()> {
     let json = match file {
         None => None,
         Some(path) => {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            let file = regular_file::append(path);
             let file = file.map_err(crate::Error::io(path))?;
             Some(tracing_subscriber::fmt::layer().json().with_writer(Mutex::new(file)).with_filter(filter()))
         }

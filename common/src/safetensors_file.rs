@@ -1,7 +1,7 @@
 //! Memory-mapped safetensors.
 
+use crate::map::Map;
 use crate::{Error, Result, weight_file};
-use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 /// One mapped file with its table of tensors.
 pub struct SafetensorsFile {
     pub path: PathBuf,
-    map: Mmap,
+    map: Map,
     data_start: usize,
     tensors: BTreeMap<String, Entry>,
     metadata: BTreeMap<String, String>,
@@ -89,16 +89,8 @@ impl SafetensorsFile {
         let entry = self.tensors.get(name)?;
         let (begin, end) = (self.data_start + entry.begin, self.data_start + entry.end);
         let tensor = Tensor::f_from_data_size(&self.map[begin..end], &entry.shape, entry.kind);
-        self.release(begin, end);
+        self.map.release(begin, end);
         Some(tensor.map_err(Error::from))
-    }
-
-    fn release(&self, begin: usize, end: usize) {
-        // SAFETY: the map is of a file and read-only, so that dropped pages come back as they were. Only whole pages
-        // are dropped; where the system refuses, they stay.
-        #[cfg(unix)]
-        #[allow(unsafe_code)]
-        let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, begin, end - begin) };
     }
 }
 

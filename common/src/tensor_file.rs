@@ -1,5 +1,6 @@
 //! Named tensors on disk, in whichever format Hugging Face and PyTorch keep them: one file, or the shards of a folder.
 
+use crate::regular_file::{self, SETTINGS};
 use crate::safetensors_file::SafetensorsFile;
 use crate::torch_file::{self, TorchFile};
 use crate::{Error, Result};
@@ -122,7 +123,7 @@ pub fn open_all(path: &Path) -> Result<Vec<TensorFile>> {
 /// The files that the table `index` of the folder names.
 fn shards(folder: &Path, index: &str) -> Result<Vec<TensorFile>> {
     let file = folder.join(index);
-    let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
+    let text = regular_file::read_to_string(&file, SETTINGS).map_err(Error::io(&file))?;
     let bad = |what: String| Error::input(&file, "weight_map", what, "download the folder again");
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
     let table = json["weight_map"].as_object().ok_or_else(|| bad("missing or not an object".to_owned()))?;

@@ -1,24 +1,19 @@
 //! Opening a file of weights, of whatever format.
 
+use crate::map::Map;
 use crate::{Error, Result};
-use memmap2::Mmap;
-use std::fs::File;
 use std::path::Path;
 
 /// Map `path` for reading. Errors: missing, empty, or a Git LFS pointer.
-pub(crate) fn map(path: &Path) -> Result<Mmap> {
+pub(crate) fn map(path: &Path) -> Result<Map> {
     if path.is_dir() {
         let remedy = "a folder is where a file should be; give another path";
         return Err(Error::input(path, "", "this is a folder", remedy));
     }
-    let file = File::open(path).map_err(Error::io(path))?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
-    if length == 0 {
+    let map = Map::open(path).map_err(Error::io(path))?;
+    if map.is_empty() {
         return Err(Error::input(path, "", "the file is empty", "download it again"));
     }
-    // SAFETY: weight files are only read, and replaced by rename (a new inode), never rewritten in place.
-    #[allow(unsafe_code)]
-    let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
     if is_lfs_pointer(&map) {
         return Err(Error::input(
             path,

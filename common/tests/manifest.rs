@@ -2,6 +2,7 @@
 //! file, place and remedy.
 
 #![allow(clippy::print_stderr)]
+#![allow(clippy::disallowed_methods)]
 
 use signclip_common::Result;
 use signclip_common::manifest::{Clip, Dataset, Media, Split, read_json_lines};

@@ -2,6 +2,7 @@
 //! found and named.
 
 #![allow(unsafe_code, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::disallowed_methods)]
 
 use half::f16;
 use signclip_common::Result;

@@ -1,5 +1,7 @@
 //! Weights: what is wrong with a file is named in one line, and nothing crashes.
 
+#![allow(clippy::disallowed_methods)]
+
 use half::{bf16, f16};
 use signclip_common::Result;
 use signclip_common::safetensors_file::{SafetensorsFile, write};

@@ -11,6 +11,7 @@
 //! as well changes from second to second.
 
 #![allow(clippy::print_stdout)]
+#![allow(clippy::disallowed_methods)]
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@
 //! pipeline itself, not a model of it, so that stages that take each other's cores are seen to.
 
 use crate::heartbeat::Heartbeat;
+use crate::in_flight::InFlight;
 use crate::networks::Networks;
 use crate::pipeline::{Outcome, Work};
 use crate::plan::{Plan, TARGET_FPS, bytes};
@@ -14,7 +15,7 @@ use serde::Serialize;
 use signclip_common::manifest::{Clip, Media, Split};
 use signclip_common::progress::Progress;
 use signclip_common::store::StoreWriter;
-use signclip_common::{Error, Result, devices};
+use signclip_common::{Error, Result, devices, temporary};
 use std::sync::Arc;
 use std::time::Instant;
 use tch::Device;
@@ -134,11 +135,10 @@ fn run(
     settings: &Settings,
     networks: &mut Vec<Arc<Networks>>,
 ) -> Result<Outcome> {
-    let folder = std::env::temp_dir();
-    let folder = tempfile::tempdir().map_err(Error::io(&folder))?;
+    let folder = temporary::folder()?;
     let info = settings.store_info(plan, &split.name, &WeightSums::default());
     let mut store = StoreWriter::open(folder.path(), info, 0)?;
-    let heartbeat = Heartbeat::new(folder.path(), rank, clips.len(), clips.len());
+    let heartbeat = Heartbeat::new(folder.path(), rank, clips.len());
     let progress = Progress::new("calibrate", plan.frames(clips.iter()), "frames");
     let work = Work {
         clips,
@@ -148,7 +148,8 @@ fn run(
         splits: &plan.names(split),
         preview: None,
     };
-    let outcome = work.run(networks, &mut store, &progress, &heartbeat);
+    let in_flight = InFlight::begin(folder.path(), 0)?;
+    let outcome = work.run(networks, &mut store, &progress, &heartbeat, &in_flight);
     progress.finish();
     let outcome = outcome?;
     match outcome.failures.first() {

@@ -4,14 +4,26 @@
 //! pictures that the decoder had to invent, less video than the header promises) is an error that names the file and
 //! the time: a clip is complete or it fails.
 
+mod asf;
+mod avi;
 mod clock;
 mod container;
 mod field;
+mod flv;
 mod format;
+mod gif;
 mod header;
+mod log;
 mod matroska;
+mod mp4;
+mod mpegps;
+mod mpegts;
+mod nut;
+mod ogg;
 mod picture;
 mod still;
+mod structure;
+mod y4m;
 
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
@@ -23,8 +35,9 @@ use signclip_common::{Error, Result};
 use self::clock::Clock;
 use self::container::{Container, Step, text};
 use self::header::Header;
-use self::matroska::Damage;
+use self::log::is_about_references;
 use self::picture::{AvFrame, Painter};
+use self::structure::{Structure, structure};
 use crate::frame::Frame;
 use crate::media::{Probe, Reading};
 use crate::remark::Remark;
@@ -33,6 +46,9 @@ use crate::resample::{Range, TIE, Timed};
 /// The longest time (seconds) for which a picture may hold: a screen recorder writes nothing while nothing moves. Beyond
 /// it a clip would be made of hundreds of thousands of copies of one picture.
 const LONGEST_GAP: f64 = 3600.0;
+
+/// The most frames that a decoder holds back until the one before them is decoded (H.264, H.265).
+const REORDERED: usize = 16;
 
 const COPY_AGAIN: &str = "copy or download the file again";
 
@@ -65,8 +81,10 @@ pub struct VideoSource {
     stamp: Option<f64>,
     interlaced: bool,
     oblong: bool,
-    /// The byte of a frame that the file ends in, which FFmpeg leaves out.
-    cut_off: Option<u64>,
+    /// What the file's parts tell, besides what FFmpeg makes of them.
+    structure: Structure,
+    /// Pictures that have been decoded.
+    decoded: usize,
     ended: bool,
 }
 
@@ -77,16 +95,10 @@ impl VideoSource {
     pub fn open(file: &Path, range: Range, reading: &Reading) -> Result<Self> {
         let (container, header) = Container::open(file, reading.video_stream)?;
         check_range(file, &header, range)?;
-        let damage = if header.matroska { matroska::first_damage(file) } else { Ok(None) };
-        let cut_off = match damage.map_err(Error::io(file))? {
-            Some(Damage::Foreign(byte)) => {
-                let what =
-                    "damaged: something else than the next element stands here, and frames may be missing";
-                return Err(Error::input(file, format!("byte {byte}"), what, COPY_AGAIN));
-            }
-            Some(Damage::CutOff(byte)) => Some(byte),
-            None => None,
-        };
+        let structure = structure(file, &header.format).map_err(Error::io(file))?;
+        if let Some(damage) = structure.damage.as_ref().filter(|damage| !damage.end) {
+            return Err(Error::input(file, format!("byte {}", damage.byte), damage.what, COPY_AGAIN));
+        }
         let mut video = Self {
             file: file.to_path_buf(),
             container,
@@ -105,7 +117,8 @@ impl VideoSource {
             stamp: None,
             interlaced: false,
             oblong: false,
-            cut_off,
+            structure,
+            decoded: 0,
             ended: false,
         };
         if !video.seek()? {
@@ -130,6 +143,15 @@ impl VideoSource {
         (self.container.videos > 1).then_some(self.container.number)
     }
 
+    /// Whether the file was read to its end and does not say that all of it is there.
+    pub fn end_unknown(&self) -> bool {
+        // Of these, FFmpeg computes the duration from what is there.
+        let computed =
+            ["flv", "gif", "mov,mp4,m4a,3gp,3g2,mj2", "yuv4mpegpipe"].contains(&&*self.header.format);
+        let promised = self.header.promised && !computed;
+        self.ended && self.range.end.is_none() && !self.structure.ends && !promised
+    }
+
     /// What a user should know about the frames read so far.
     pub fn remarks(&self) -> Vec<Remark> {
         let several = self.container.videos > 1 && self.reading.video_stream.is_none();
@@ -138,6 +160,7 @@ impl VideoSource {
             (several, Remark::SeveralVideoStreams),
             (interlaced, Remark::Interlaced),
             (self.oblong, Remark::PixelsNotSquare),
+            (self.end_unknown(), Remark::EndUnknown),
         ]
         .into_iter()
         .filter_map(|(so, remark)| so.then_some(remark))
@@ -173,6 +196,7 @@ impl VideoSource {
             let key_time = key as f64 * self.header.time_base - self.header.origin;
             if key_time <= start + TIE && self.container.position() <= furthest {
                 self.key_time = Some(key_time);
+                self.container.forget();
                 return Ok(true);
             }
         }
@@ -241,6 +265,11 @@ impl VideoSource {
                 return Err(self.damaged(format!("the picture is damaged {}", self.progress())));
             }
             let last = self.clock.last();
+            if self.key_time.is_some() && last.is_none() {
+                self.container.forget();
+            }
+            self.check_complaints(false)?;
+            self.decoded += 1;
             let time = self.clock.tick(stamp);
             let gap = last.map_or(period, |last| time - last);
             if gap > LONGEST_GAP {
@@ -263,6 +292,20 @@ impl VideoSource {
             let duration = duration.filter(|d| (0.6 * period..LONGEST_GAP).contains(d)).unwrap_or(period);
             self.reached = Some(time + duration);
             return Ok(Some((time, duration)));
+        }
+    }
+
+    /// What FFmpeg complains about and passes over. Where the file ends too early, that is said at its end.
+    fn check_complaints(&self, end: bool) -> Result<()> {
+        let decoder = self.container.decoder_says();
+        if self.decoded < REORDERED && decoder.as_deref().is_some_and(is_about_references) {
+            self.container.forget();
+            return Ok(());
+        }
+        let demuxer = || self.container.demuxer_says().filter(|_| end || self.structure.damage.is_none());
+        match decoder.or_else(demuxer) {
+            Some(what) => Err(self.damaged(format!("truncated or damaged {} ({what})", self.progress()))),
+            None => Ok(()),
         }
     }
 
@@ -301,13 +344,17 @@ impl VideoSource {
         if promised.is_some_and(|promised| reached + slack < promised.min(wanted)) {
             return Err(self.damaged(format!("truncated {}", self.progress())));
         }
-        if let Some(byte) = self.cut_off {
-            let what = format!("truncated {}: the file ends inside of a frame", self.progress());
+        if let Some(damage) = &self.structure.damage {
+            let what = format!("truncated {}: {}", self.progress(), damage.what);
             let remedy = format!(
                 "{COPY_AGAIN}; if its recording broke off, write it anew: ffmpeg -i FILE -c copy NEW"
             );
-            return Err(Error::input(&self.file, format!("byte {byte}"), what, remedy));
+            return Err(Error::input(&self.file, format!("byte {}", damage.byte), what, remedy));
         }
+        if self.range == Range::default() {
+            self.check_number()?;
+        }
+        self.check_complaints(true)?;
         if self.reached.is_none() {
             let what = "not a single frame could be decoded".to_owned();
             if let Some(number) = self.video_stream() {
@@ -322,6 +369,21 @@ impl VideoSource {
         }
         if self.range.end.is_some_and(|end| end > reached + self.clock.period() + 0.05) {
             return Err(outside(&self.file, "end", wanted, reached));
+        }
+        Ok(())
+    }
+
+    /// At the end of a whole file whose number of frames is known: are they all here?
+    fn check_number(&self) -> Result<()> {
+        // A material exchange file has a frame for each of its ticks.
+        let ticks = self.header.frames.filter(|_| self.header.format == "mxf");
+        let (Some(frames), decoded) = (ticks.or(self.structure.pictures), self.decoded) else {
+            return Ok(());
+        };
+        if frames != decoded {
+            return Err(
+                self.damaged(format!("damaged: it should be {frames} frames, and {decoded} are here"))
+            );
         }
         Ok(())
     }

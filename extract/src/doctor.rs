@@ -5,6 +5,7 @@
 use crate::checkpoint::{Checkpoint, METADATA};
 use crate::places;
 use serde::{Deserialize, Serialize};
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weight_file::is_lfs_pointer;
 use signclip_common::{Error, Result, checksum, devices, tensor_file};
@@ -106,7 +107,7 @@ pub fn report(weights: Option<&Path>, json: bool) -> Result<ExitCode, Vec<Error>
 
 fn inspect(weights: Option<&Path>) -> Result<Report> {
     let manifest = places::manifests().join("weights.json");
-    let text = std::fs::read_to_string(&manifest).map_err(Error::io(&manifest))?;
+    let text = regular_file::read_to_string(&manifest, SETTINGS).map_err(Error::io(&manifest))?;
     let table: WeightManifest = serde_json::from_str(&text).map_err(|e| {
         Error::input(&manifest, format!("line {}", e.line()), e.to_string(), "restore the file")
     })?;
@@ -139,7 +140,7 @@ fn facts() -> Vec<(&'static str, String)> {
         Ok(version) => version.unwrap_or_else(|| "present".to_owned()),
         Err(error) => error.to_string(),
     };
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = regular_file::read_to_string(Path::new("/proc/cpuinfo"), SETTINGS).unwrap_or_default();
     let line = |key: &str| cpu.lines().find(|l| l.starts_with(key)).and_then(|l| l.split_once(':'));
     let features: Vec<&str> = line("flags")
         .map(|(_, flags)| flags.split_whitespace().filter(|f| WORTH_NAMING.contains(f)).collect())
@@ -171,8 +172,8 @@ const WORTH_NAMING: [&str; 7] =
 /// Version and place of the libtorch this program is linked to.
 fn libtorch(cuda_half: &Path) -> String {
     let folder = cuda_half.parent().and_then(Path::parent).unwrap_or(Path::new(".libtorch"));
-    let header =
-        std::fs::read_to_string(folder.join("include/torch/headeronly/version.h")).unwrap_or_default();
+    let header = regular_file::read_to_string(&folder.join("include/torch/headeronly/version.h"), SETTINGS)
+        .unwrap_or_default();
     let number = |part: &str| {
         let line = header.lines().find(|l| l.starts_with(&format!("#define TORCH_VERSION_{part} ")));
         line.and_then(|l| l.split_whitespace().last()).unwrap_or("?").to_owned()
@@ -221,7 +222,10 @@ fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
         return Ok(("missing", format!("from {}", file.source)));
     };
     let mut head = Vec::new();
-    let opened = std::fs::File::open(path).map_err(Error::io(path))?;
+    let opened = match regular_file::open(path) {
+        Ok(opened) => opened,
+        Err(error) => return Ok(("unusable", Error::io(path)(error).to_string())),
+    };
     opened.take(1024).read_to_end(&mut head).map_err(Error::io(path))?;
     if is_lfs_pointer(&head) {
         return Ok((
@@ -267,7 +271,7 @@ fn right_network(path: &Path, file: &WeightFile) -> Result<String> {
 }
 
 fn is_json(path: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = regular_file::read_to_string(path, SETTINGS).map_err(Error::io(path))?;
     let parsed: Result<serde_json::Value, serde_json::Error> = serde_json::from_str(&text);
     let wrong = |e: serde_json::Error| Error::input(path, "", format!("no JSON ({e})"), "download it again");
     parsed.map(|_| ()).map_err(wrong)

@@ -316,7 +316,7 @@ impl LandmarkFile {
         let names = ["npy", "pkl"].map(|ending| format!("{id}.{ending}"));
         let places: Vec<PathBuf> =
             folders.flat_map(|folder| names.each_ref().map(|name| folder.join(name))).collect();
-        let mut found = places.iter().filter(|path| path.is_file());
+        let mut found = places.iter().filter(|path| path.exists());
         let path = found.next();
         if let (Some(path), Some(other)) =
             (path, found.find(|other| path.is_some_and(|p| p.parent() == other.parent())))

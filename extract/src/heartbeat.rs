@@ -1,5 +1,4 @@
-//! `progress-<rank>.json`: what a rank is doing, for `extract status`. Readers of features
-//! learn from it how many clips a split is to have.
+//! `progress-<rank>.json`: what a rank is doing, for `extract status`.
 
 use crate::interrupt;
 use crate::rank::Rank;
@@ -8,6 +7,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::{Deserialize, Serialize};
 use signclip_common::atomic;
 use signclip_common::progress::{LOG_ONLY, Progress};
+use signclip_common::regular_file::{self, SETTINGS};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -32,8 +32,6 @@ pub struct RankProgress {
     /// When a frame or a clip was last finished.
     pub advanced: u64,
     pub state: State,
-    /// Clips of the split, over all ranks.
-    pub split_clips: usize,
     /// Clips of this rank's share, of them stored by anybody, and failed.
     pub clips: usize,
     pub done: usize,
@@ -87,7 +85,8 @@ pub fn now() -> u64 {
 
 /// This machine's name.
 pub fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name =
+        regular_file::read_to_string(Path::new("/proc/sys/kernel/hostname"), SETTINGS).unwrap_or_default();
     name.trim().to_owned()
 }
 
@@ -97,8 +96,8 @@ pub fn path(folder: &Path, rank: u32) -> PathBuf {
 }
 
 impl Heartbeat {
-    /// For the split folder `folder` with `split_clips` clips, `clips` of them this rank's.
-    pub fn new(folder: &Path, rank: &Rank, split_clips: usize, clips: usize) -> Self {
+    /// For the split folder `folder`, of whose clips `clips` are this rank's.
+    pub fn new(folder: &Path, rank: &Rank, clips: usize) -> Self {
         let time = now();
         let progress = RankProgress {
             rank: rank.number,
@@ -109,7 +108,6 @@ impl Heartbeat {
             updated: time,
             advanced: time,
             state: State::Waiting,
-            split_clips,
             clips,
             done: 0,
             failed: 0,

@@ -1,5 +1,7 @@
 //! The first stage of SignClip: clips in, cached features out.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write their own files"))]
+
 pub mod args;
 mod attention;
 pub mod calibrate;
@@ -16,6 +18,7 @@ pub mod frame;
 pub mod frame_folder;
 pub mod gaps;
 pub mod heartbeat;
+pub mod in_flight;
 pub mod interrupt;
 mod jpeg;
 pub mod landmarks;

@@ -13,6 +13,7 @@ use signclip_extract::args::{Cli, Command, RunArgs};
 use signclip_extract::calibrate::calibrate;
 use signclip_extract::changed::check_clips;
 use signclip_extract::heartbeat::{Heartbeat, State};
+use signclip_extract::in_flight::InFlight;
 use signclip_extract::interrupt;
 use signclip_extract::like::Like;
 use signclip_extract::networks::Networks;
@@ -128,6 +129,7 @@ struct Share<'p> {
     clips: Vec<Clip>,
     store: StoreWriter,
     heartbeat: Heartbeat,
+    in_flight: InFlight,
 }
 
 fn extract(
@@ -196,20 +198,27 @@ fn extract(
         }
         // A part that is named says nothing about how many clips there are to be; a limit does, but takes nothing back.
         let before = store::expected(&folder)?;
-        let total = match args.limit {
-            _ if !args.only.is_empty() => before.unwrap_or(plan.total(split)),
-            Some(_) => split.clips.len().max(before.unwrap_or(0)),
-            None => split.clips.len(),
-        };
-        let heartbeat = Heartbeat::new(&folder, &rank, total, clips.len());
-        opened.push(Share { split, clips, store, heartbeat });
+        store::expect(
+            &folder,
+            match args.limit {
+                _ if !args.only.is_empty() => before.unwrap_or(plan.total(split)),
+                Some(_) => split.clips.len().max(before.unwrap_or(0)),
+                None => split.clips.len(),
+            },
+        )?;
+        let heartbeat = Heartbeat::new(&folder, &rank, clips.len());
+        let mut in_flight = InFlight::begin(&folder, rank.number)?;
+        if args.retry_failed || !args.only.is_empty() {
+            in_flight.forgive(clips.iter().map(|clip| clip.id.as_str()))?;
+        }
+        opened.push(Share { split, clips, store, heartbeat, in_flight });
     }
     let mut outcomes = Outcomes::new();
     for share in &mut opened {
         let outcome = work(args, plan, settings, share, &mut networks)?;
         outcomes.insert(share.split.name.clone(), outcome);
     }
-    drop(opened);
+    opened.into_iter().for_each(|share| share.in_flight.finish());
     summarise(args, plan, &out, &outcomes)
 }
 
@@ -254,7 +263,7 @@ fn work(
     share: &mut Share,
     networks: &mut Vec<Arc<Networks>>,
 ) -> Result<Outcome> {
-    let Share { split, clips, store, heartbeat } = share;
+    let Share { split, clips, store, heartbeat, in_flight } = share;
     let expected = plan.frames(clips.iter().filter(|c| !store.is_done(&c.id)));
     let progress = Progress::new(&split.name, expected, "frames");
     let preview = preview(args, split);
@@ -268,7 +277,7 @@ fn work(
     };
     heartbeat.count(clips.iter().filter(|c| store.is_done(&c.id)).count(), 0);
     heartbeat.begin(expected);
-    let outcome = work.run(networks, store, &progress, heartbeat);
+    let outcome = work.run(networks, store, &progress, heartbeat, in_flight);
     let done = progress.done();
     progress.finish();
     heartbeat.end(

@@ -68,6 +68,8 @@ pub struct Timing {
     pub turned: bool,
     /// Which of several video streams was read.
     pub video_stream: Option<usize>,
+    /// Whether the file does not say how long it is, so that frames may be missing.
+    pub end_unknown: bool,
     /// What a user should know.
     pub remarks: Vec<Remark>,
 }
@@ -189,9 +191,11 @@ impl FrameStream {
     /// Counts up to here; complete when a window has come back empty.
     pub fn timing(&self) -> Timing {
         let counts = self.frames.counts();
-        let (turned, video_stream, remarks) = match self.frames.source() {
-            Source::Folder(folder) => (folder.turned(), None, Vec::new()),
-            Source::Video(video) => (video.turned(), video.video_stream(), video.remarks()),
+        let (turned, video_stream, end_unknown, remarks) = match self.frames.source() {
+            Source::Folder(folder) => (folder.turned(), None, false, Vec::new()),
+            Source::Video(video) => {
+                (video.turned(), video.video_stream(), video.end_unknown(), video.remarks())
+            }
         };
         Timing {
             source_fps: self.source_fps(),
@@ -200,6 +204,7 @@ impl FrameStream {
             resampled: counts.uneven,
             turned,
             video_stream,
+            end_unknown,
             remarks,
         }
     }

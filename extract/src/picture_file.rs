@@ -1,6 +1,6 @@
 //! Single picture files: which kind they are by their first bytes, whether they are whole, and their upright pixels.
 
-use std::fs::File;
+use signclip_common::regular_file::{self, PICTURE};
 use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
@@ -47,7 +47,7 @@ impl Kind {
     /// By the first bytes of the file at `path`.
     pub fn of_file(path: &Path) -> Result<Option<Self>> {
         let mut bytes = Vec::new();
-        let file = File::open(path).map_err(Error::io(path))?;
+        let file = regular_file::open(path).map_err(Error::io(path))?;
         file.take(SIGNATURE).read_to_end(&mut bytes).map_err(Error::io(path))?;
         Ok(Self::of(&bytes))
     }
@@ -73,7 +73,7 @@ pub struct Picture {
 
 /// Decode one picture file completely; a damaged one is an error that names the file.
 pub fn read_picture(file: &Path) -> Result<Picture> {
-    let bytes = std::fs::read(file).map_err(Error::io(file))?;
+    let bytes = regular_file::read(file, PICTURE).map_err(Error::io(file))?;
     let (frame, orientation) = match Kind::of(&bytes) {
         Some(Kind::Png) => read_png(file, bytes)?,
         Some(Kind::Jpeg) => read_jpeg(file, &bytes)?,
@@ -87,7 +87,7 @@ pub fn read_picture(file: &Path) -> Result<Picture> {
 /// Width and height of an upright picture, of PNG files by their header alone.
 pub fn picture_size(file: &Path) -> Result<(usize, usize)> {
     if Kind::of_file(file)? == Some(Kind::Png) {
-        let input = File::open(file).map_err(Error::io(file))?;
+        let input = regular_file::open(file).map_err(Error::io(file))?;
         let reader = png_reader(file, BufReader::new(input))?;
         let info = reader.info();
         return Ok(png_orientation(info).size((info.width as usize, info.height as usize)));
@@ -245,6 +245,7 @@ fn read_bitmap(file: &Path, bytes: &[u8]) -> Result<(Frame, Orientation)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn write_png(
         file: &Path,

@@ -8,6 +8,7 @@ use crate::changed::source;
 use crate::clip::{Clips, Encoded, long_gaps};
 use crate::device_faults::Working;
 use crate::heartbeat::Heartbeat;
+use crate::in_flight::InFlight;
 use crate::interrupt;
 use crate::media::Reading;
 use crate::networks::{Networks, desk};
@@ -85,8 +86,10 @@ impl Work<'_> {
         store: &mut StoreWriter,
         progress: &Progress,
         heartbeat: &Heartbeat,
+        in_flight: &InFlight,
     ) -> Result<Outcome> {
-        let todo: Vec<usize> = (0..self.clips.len()).filter(|&i| !store.is_done(&self.clips[i].id)).collect();
+        let mut todo: Vec<usize> =
+            (0..self.clips.len()).filter(|&i| !store.is_done(&self.clips[i].id)).collect();
         let mut outcome = Outcome { already_done: self.clips.len() - todo.len(), ..Outcome::default() };
         let attempted: HashSet<&str> = todo.iter().map(|&i| self.clips[i].id.as_str()).collect();
         let mut earlier = store.failures()?;
@@ -96,6 +99,15 @@ impl Work<'_> {
         let again: Vec<Failure> = earlier.extract_if(.., again).collect();
         // Of clips that this command does not ask for: they are not told again, but stay in the list.
         earlier.retain(|f| !store.is_done(&f.id));
+
+        for clip in todo.extract_if(.., |&mut clip| in_flight.is_deadly(&self.clips[clip].id)) {
+            let id = &self.clips[clip].id;
+            let reason = format!(
+                "the program has crashed over it twice and passes over it; convert its video, then try it again with \
+                 --only {id}"
+            );
+            outcome.record(Failure { id: id.clone(), stage: "decode".to_owned(), reason }, store)?;
+        }
 
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
@@ -113,7 +125,8 @@ impl Work<'_> {
             let (ended, end) = bounded(0);
             let watched = &stages;
             scope.spawn(move || heartbeat.run(progress, watched, &end));
-            for _ in 0..readers {
+            in_flight.watch();
+            for reader in 0..readers {
                 let (desk, done, watch) = (desk.clone(), done_sender.clone(), watch.clone());
                 let (next, todo, stop, tried) = (&next, &todo, &stop, &tried);
                 scope.spawn(move || {
@@ -134,7 +147,9 @@ impl Work<'_> {
                         tried.fetch_add(1, Ordering::Relaxed);
                         // Whoever writes it looks again: an index that cannot be read is reported there.
                         let elsewhere = watch.finds(&self.clips[clip].id).unwrap_or(false);
-                        let encoded = if elsewhere { Ok(None) } else { clips.encode(&self.clips[clip]) };
+                        let clip_itself = &self.clips[clip];
+                        let encode = || in_flight.work(reader, &clip_itself.id, || clips.encode(clip_itself));
+                        let encoded = if elsewhere { Ok(None) } else { encode() };
                         // Nobody listens any more where the run ends early.
                         if done.send((clip, encoded)).is_err() {
                             return;
@@ -268,6 +283,7 @@ impl Work<'_> {
             resampled: timing.resampled,
             turned: timing.turned,
             video_stream: timing.video_stream,
+            end_unknown: timing.end_unknown,
             face_coverage: encoded.found.as_ref().map(|found| found.coverage),
             missed: encoded.found.as_ref().map_or_else(Vec::new, |found| found.gaps.clone()),
             mouths_outside: encoded.found.as_ref().map_or(0, |found| found.outside),

@@ -12,6 +12,8 @@ pub enum Remark {
     Interlaced,
     /// Pixels that are wider than high, or higher than wide.
     PixelsNotSquare,
+    /// Neither header nor end of the file say how long it is.
+    EndUnknown,
 }
 
 impl Remark {
@@ -26,6 +28,10 @@ impl Remark {
             }
             Self::PixelsNotSquare => {
                 "pixels are not square: faces are narrower or wider than they were, as the stored pixels are"
+            }
+            Self::EndUnknown => {
+                "the file does not say how long it is: whether all of it is there is not known (\"end_unknown\" in \
+                 clips-*.jsonl; compare with the original)"
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::plan::Plan;
 use clap::Parser;
 use serde::Serialize;
 use signclip_common::manifest::Split;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::store::{self, Failure, STORE_FILE, StoreInfo};
 use signclip_common::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -22,7 +23,7 @@ const SHOWN: usize = 10;
 /// One split of a store.
 #[derive(Debug, Serialize)]
 pub struct SplitStatus {
-    /// Clips of the split: by the data set where one was named, else as the ranks recorded it.
+    /// Clips of the split: by the data set where one was named, else as the store says.
     pub expected: Option<usize>,
     pub done: usize,
     pub frames: usize,
@@ -118,7 +119,7 @@ impl SplitStatus {
         let indexes = store::indexes(folder)?;
         let mut progress: BTreeMap<u32, RankProgress> = BTreeMap::new();
         for (rank, path) in store::rank_files(folder, "progress-", ".json")? {
-            let text = std::fs::read(&path).map_err(Error::io(&path))?;
+            let text = regular_file::read(&path, SETTINGS).map_err(Error::io(&path))?;
             let read = serde_json::from_slice(&text).map_err(|e| {
                 Error::input(&path, "", e.to_string(), "delete it; the next extract writes it anew")
             })?;
@@ -259,7 +260,6 @@ mod tests {
             updated: 1000,
             advanced,
             state,
-            split_clips: 4,
             clips: 2,
             done: 1,
             failed: 0,

@@ -120,7 +120,7 @@ impl<'a> WeightFiles<'a> {
             }
             return computed(LipConfig::tiny());
         }
-        if published.is_none() && !file.is_file() {
+        if published.is_none() && !file.exists() {
             let what = format!("--lip-encoder {which:?}: neither a published size nor a file");
             return Err(Error::usage(what, "give large, base, or an AV-HuBERT file"));
         }
@@ -166,12 +166,12 @@ impl<'a> WeightFiles<'a> {
         let Some(root) = &self.root else { return Ok(None) };
         let converted = Path::new(file).with_extension("safetensors");
         let candidates = [PathBuf::from(file), converted];
-        let found = candidates.into_iter().find(|candidate| root.join(candidate).is_file());
+        let found = candidates.into_iter().find(|candidate| root.join(candidate).exists());
         if let Some(found) = found {
             return Ok(Some((root.join(found), file.to_owned())));
         }
         let torch = tensor_file::in_place_of(Path::new(file));
-        if let Some(torch) = torch.filter(|torch| root.join(torch).is_file()) {
+        if let Some(torch) = torch.filter(|torch| root.join(torch).exists()) {
             return Ok(Some((root.join(&torch), torch.display().to_string())));
         }
         if self.args.preset != Preset::Paper {

@@ -1,6 +1,7 @@
 //! Resizing against the numbers that Pillow and OpenCV give.
 
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
+#![allow(clippy::disallowed_methods)]
 
 use std::path::PathBuf;
 

@@ -1,11 +1,13 @@
 //! `ablate` on features of the rendered corpus: the table, going on, and what cannot be used.
 
 use crate::corpus::{empty, extract_phoenix, features, phoenix, tree};
-use crate::program::{Done, command, run, send, train, words};
+use crate::program::{Done, command, process, run, send, train, words};
 use serde_json::Value;
 use signclip_train::config::TrainConfig;
 use signclip_train::corpus::{Corpus, Window};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// Short runs; the 12 training clips have every kind of word, the two of test may not.
 const SHORT: &str = "--preset tiny --gpus cpu --split train --set optimiser.epochs=1 --set decoding.max_length=12 \
@@ -159,6 +161,33 @@ fn it_ends_with_its_runs() {
         let file = std::fs::File::open(place.path().join(lock)).expect("a lock");
         assert!(file.try_lock().is_ok(), "{lock} is still held");
     }
+}
+
+/// Killed so that it can do nothing about it, it takes its training along: the same command goes on.
+#[test]
+fn a_kill_takes_the_training_along() {
+    let place = empty();
+    let line = format!("--features {} --out out {SHORT} --seeds 1", features().display());
+    let mut child = command("ablate");
+    child.current_dir(place.path()).args(words(&line.replace("epochs=1", "epochs=500")));
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ablate starts");
+    let run_folder = "out/spatial/seed-0";
+    let training =
+        || process("train", run_folder).filter(|_| place.path().join(run_folder).join(".lock").exists());
+    let begun = Instant::now();
+    while training().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no training after a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("a kill");
+    child.wait().expect("an end");
+    let begun = Instant::now();
+    while process("train", run_folder).is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the training goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::remove_dir_all(place.path().join("out")).expect("removed");
+    run(place.path(), "ablate", words(&line)).exits(0);
 }
 
 #[test]

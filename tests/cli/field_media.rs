@@ -110,6 +110,21 @@ fn the_reported_ones() {
     assert_eq!((second.clips[0].frames, second.clips[0].facts.video_stream), (300, Some(1)));
 }
 
+/// Where nothing in a file tells its length, summary and index say so.
+#[test]
+fn files_that_do_not_say_how_long_they_are() {
+    let place = empty();
+    let pictures = "-f lavfi -i testsrc2=size=96x64:rate=25 -t 0.4";
+    ffmpeg(place.path(), &format!("{pictures} -c:v libx264 a.ts"));
+    ffmpeg(place.path(), &format!("{pictures} -c:v libx264 b.mp4"));
+    list(place.path(), &[json!({"id": "a", "video": "a.ts"}), json!({"id": "b", "video": "b.mp4"})]);
+    extract(place.path(), "--dataset own.jsonl --streams spatial --out out")
+        .exits(0)
+        .says(&["remark: 1 clips, e.g. a: ", "does not say how long it is"]);
+    let all = store(&place.path().join("out"), "all");
+    assert_eq!(["a", "b"].map(|id| record(&all, id).facts.end_unknown), [true, false]);
+}
+
 /// Features of pictures stored sideways are those of the turned pictures.
 #[test]
 fn sideways_pictures_give_the_features_of_upright_ones() {

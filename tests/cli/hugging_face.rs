@@ -73,6 +73,25 @@ fn adapters_on_a_frozen_model() {
     merged_is_base_with_adapter(place.path());
     let export = |line: &str| run(place.path(), "evaluate", words(line));
     export("export run --out merged").refuses(&[&["merged", "not empty"]]);
+    // What kills leave: in the middle, and before the last step.
+    let merged = std::fs::read(place.path().join("merged/model.safetensors")).expect("a model");
+    std::fs::create_dir(place.path().join("killed.unfinished")).expect("a folder");
+    for (file, bytes) in [(".lock-export", &b""[..]), ("model.safetensors.00ff.tmp", b"half")] {
+        std::fs::write(place.path().join("killed.unfinished").join(file), bytes).expect("written");
+    }
+    std::fs::create_dir(place.path().join("late")).expect("a folder");
+    std::fs::write(place.path().join("late/.lock-export"), "").expect("written");
+    for out in ["killed", "late"] {
+        export(&format!("export run --out {out}")).exits(0);
+        let folder = place.path().join(out);
+        assert_eq!(std::fs::read(folder.join("model.safetensors")).expect("a model"), merged, "{out}");
+        assert!(
+            !folder.join(".lock-export").exists() && !place.path().join(format!("{out}.unfinished")).exists()
+        );
+    }
+    std::fs::create_dir(place.path().join("own.unfinished")).expect("a folder");
+    std::fs::write(place.path().join("own.unfinished/mine"), "").expect("written");
+    export("export run --out own").refuses(&[&["own.unfinished", "in the way"]]);
     export("export nowhere --out other").refuses(&[&["nowhere", "no run here"]]);
     let from = "--set language_model.adapter=run/adapter --set optimiser.lr_language=0";
     train(place.path(), "again", from).exits(0);

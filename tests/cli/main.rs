@@ -1,6 +1,7 @@
 //! The real programs, run as a user runs them: on good data, on bad data, killed, and with nothing there.
 
 #![allow(clippy::print_stdout)]
+#![allow(clippy::disallowed_methods)]
 
 mod ablate;
 mod adapters;
@@ -9,12 +10,15 @@ mod arguments;
 mod continued;
 mod corpus;
 mod damaged;
+mod deaths;
+mod descriptors;
 mod disk;
 mod doctor;
 mod estimates;
 mod extract;
 mod field_media;
 mod gaps;
+mod hostile_files;
 mod hugging_face;
 mod imported;
 mod kill;

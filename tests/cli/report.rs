@@ -144,6 +144,20 @@ fn what_is_missing_is_said_with_its_command() {
     assert!(report(&folder, "").contains("evaluate report RUN --ambiguous FILE"));
 }
 
+/// A kill between the writing of predictions and of scores leaves files of two evaluations.
+#[test]
+fn scores_of_other_predictions() {
+    let place = empty();
+    copy(&evaluated().run, &place.path().join("run"));
+    let file = place.path().join("run/test/predictions.jsonl");
+    let text = std::fs::read_to_string(&file).expect("predictions");
+    std::fs::write(&file, text.replacen("\"hypothesis\":\"", "\"hypothesis\":\"x", 1)).expect("written");
+    let report = || run(place.path(), "evaluate", words("report run --gpus cpu"));
+    report().refuses(&[&["run/test/metrics.json: scores of another predictions.jsonl", "evaluate --run"]]);
+    run(place.path(), "evaluate", words("--run run --gpus cpu")).exits(0);
+    report().exits(0);
+}
+
 #[test]
 fn what_cannot_be_reported_is_one_line() {
     let place = empty();

@@ -5,6 +5,7 @@
 //! them; beside them are the 68 landmarks of every drawn face.
 
 #![allow(clippy::print_stderr)]
+#![allow(clippy::disallowed_methods)]
 
 mod canvas;
 mod corpus;

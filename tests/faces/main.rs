@@ -5,6 +5,7 @@
 //! tests say that they skip. `SIGNCLIP_FACES=all` (as `just faces` sets it) takes all clips instead of a few.
 
 #![allow(clippy::print_stdout)]
+#![allow(clippy::disallowed_methods)]
 
 use signclip_common::manifest::Media;
 use signclip_common::weights::Weights;

@@ -9,6 +9,7 @@
 //! `--batch` is a safetensors file with `inputs_embeds [b, s, d]`, `attention_mask [b, s]` and `labels [b, t]`.
 
 #![allow(clippy::print_stdout)]
+#![allow(clippy::disallowed_methods)]
 
 use clap::{Parser, Subcommand};
 use signclip_common::safetensors_file::{self, SafetensorsFile};

@@ -10,6 +10,7 @@
 //! and `evaluate` run. Each command prints one JSON object.
 
 #![allow(clippy::print_stdout)]
+#![allow(clippy::disallowed_methods)]
 
 mod bench {
     pub(crate) mod folder;

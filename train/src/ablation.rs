@@ -1,6 +1,7 @@
 //! What an ablation found: the content of `ablation.json`, which `ablate` writes and `evaluate report` shows.
 
 use serde::{Deserialize, Serialize};
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::path::Path;
 
@@ -77,7 +78,7 @@ impl Against {
 impl Ablation {
     /// Errors: not an `ablation.json`, no rows.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+        let text = regular_file::read_to_string(file, SETTINGS).map_err(Error::io(file))?;
         let ablation: Self = serde_json::from_str(&text).map_err(|e| {
             Error::input(file, "", e.to_string(), "give an ablation.json as the ablation's command writes it")
         })?;

@@ -1,5 +1,5 @@
-//! Programs that this one starts. They end with it: nobody wants a training that goes on after the table it was for was
-//! stopped.
+//! Programs that this one starts. They end with it, however it ends: nobody wants a training that goes on after the table it
+//! was for was stopped, and that keeps the next one from its folder.
 
 use shared_child::SharedChild;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -7,6 +7,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::exit;
 use signclip_common::{Error, Result};
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,9 +40,29 @@ pub fn end_on_interrupt(also: impl FnOnce() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
+/// Let `command` be killed when the thread that starts it ends, which waits for it: when this program is killed.
+fn end_with_this(command: &mut Command) {
+    let own = std::process::id();
+    // SAFETY: between fork and exec these calls touch no memory of this program and take no lock.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            // This program may have ended before.
+            match libc::getppid() == own as libc::pid_t {
+                true => Ok(()),
+                false => Err(std::io::Error::from_raw_os_error(libc::ESRCH)),
+            }
+        });
+    }
+}
+
 /// Run a program to its end; returns how it ended, and its standard output where that is piped.
 pub fn run(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>)> {
     let running = || RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    end_with_this(command);
     let child = {
         let mut running = running();
         let child = Arc::new(SharedChild::spawn(command)?);

@@ -11,6 +11,7 @@ use crate::t5;
 use crate::temporal::{ConvKind, Steps};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -301,7 +302,7 @@ impl TrainConfig {
         let parse = |json: &Value| Self::deserialize(json).map_err(|e| e.to_string());
         let mut json = serde_json::to_value(&self).unwrap_or_default();
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+            let text = regular_file::read_to_string(path, SETTINGS).map_err(Error::io(path))?;
             let over: Value = serde_json::from_str(&text).map_err(|e| {
                 Error::input(path, format!("line {}", e.line()), e.to_string(), "correct the file")
             })?;

@@ -61,8 +61,7 @@ pub fn save(
         info.copy_into(folder, &failed)?;
         let best = folder.join(BEST);
         if best.is_file() {
-            let to = failed.join(BEST);
-            std::fs::copy(&best, &to).map_err(Error::io(&to))?;
+            atomic::copy(&best, &failed.join(BEST))?;
         }
         let settings = failed.join("settings.json");
         let text = serde_json::to_string_pretty(&info.settings).unwrap_or_default() + "\n";

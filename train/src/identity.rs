@@ -1,6 +1,7 @@
 //! What a language model is, wherever its folder lies: checksums of its content.
 
 use signclip_common::checksum::Checksum;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::tensor_file::{self, TensorFile};
 use signclip_common::{Error, Result, checksum};
 use std::collections::BTreeMap;
@@ -19,8 +20,9 @@ pub fn of_language_model(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut identity = BTreeMap::new();
     for name in SMALL {
         let file = folder.join(name);
-        if file.is_file() {
-            identity.insert(name.to_owned(), checksum::of_file(&file)?);
+        if file.exists() {
+            let bytes = regular_file::read(&file, SETTINGS).map_err(Error::io(&file))?;
+            identity.insert(name.to_owned(), checksum::of(&bytes));
         }
     }
     if let Ok(files) = tensor_file::open_all(folder) {

@@ -1,5 +1,7 @@
 //! Cached features in, translations and scores out.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write their own files"))]
+
 pub mod ablation;
 pub mod adamw;
 pub mod adapter;
@@ -43,3 +45,4 @@ pub mod text;
 pub mod trainer;
 pub mod translation;
 pub mod unwritable;
+mod vocabulary;

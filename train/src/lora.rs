@@ -49,6 +49,9 @@ pub struct OfFile {
     pub alphas: Patterns<f64>,
 }
 
+/// The largest rank: the width of the widest layers there are.
+pub const MOST_RANKS: i64 = 1 << 16;
+
 impl Default for LoraConfig {
     /// Rank and alpha of the published code; "self-attention and feed-forward layers" (paper, implementation
     /// details) read as query, value and the three matrices of the feed-forward part.
@@ -66,6 +69,11 @@ impl LoraConfig {
         };
         if self.r < 1 {
             return bad("r", self.r.to_string(), "the rank is at least 1");
+        }
+        if let Some(r) =
+            self.of_file.ranks.entries().map(|(_, r)| r).chain([self.r]).find(|r| *r > MOST_RANKS)
+        {
+            return bad("r", r.to_string(), "no layer is wider than 65536, and no rank has to be: give 16");
         }
         if !self.alpha.is_finite() {
             return bad("alpha", self.alpha.to_string(), "give a finite number, for example 32");

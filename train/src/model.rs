@@ -86,14 +86,13 @@ impl SignClip {
         // A model's table is longer than its tokenizer's, up to a multiple of 128.
         let spare = base.config.vocab_size - text.vocabulary() as i64;
         if spare < 0 || (spare >= 128 && base.folder.is_some()) {
-            return Err(Error::usage(
-                format!(
-                    "the tokenizer has {} ids, the language model {}",
-                    text.vocabulary(),
-                    base.config.vocab_size
-                ),
-                "use the tokenizer.json of the language model's own folder",
-            ));
+            let what = format!(
+                "its ids go up to {}, the language model has {}",
+                text.vocabulary() - 1,
+                base.config.vocab_size
+            );
+            let remedy = "use the tokenizer.json of the language model's own folder";
+            return Err(Error::input(text.file(), "vocabulary", what, remedy));
         }
         Self::build(config, base, Widths::of(corpus), &text.encode(prompt)?, device)
     }

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 use signclip_common::manifest::TextRules;
-use signclip_common::{Error, Result};
+use signclip_common::regular_file::{self, LINES, SETTINGS};
+use signclip_common::{Error, Result, checksum};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,8 @@ pub struct References {
 /// The lines of a file, each clip once; at least one.
 pub struct Predictions {
     pub file: PathBuf,
+    /// SHA-256 of the file, by which `metrics.json` names the predictions that it is of.
+    pub sha256: String,
     pub lines: Vec<Line>,
 }
 
@@ -37,7 +40,7 @@ impl Predictions {
     /// given twice.
     pub fn read(path: &Path, split: &str) -> Result<Self> {
         let file = if path.is_dir() { path.join(split).join(PREDICTIONS) } else { path.to_path_buf() };
-        let text = std::fs::read_to_string(&file).map_err(|e| match e.kind() {
+        let text = regular_file::read_to_string(&file, LINES).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound if path.is_dir() => {
                 let remedy = format!("make them with: evaluate --run {} --split {split}", path.display());
                 Error::input(&file, "", "no predictions here", remedy)
@@ -62,7 +65,7 @@ impl Predictions {
         if lines.is_empty() {
             return Err(Error::input(&file, "", "no predictions in the file", "evaluate the run again"));
         }
-        Ok(Self { file, lines })
+        Ok(Self { file, sha256: checksum::of(text.as_bytes()), lines })
     }
 
     /// The rules of the references, where a `metrics.json` of `evaluate` is beside the predictions.
@@ -71,7 +74,7 @@ impl Predictions {
         struct Metrics {
             references: References,
         }
-        let text = std::fs::read_to_string(self.file.with_file_name(METRICS)).ok()?;
+        let text = regular_file::read_to_string(&self.file.with_file_name(METRICS), SETTINGS).ok()?;
         serde_json::from_str(&text).ok().map(|metrics: Metrics| metrics.references.rules)
     }
 

@@ -14,6 +14,7 @@ use crate::text::{Text, word_tokenizer};
 use crate::trainer::model_tensors;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::store::{MOUTHING, SPATIAL, STORE_FILE, Store, StoreInfo};
 use signclip_common::{Error, Result, atomic, devices, difference, memory};
 use std::collections::BTreeMap;
@@ -270,7 +271,7 @@ impl RunInfo {
     /// Read the description of the run in `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
         let file = folder.join(CONFIG);
-        let text = std::fs::read_to_string(&file).map_err(|e| match e.kind() {
+        let text = regular_file::read_to_string(&file, SETTINGS).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
                 Error::input(&file, "", "no run here", "train one with: train --features cache/NAME")
             }
@@ -308,7 +309,7 @@ impl RunInfo {
     pub fn copy_into(&self, from: &Path, to: &Path) -> Result<()> {
         let tokenizer = from.join(TOKENIZER);
         if tokenizer.exists() {
-            let bytes = std::fs::read(&tokenizer).map_err(Error::io(&tokenizer))?;
+            let bytes = regular_file::read(&tokenizer, SETTINGS).map_err(Error::io(&tokenizer))?;
             atomic::write(&to.join(TOKENIZER), &bytes)?;
         }
         if from.join(FIRST_ADAPTER).is_dir() {
@@ -335,7 +336,7 @@ impl RunInfo {
         match &self.from {
             Some(from) => {
                 let file = from.run.join(TOKENIZER);
-                std::fs::read_to_string(&file).map_err(Error::io(&file))
+                regular_file::read_to_string(&file, SETTINGS).map_err(Error::io(&file))
             }
             None => {
                 let texts = training.texts.iter().map(String::as_str);
@@ -366,7 +367,7 @@ impl RunInfo {
     pub fn model(&self, folder: &Path, corpus: &Corpus, text: &Text, device: Device) -> Result<SignClip> {
         let config = match &self.language_model {
             Some(folder) => T5Config::read(&folder.join("config.json"))?,
-            None => T5Config::tiny(text.vocabulary() as i64),
+            None => T5Config::tiny(text.own_vocabulary()? as i64),
         };
         let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
         devices::warn_of_slow_bf16(kind, &[device]);

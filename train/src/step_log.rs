@@ -6,8 +6,9 @@
 use crate::checkpoint::Progress;
 use crate::model::Losses;
 use serde_json::{Value, json};
+use signclip_common::regular_file::{self, LINES};
 use signclip_common::{Error, Result, atomic};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -48,17 +49,15 @@ impl StepLog {
     /// Open the log in `folder` for a run that has done `steps` updates.
     pub fn open(folder: &Path, steps: u64) -> Result<Self> {
         let path = folder.join(LOG);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let kept: String = text.split_inclusive('\n').filter(|line| is_before(line, steps)).collect();
-                if kept != text {
-                    atomic::write(&path, kept.as_bytes())?;
-                }
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io(&path)(e)),
+        let open = || regular_file::append(&path).map_err(Error::io(&path));
+        // Opened before it is replaced: a link is refused.
+        let mut file = open()?;
+        let text = regular_file::read_to_string(&path, LINES).map_err(Error::io(&path))?;
+        let kept: String = text.split_inclusive('\n').filter(|line| is_before(line, steps)).collect();
+        if kept != text {
+            atomic::write(&path, kept.as_bytes())?;
+            file = open()?;
         }
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path))?;
         Ok(Self { file, path })
     }
 
@@ -108,7 +107,7 @@ pub fn steps_done(folder: &Path) -> u64 {
     /// Bytes from the end, enough for some lines.
     const TAIL: u64 = 8192;
     let tail = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(folder.join(LOG))?;
+        let mut file = regular_file::open(&folder.join(LOG))?;
         file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(TAIL)))?;
         let mut tail = Vec::new();
         file.read_to_end(&mut tail)?;

@@ -4,6 +4,7 @@
 //! of the message; all little-endian. The few fields that are used are written by hand
 //! (`tensorboard/compat/proto/event.proto` and `summary.proto`).
 
+use signclip_common::regular_file;
 use signclip_common::{Error, Result};
 use std::fs::File;
 use std::io::Write;
@@ -27,7 +28,7 @@ impl EventFile {
         // TensorBoard takes the files of a folder in the order of their names.
         let name = format!("events.out.tfevents.{:020}.signclip.{}", nanoseconds(), std::process::id());
         let path = folder.join(name);
-        let file = File::create(&path).map_err(Error::io(&path))?;
+        let file = regular_file::create_new(&path).map_err(Error::io(&path))?;
         let mut events = Self { file, path };
         events.event(0, &field(3, &Value::Bytes(b"brain.Event:2")))?;
         // SessionLog { status: START } drops its own step too. Without earlier files it drops nothing.

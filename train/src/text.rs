@@ -1,7 +1,9 @@
 //! Sentences and tokens.
 
 use crate::t5::tokenizer_remedy;
+use crate::vocabulary;
 use signclip_common::manifest::TextRules;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,17 +23,21 @@ pub fn prepare(sentence: &str, rules: TextRules) -> String {
 /// A tokenizer in Hugging Face's `tokenizer.json` format, with T5's ids: 0 pad, 1 end.
 pub struct Text {
     tokenizer: Tokenizer,
+    /// One more than the largest id.
+    ids: usize,
     file: PathBuf,
 }
 
 impl Text {
     /// Read `tokenizer.json`.
     pub fn load(file: &Path) -> Result<Self> {
-        if !file.is_file() {
-            let folder = file.parent().unwrap_or(Path::new(""));
-            return Err(Error::input(file, "", "no tokenizer", tokenizer_remedy(folder)));
-        }
-        let bytes = std::fs::read(file).map_err(Error::io(file))?;
+        let bytes = regular_file::read(file, SETTINGS).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                let folder = file.parent().unwrap_or(Path::new(""));
+                Error::input(file, "", "no tokenizer", tokenizer_remedy(folder))
+            }
+            _ => Error::io(file)(e),
+        })?;
         Self::parse(&bytes, file)
     }
 
@@ -42,7 +48,8 @@ impl Text {
             |e: tokenizers::Error| Error::input(file, "", e.to_string(), "download tokenizer.json again");
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(refuse)?;
         tokenizer.with_truncation(None).map_err(refuse)?.with_padding(None);
-        let text = Self { tokenizer, file: file.to_path_buf() };
+        let ids = vocabulary::check(&tokenizer, file)?;
+        let text = Self { tokenizer, ids, file: file.to_path_buf() };
         if text.tokenizer.id_to_token(0).as_deref() != Some("<pad>")
             || text.tokenizer.id_to_token(1).as_deref() != Some("</s>")
         {
@@ -58,7 +65,17 @@ impl Text {
 
     /// Ids a model needs embeddings for.
     pub fn vocabulary(&self) -> usize {
-        self.tokenizer.get_vocab_size(true)
+        self.ids
+    }
+
+    /// The same for a model that is trained from nothing. Errors: ids that no token has.
+    pub fn own_vocabulary(&self) -> Result<usize> {
+        vocabulary::check_is_dense(&self.tokenizer, &self.file).map(|()| self.ids)
+    }
+
+    /// Where it was read.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// The id that stands for what the vocabulary does not have, if there is one.

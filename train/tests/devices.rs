@@ -1,6 +1,8 @@
 //! Several devices give what one device gives on the same batches: gradients through batch statistics and through the
 //! contrastive losses of the whole batch, parameters after many updates.
 
+#![allow(clippy::disallowed_methods)]
+
 use signclip_common::collective::{Collective, threads};
 use signclip_common::manifest::TextRules;
 use signclip_common::store::{ClipFacts, FORMAT, StoreDtype, StoreInfo, StoreWriter, StreamInfo};

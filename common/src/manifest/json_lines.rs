@@ -2,6 +2,7 @@
 
 use super::{Clip, Media, Row, Split, table, unique};
 use crate::error::json_line;
+use crate::regular_file::{self, LINES};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ struct Line {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<Split>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = regular_file::read(path, LINES).map_err(Error::io(path))?;
     let text = table::decode(path, &bytes)?;
     let base = path.parent().unwrap_or(Path::new(""));
     let mut splits: BTreeMap<(usize, String), Vec<Row>> = BTreeMap::new();

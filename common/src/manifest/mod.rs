@@ -9,6 +9,7 @@ mod json_lines;
 mod phoenix;
 mod table;
 
+use crate::regular_file::{self, SETTINGS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -113,7 +114,7 @@ impl Dataset {
     /// Read `manifests/<name>.json` below `folder`.
     pub fn load(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(format!("{name}.json"));
-        let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
+        let text = regular_file::read_to_string(&path, SETTINGS).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
                 let names = known(folder);
                 let remedy = match names.is_empty() {

@@ -1,5 +1,6 @@
 //! Delimited annotation tables: delimiter sniffed from the header, columns found by name, errors with line numbers.
 
+use crate::regular_file::{self, LINES};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -12,7 +13,7 @@ pub(super) struct TableRow {
 /// Read `columns` of a delimited table. `|`-separated files are read without quoting, as PHOENIX14T's are; tab, comma
 /// and semicolon follow the usual double-quote rules.
 pub(super) fn read(path: &Path, columns: &[&str]) -> Result<Vec<TableRow>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = regular_file::read(path, LINES).map_err(Error::io(path))?;
     let text = decode(path, &bytes)?;
     let header = text.lines().next().unwrap_or_default();
     let delimiter = [b'|', b'\t', b',', b';']

@@ -2,10 +2,11 @@
 
 use super::lock::idle_rank;
 use super::{indexes, rank_files};
+use crate::regular_file::{self, LINES};
 use crate::{Error, Result, atomic, disk};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ pub(super) fn path(folder: &Path, rank: u32) -> PathBuf {
 
 /// Read a list, each clip once, as it failed last. A last line without line end is the trace of a kill.
 pub(super) fn read(path: &Path) -> Result<Vec<Failure>> {
-    let text = match fs::read(path) {
+    let text = match regular_file::read(path, LINES) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(Error::io(path)(e)),
@@ -44,7 +45,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Failure>> {
 /// Add one. Not flushed to the disk: after a crash of the machine the clip is merely tried again.
 pub(super) fn add(path: &Path, failure: &Failure) -> Result<()> {
     let attempt = || {
-        let mut file = disk::call(|| OpenOptions::new().create(true).append(true).open(path))?;
+        let mut file = disk::call(|| regular_file::append(path))?;
         disk::write(&line(failure), |bytes| file.write_all(bytes))
     };
     attempt().map_err(Error::io(path))
@@ -53,6 +54,7 @@ pub(super) fn add(path: &Path, failure: &Failure) -> Result<()> {
 /// Replace a list as a whole; without any failure there is no file.
 pub(super) fn write(path: &Path, failures: &[Failure]) -> Result<()> {
     if failures.is_empty() {
+        regular_file::refuse_link(path).map_err(Error::io(path))?;
         return match disk::call(|| fs::remove_file(path)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
             _ => Ok(()),

@@ -14,7 +14,7 @@ mod writer;
 
 pub use failures::{Failure, failures};
 pub use lock::is_held;
-pub use missing::{Missing, expected};
+pub use missing::{Missing, SPLIT_FILE, expect, expected};
 pub use others::Watch;
 pub use reader::{Features, Store};
 pub use verify::{Report, payload_bytes, verify};
@@ -22,6 +22,7 @@ pub use writer::{ClipWriter, StoreWriter};
 
 use crate::error::json_line;
 use crate::manifest::{self, TextRules};
+use crate::regular_file::{self, LINES, SETTINGS};
 use crate::{Error, Result, difference};
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
@@ -107,7 +108,7 @@ impl StoreInfo {
     /// Read `store.json` of the split folder `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(STORE_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
+        let text = regular_file::read_to_string(&path, SETTINGS).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Error::input(
                 &path,
                 "",
@@ -194,6 +195,9 @@ pub struct ClipFacts {
     /// Which of several video streams was read, counted from 0; absent where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video_stream: Option<usize>,
+    /// Whether the source does not say how long it is, so that frames may be missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end_unknown: bool,
     /// Share of frames with a detected face whose mouth is in the picture; absent where no face was looked for.
     pub face_coverage: Option<f64>,
     /// First and last frame of each range without such a face.
@@ -259,7 +263,7 @@ pub fn rank_files(folder: &Path, begin: &str, end: &str) -> Result<Vec<(u32, Pat
 
 /// Read an index. A last line without line end is the trace of a kill: it is not part of the index.
 pub(crate) fn read_index(path: &Path) -> Result<(Vec<ClipRecord>, usize)> {
-    match std::fs::read(path) {
+    match regular_file::read(path, LINES) {
         Ok(bytes) => parse_index(path, &bytes, 0),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok((Vec::new(), 0)),
         Err(e) => Err(Error::io(path)(e)),

@@ -1,8 +1,8 @@
 //! NPY 1.0 headers of a fixed 128 bytes, so that the row count can be rewritten in place while the payload grows.
 
 use super::{NOT_OURS, StoreDtype};
+use crate::regular_file;
 use crate::{Error, Result};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub(super) fn header(dtype: StoreDtype, rows: usize, dim: usize) -> [u8; HEADER]
 /// Rows a shard's header promises. Errors where the file is not a shard of this type and width.
 pub(super) fn rows(path: &Path, dtype: StoreDtype, dim: usize) -> Result<usize> {
     let mut bytes = [0; HEADER];
-    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut file = regular_file::open(path).map_err(Error::io(path))?;
     file.read_exact(&mut bytes).map_err(|_| damaged(path, "header", "the file ends inside its header"))?;
     let parsed =
         npyz::NpyHeader::from_reader(&bytes[..]).map_err(|e| damaged(path, "header", &e.to_string()))?;

@@ -1,10 +1,10 @@
 //! What other ranks have finished, seen while they go on.
 
 use super::{index_files, parse_index};
+use crate::regular_file::{self, LINES};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,10 +72,7 @@ impl Others {
             let same = self.read.get(&path).filter(|(inode, ..)| *inode == metadata.ino());
             let (begin, lines) = same.map_or((0, 0), |&(_, bytes, lines)| (bytes, lines));
             if metadata.len() > begin {
-                let mut added = Vec::new();
-                let mut file = File::open(&path).map_err(Error::io(&path))?;
-                file.seek(SeekFrom::Start(begin)).map_err(Error::io(&path))?;
-                file.read_to_end(&mut added).map_err(Error::io(&path))?;
+                let added = regular_file::read_from(&path, begin, LINES).map_err(Error::io(&path))?;
                 let (records, whole) = parse_index(&path, &added, lines)?;
                 let read = (metadata.ino(), begin + whole as u64, lines + records.len());
                 self.read.insert(path, read);

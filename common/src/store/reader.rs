@@ -3,11 +3,10 @@
 use super::{
     ClipRecord, NOT_OURS, StoreDtype, StoreInfo, index_files, index_path, npy, read_index, shard_path,
 };
+use crate::map::Map;
 use crate::{Error, Result, checksum};
 use half::f16;
-use memmap2::Mmap;
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// A split's features, opened for reading.
@@ -19,7 +18,7 @@ pub struct Store {
     /// Rank of each clip.
     pub(super) ranks: Vec<u32>,
     /// Files by rank and shard, one for each stream in the order of `info.streams`.
-    maps: HashMap<(u32, u32), Vec<Mmap>>,
+    maps: HashMap<(u32, u32), Vec<Map>>,
 }
 
 /// The rows of one clip in one stream.
@@ -186,11 +185,8 @@ impl Store {
             for (stream, info) in &self.info.streams {
                 let path = path(stream);
                 npy::rows(&path, self.info.dtype, info.dim)?;
-                let file = File::open(&path).map_err(Error::io(&path))?;
-                // SAFETY: indexed rows of a shard are never rewritten, but for those of a clip that is damaged, which
-                // nobody uses; a running extract otherwise only appends behind them.
-                #[allow(unsafe_code)]
-                maps.push(unsafe { Mmap::map(&file) }.map_err(Error::io(&path))?);
+                // Indexed rows of a shard are never rewritten, but for those of a clip that is damaged, which nobody uses.
+                maps.push(Map::open(&path).map_err(Error::io(&path))?);
             }
             self.maps.insert(key, maps);
         }

@@ -8,10 +8,11 @@ use super::{
     index_path, npy, read_index, shard_path,
 };
 use crate::checksum::Checksum;
+use crate::regular_file;
 use crate::{Error, Result, atomic, disk};
 use half::f16;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ impl StoreWriter {
             let what = format!("the clip {:?} stands in it twice", twice.id);
             return Err(npy::damaged(&index_path, "", &what));
         }
-        let open = || OpenOptions::new().create(true).append(true).open(&index_path);
+        let open = || regular_file::append(&index_path);
         let index = disk::call(open).map_err(Error::io(&index_path))?;
         disk::call(|| index.set_len(whole as u64)).map_err(Error::io(&index_path))?;
         let shard = records.iter().map(|r| r.shard).max().unwrap_or(0);
@@ -171,7 +172,7 @@ impl StoreWriter {
         let mut files = BTreeMap::new();
         for (stream, info) in &self.info.streams {
             let path = shard_path(&self.folder, stream, self.rank, shard);
-            let open = || OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path);
+            let open = || regular_file::create(&path);
             let file = disk::call(open).map_err(Error::io(&path))?;
             let wanted = self.payload_end(rows, info.dim);
             let present = file.metadata().map_err(Error::io(&path))?.len();
@@ -204,7 +205,7 @@ impl StoreWriter {
             let path = shard_path(&self.folder, stream, self.rank, self.shard);
             file.read_exact_at(&mut bytes, begin).map_err(Error::io(&path))?;
             let path = shard_path(&self.folder, stream, self.rank, old.shard);
-            let place = OpenOptions::new().write(true).open(&path).map_err(Error::io(&path))?;
+            let place = regular_file::edit(&path).map_err(Error::io(&path))?;
             let begin = self.payload_end(old.offset, dim);
             disk::write(&bytes, |bytes| place.write_all_at(bytes, begin))
                 .and_then(|()| disk::call(|| place.sync_data()))
@@ -218,10 +219,7 @@ impl StoreWriter {
             };
             let text: String = records.iter().map(line).collect();
             atomic::write(&self.index_path, text.as_bytes())?;
-            self.index = OpenOptions::new()
-                .append(true)
-                .open(&self.index_path)
-                .map_err(Error::io(&self.index_path))?;
+            self.index = regular_file::append(&self.index_path).map_err(Error::io(&self.index_path))?;
             self.index_bytes = text.len() as u64;
         }
         self.done.insert(new.id.clone());

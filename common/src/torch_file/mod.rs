@@ -16,9 +16,9 @@ mod zip;
 
 pub use arrays::{Array, read_arrays};
 
+use crate::map::Map;
 use crate::{Error, Result, weight_file};
 use legacy::Contents;
-use memmap2::Mmap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
@@ -74,7 +74,7 @@ fn read(data: &[u8], layout: Layout) -> Located<(Contents, BTreeMap<String, u32>
 /// One mapped checkpoint with its table of tensors.
 pub struct TorchFile {
     pub path: PathBuf,
-    map: Mmap,
+    map: Map,
     layout: Layout,
     contents: Contents,
     names: BTreeMap<String, u32>,

@@ -6,13 +6,13 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::Once;
 
 use ffmpeg_next::ffi::*;
 use signclip_common::{Error, Result};
 
 use super::format;
 use super::header::Header;
+use super::log::{Listener, capture};
 use crate::frame::MAX_PIXELS;
 
 /// An open file with the decoder of its video stream.
@@ -23,6 +23,9 @@ pub(super) struct Container {
     pub(super) io: *mut AVIOContext,
     pub(super) format: *mut AVFormatContext,
     codec: *mut AVCodecContext,
+    /// What the demuxer complains about, and the decoder.
+    demuxer_says: Option<Listener>,
+    decoder_says: Option<Listener>,
     packet: *mut AVPacket,
     pub(super) stream: c_int,
     /// Number of the stream among those that show video, and how many there are.
@@ -30,6 +33,8 @@ pub(super) struct Container {
     pub(super) videos: usize,
     draining: bool,
     suspect: bool,
+    /// Packets among which a key frame is to come, where a recording may begin behind another one.
+    joint: u8,
     /// Decoding time of the first packet, where the file says nothing of when pictures are shown.
     decoded_at: Option<i64>,
     /// A packet has been read.
@@ -53,13 +58,6 @@ pub(super) fn text(code: c_int) -> String {
         av_strerror(code, buffer.as_mut_ptr(), buffer.len());
         CStr::from_ptr(buffer.as_ptr()).to_string_lossy().into_owned()
     }
-}
-
-/// Errors come back as codes, nothing may reach the terminal.
-pub(super) fn quiet() {
-    static QUIET: Once = Once::new();
-    // SAFETY: a plain setter.
-    QUIET.call_once(|| unsafe { av_log_set_level(AV_LOG_QUIET) });
 }
 
 /// External tracks name other files; a clip is one file.
@@ -88,7 +86,6 @@ pub(super) fn codec_options() -> *mut AVDictionary {
 impl Container {
     /// Open `file`, read its header and prepare the decoder of its video stream number `wanted`, the first by default.
     pub(super) fn open(file: &Path, wanted: Option<usize>) -> Result<(Self, Header)> {
-        quiet();
         let meta = std::fs::metadata(file).map_err(Error::io(file))?;
         let wrong = |what: &str| Error::input(file, "", what, "give the path of a video file");
         if meta.is_dir() {
@@ -100,6 +97,7 @@ impl Container {
         if meta.len() == 0 {
             return Err(Error::input(file, "", "is empty (0 bytes)", "copy or download the file again"));
         }
+        capture();
         let mut url = b"file:".to_vec();
         url.extend_from_slice(file.as_os_str().as_bytes());
         let url = CString::new(url).map_err(|_| wrong("has a NUL byte in its name"))?;
@@ -109,12 +107,15 @@ impl Container {
             io: ptr::null_mut(),
             format: ptr::null_mut(),
             codec: ptr::null_mut(),
+            demuxer_says: None,
+            decoder_says: None,
             packet: ptr::null_mut(),
             stream: -1,
             number: 0,
             videos: 0,
             draining: false,
             suspect: false,
+            joint: 0,
             decoded_at: None,
             begun: false,
         };
@@ -154,6 +155,7 @@ impl Container {
             if self.format.is_null() {
                 return Err(self.unreadable(AVERROR(libc::ENOMEM)));
             }
+            self.demuxer_says = Some(Listener::new(self.format));
             (*self.format).pb = self.io;
             (*self.format).io_open = Some(refuse_other_files);
             let mut options = format::restrictions();
@@ -227,6 +229,7 @@ impl Container {
             if self.packet.is_null() || self.codec.is_null() {
                 return Err(self.unreadable(AVERROR(libc::ENOMEM)));
             }
+            self.decoder_says = Some(Listener::new(self.codec));
             let stream = self.stream_at(self.stream);
             let mut code = avcodec_parameters_to_context(self.codec, (*stream).codecpar);
             if code >= 0 {
@@ -351,9 +354,32 @@ impl Container {
                     return AVERROR_INVALIDDATA;
                 }
                 self.suspect = true;
+                self.joint = 2;
+            } else if self.joint > 0 {
+                // The second one begins with a key frame. The mark is on the packet before it, or one earlier.
+                let key = (*self.packet).flags & AV_PKT_FLAG_KEY as c_int != 0;
+                self.joint = if key { 0 } else { self.joint - 1 };
+                if !key && self.joint == 0 {
+                    return AVERROR_INVALIDDATA;
+                }
             }
             avcodec_send_packet(self.codec, self.packet)
         }
+    }
+
+    /// The first complaint of the demuxer.
+    pub(super) fn demuxer_says(&self) -> Option<String> {
+        self.demuxer_says.as_ref().and_then(Listener::error)
+    }
+
+    /// The first complaint of the decoder.
+    pub(super) fn decoder_says(&self) -> Option<String> {
+        self.decoder_says.as_ref().and_then(Listener::error)
+    }
+
+    /// What was read and decoded so far is not wanted, nor what demuxer and decoder say of it.
+    pub(super) fn forget(&self) {
+        [&self.demuxer_says, &self.decoder_says].into_iter().flatten().for_each(Listener::forget);
     }
 
     /// Whether packets may be missing from what was read so far.

@@ -36,8 +36,8 @@ pub(super) struct Header {
     pub(super) counted: bool,
     /// Time stamps may begin anew in the middle (MPEG streams), and a time may be there twice.
     pub(super) restarts: bool,
-    /// Matroska or WebM.
-    pub(super) matroska: bool,
+    /// FFmpeg's name of the format.
+    pub(super) format: String,
 }
 
 impl Header {
@@ -76,12 +76,18 @@ impl Container {
             let written =
                 format.duration_estimation_method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM;
             let frames = usize::try_from(stream.nb_frames).ok().filter(|&n| n > 0);
+            // Writers that cannot go back to the header leave a number that is larger than any.
+            let open = &*name == "avi" && frames.is_some_and(|n| n >= 1 << 30);
+            let (frames, own) = if open { (None, None) } else { (frames, own) };
+            // A material exchange file's duration is its number of frames.
+            let counts = &*name == "mxf" && written;
+            let frames = frames.or(usize::try_from(stream.duration).ok().filter(|&n| counts && n > 0));
             let exact = match () {
                 () if name.contains("mov") => own,
                 // FFmpeg shortens the duration of a truncated AVI to what is left, but not its count of frames.
                 () if name == "avi" => own.map(|t| t.max(frames.map_or(0.0, |n| n as f64 * time_base))),
                 () if tag.is_some() => tag,
-                () if alone => own.or(whole),
+                () if alone && !open => own.or(whole),
                 () => None,
             };
             let guessed =
@@ -91,7 +97,7 @@ impl Container {
                 fps,
                 time_base,
                 origin,
-                duration: exact.or(own).or(whole).filter(|_| !guessed),
+                duration: exact.or(own).or(whole).filter(|_| !guessed && !open),
                 promised: written && exact.is_some(),
                 longest: whole.filter(|_| alone),
                 frames,
@@ -99,7 +105,7 @@ impl Container {
                 orientation: self.orientation(stream),
                 counted,
                 restarts: (*format.iformat).flags & AVFMT_TS_DISCONT as c_int != 0,
-                matroska: name.contains("matroska"),
+                format: name.into_owned(),
             }
         }
     }

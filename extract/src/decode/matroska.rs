@@ -3,9 +3,9 @@
 //! FFmpeg looks for the next cluster where one is damaged, and leaves out a frame that the end of the file cuts off. In
 //! both cases it says nothing of what is lost. Only headers of elements are read here.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Result, Seek, SeekFrom};
-use std::path::Path;
+use std::io::Result;
+
+use super::structure::{Parts, Structure};
 
 const SEGMENT: u32 = 0x1853_8067;
 const CLUSTER: u32 = 0x1f43_b675;
@@ -29,59 +29,42 @@ const FRAMES: [u32; 3] = [
     0xaf, // encrypted
 ];
 
-/// What is wrong with a file, and the byte where it begins.
-#[derive(Debug, PartialEq)]
-pub(super) enum Damage {
-    /// Bytes that are not an element.
-    Foreign(u64),
-    /// A frame that the file ends in. A file that ends in its index has all its frames.
-    CutOff(u64),
-}
-
-/// The first damage, if there is any.
-pub(super) fn first_damage(file: &Path) -> Result<Option<Damage>> {
-    let mut reader = BufReader::new(File::open(file)?);
-    let total = reader.seek(SeekFrom::End(0))?;
-    reader.rewind()?;
-    let (mut at, mut length) = (0, total);
-    while at < length {
-        let Some(Element { id, header, size }) = element(&mut reader)? else {
+/// The first damage, and whether the file says how long it is. A file that ends in its index has all its frames.
+pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
+    let (mut length, mut ends) = (parts.total, false);
+    while parts.at < length {
+        let begin = parts.at;
+        let Some(Element { id, size }) = element(parts)? else {
             // Fewer bytes than a header has: a file that ends too early.
-            return Ok((at + 12 < length).then_some(Damage::Foreign(at)));
+            return Ok(if begin + 12 < length { Structure::foreign(begin) } else { Structure::default() });
         };
-        let begin = at;
-        at += header;
-        if FRAMES.contains(&id) && size.is_some_and(|size| at + size > total) {
-            return Ok(Some(Damage::CutOff(begin)));
+        if FRAMES.contains(&id) && size.is_some_and(|size| parts.at + size > parts.total) {
+            return Ok(Structure::cut_off(begin, "the file ends inside of a frame"));
         }
         // Segments and clusters are gone into, so that what they hold is looked at; the rest is passed over.
         if matches!(id, SEGMENT | CLUSTER) {
             if let (SEGMENT, Some(size)) = (id, size) {
-                length = length.min(at + size);
+                ends = parts.at + size <= parts.total;
+                length = length.min(parts.at + size);
             }
             continue;
         }
-        let Some(size) = size else { return Ok(Some(Damage::Foreign(begin))) };
-        at += size;
-        if at < length {
-            reader.seek_relative(size as i64)?;
-        }
+        let Some(size) = size else { return Ok(Structure::foreign(begin)) };
+        parts.skip(size)?;
     }
-    Ok(None)
+    Ok(Structure { ends, ..Structure::default() })
 }
 
 struct Element {
     id: u32,
-    /// Bytes of the element's header.
-    header: u64,
-    /// Bytes that follow it; absent where whoever wrote it did not know.
+    /// Bytes that follow its header; absent where whoever wrote it did not know.
     size: Option<u64>,
 }
 
 /// The element whose header comes next; `None` at the end, and where the bytes are not the header of a known kind.
-fn element(reader: &mut impl Read) -> Result<Option<Element>> {
-    let Some((id, id_length)) = number(reader)? else { return Ok(None) };
-    let Some((size, size_length)) = number(reader)? else { return Ok(None) };
+fn element(parts: &mut Parts) -> Result<Option<Element>> {
+    let Some((id, id_length)) = number(parts)? else { return Ok(None) };
+    let Some((size, size_length)) = number(parts)? else { return Ok(None) };
     let (Ok(id), true) = (u32::try_from(id), id_length <= 4) else { return Ok(None) };
     // The bits of the length are no part of the size.
     let bits = 7 * size_length;
@@ -90,34 +73,31 @@ fn element(reader: &mut impl Read) -> Result<Option<Element>> {
     // Only elements at the top have names of four bytes. Shorter names are too many to be listed.
     let known = id_length < 4 || id == CLUSTER || TOP.contains(&id) || id == 0x1a45_dfa3;
     let sensible = size < 1 << 48;
-    Ok((known && (unknown || sensible)).then_some(Element {
-        id,
-        header: id_length + size_length,
-        size: (!unknown).then_some(size),
-    }))
+    Ok((known && (unknown || sensible)).then_some(Element { id, size: (!unknown).then_some(size) }))
 }
 
 /// A number whose first byte says how long it is, that byte's mark included, and its length.
-fn number(reader: &mut impl Read) -> Result<Option<(u64, u64)>> {
-    let mut bytes = [0; 8];
-    if reader.read(&mut bytes[..1])? == 0 || bytes[0] == 0 {
-        return Ok(None);
+fn number(parts: &mut Parts) -> Result<Option<(u64, u64)>> {
+    let Some(first) = parts.byte()?.filter(|&first| first > 0) else { return Ok(None) };
+    let length = first.leading_zeros() + 1;
+    let mut number = u64::from(first);
+    for _ in 1..length {
+        let Some(byte) = parts.byte()? else { return Ok(None) };
+        number = number << 8 | u64::from(byte);
     }
-    let length = bytes[0].leading_zeros() as usize + 1;
-    if let Err(error) = reader.read_exact(&mut bytes[1..length]) {
-        return if error.kind() == std::io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
-    }
-    Ok(Some((bytes[..length].iter().fold(0, |n, &byte| n << 8 | u64::from(byte)), length as u64)))
+    Ok(Some((number, length.into())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn damage(bytes: &[u8]) -> Option<Damage> {
+    /// The byte where it begins, and whether it is the end of the file.
+    fn damage(bytes: &[u8]) -> Option<(u64, bool)> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), bytes).expect("written");
-        first_damage(file.path()).expect("read")
+        let structure = walk(&mut Parts::open(file.path()).expect("opened")).expect("read");
+        structure.damage.map(|damage| (damage.byte, damage.end))
     }
 
     #[test]
@@ -133,15 +113,15 @@ mod tests {
             assert_eq!(damage(&whole), None);
             let mut damaged = whole.clone();
             damaged[segment.len()..segment.len() + 4].fill(0);
-            assert_eq!(damage(&damaged), Some(Damage::Foreign(segment.len() as u64)));
+            assert_eq!(damage(&damaged), Some((segment.len() as u64, false)));
             let mut damaged = whole.clone();
             let header = if cluster == live { 8 } else { 7 };
             let block = segment.len() + cluster.len() - header;
             damaged[block] = 0;
-            assert_eq!(damage(&damaged), Some(Damage::Foreign(block as u64)));
+            assert_eq!(damage(&damaged), Some((block as u64, false)));
             // The last frame is five bytes long.
             for end in whole.len() - 5..whole.len() {
-                let last = Damage::CutOff((whole.len() - header) as u64);
+                let last = ((whole.len() - header) as u64, true);
                 assert_eq!(damage(&whole[..end]), Some(last), "cut off at {end}");
             }
             let index = b"\x1c\x53\xbb\x6b\x84cues";

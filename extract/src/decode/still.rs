@@ -6,7 +6,8 @@ use std::ptr;
 
 use ffmpeg_next::ffi::*;
 
-use super::container::{codec_options, quiet, text};
+use super::container::{codec_options, text};
+use super::log::capture;
 use super::picture::{AvFrame, Painter};
 use crate::frame::Frame;
 
@@ -24,7 +25,7 @@ pub enum Coding {
 /// Decode `bytes`, one whole picture, as it is stored. Errors say what FFmpeg says; parts that it would have to invent
 /// are one.
 pub fn decode_still(bytes: &[u8], coding: Coding) -> Result<Frame, String> {
-    quiet();
+    capture();
     let mut decoder = Decoder { codec: ptr::null_mut(), packet: ptr::null_mut() };
     let mut frame = AvFrame::new();
     decoder.decode(bytes, coding, &mut frame)?;

@@ -1,6 +1,6 @@
 //! Points of the face, found by a network or read from a file.
 
-use std::fs::File;
+use signclip_common::regular_file;
 use std::io::Read;
 use std::path::Path;
 
@@ -23,6 +23,9 @@ const FARTHEST: f32 = 1e6;
 /// A clip of more than eleven hours at 25 frames a second is none.
 const MOST_FRAMES: usize = 1 << 20;
 
+/// The longest file of landmarks there can be, and the most that is read of one.
+const LONGEST: u64 = (MOST_FRAMES * VALUES * 8 + LONGEST_HEADER) as u64;
+
 /// NumPy writes 118 bytes for such an array. A long header is refused before it is parsed.
 const LONGEST_HEADER: usize = 1024;
 
@@ -37,20 +40,20 @@ pub fn usable(points: &[[f32; 2]]) -> bool {
 ///
 /// Or the list that AV-HuBERT's preparation pickles, `.pkl`: for each frame an array `[68, 2]` of any numbers, or `None`.
 pub fn read_landmarks(path: &Path) -> Result<Vec<Option<Points<POINTS>>>> {
-    if path.extension().is_some_and(|ending| ending == "pkl") {
-        return from_values(path, &pickled(path)?);
-    }
-    let file = File::open(path).map_err(Error::io(path))?;
     let refused = |place: &str, what: String, remedy: &str| Error::input(path, place, what, remedy);
-    // One byte more than the longest file there can be, so that a longer one is noticed and never read whole.
-    let longest = MOST_FRAMES * VALUES * 8 + LONGEST_HEADER;
-    let mut bytes = Vec::new();
-    file.take(longest as u64 + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
-    if bytes.len() > longest {
+    let mut file = regular_file::open(path).map_err(Error::io(path))?;
+    if file.metadata().map_err(Error::io(path))?.len() > LONGEST {
         let what = format!("longer than landmarks of {MOST_FRAMES} frames");
         return Err(refused("", what, "give one file for each clip"));
     }
-
+    if path.extension().is_some_and(|ending| ending == "pkl") {
+        return from_values(path, &pickled(path)?);
+    }
+    // The header decides before anything else is read.
+    let mut bytes = Vec::new();
+    Read::by_ref(&mut file).take(LONGEST_HEADER as u64).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    parse_header(path, &bytes)?;
+    file.take(LONGEST).read_to_end(&mut bytes).map_err(Error::io(path))?;
     let (header, start) = parse_header(path, &bytes)?;
     let npy = NpyFile::with_header(header, &bytes[start..]);
     let remedy = "landmarks are [frames, 68, 2] in C order, float32 or float64";

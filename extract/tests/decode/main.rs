@@ -1,12 +1,14 @@
 //! Media on disk to frames, on videos made here by the `ffmpeg` program whose pictures carry their own number.
 
 #![allow(clippy::print_stdout, reason = "a skipped test says so, and error lines are shown on failure")]
+#![allow(clippy::disallowed_methods)]
 
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+mod damaged;
 mod pictures;
 mod ranges;
 mod reported;

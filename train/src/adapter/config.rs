@@ -4,7 +4,7 @@
 //! not gives a model that computes something else without a word, so that the rule is a list of what is understood:
 //! every other field must say nothing.
 
-use crate::lora::{LoraConfig, OfFile};
+use crate::lora::{LoraConfig, MOST_RANKS, OfFile};
 use crate::targets::{Patterns, Targets};
 use serde_json::{Map, Value, json};
 use signclip_common::{Error, Result};
@@ -143,8 +143,10 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<LoraConfig> {
         value.as_f64().ok_or_else(what)
     };
     let rank = |name: &str, value: &Value| {
-        let what = || malformed(name, format!("{value} where a rank is wanted, a whole number from 1 on"));
-        value.as_i64().filter(|r| *r > 0).ok_or_else(what)
+        let what = || {
+            malformed(name, format!("{value} where a rank is wanted, a whole number from 1 to {MOST_RANKS}"))
+        };
+        value.as_i64().filter(|r| (1..=MOST_RANKS).contains(r)).ok_or_else(what)
     };
     let dropout = match field("lora_dropout") {
         Value::Null => 0.0,
@@ -292,6 +294,11 @@ mod tests {
             // Values that must not be rounded, cut or passed over.
             ("r", json!(0)),
             ("r", json!(8.5)),
+            ("r", json!(-1)),
+            ("r", json!(65_537)),
+            ("r", json!(1_u64 << 31)),
+            ("r", json!(u64::MAX)),
+            ("r", json!(1e300)),
             ("r", json!("8")),
             ("r", json!(null)),
             ("lora_alpha", json!("16")),
@@ -302,6 +309,7 @@ mod tests {
             ("rank_pattern", json!([["q", 4]])),
             ("rank_pattern", json!({ "q": 4.5 })),
             ("rank_pattern", json!({ "q": 0 })),
+            ("rank_pattern", json!({ "q": 1_u64 << 31 })),
             ("alpha_pattern", json!("q")),
             ("alpha_pattern", json!({ "q": null })),
             ("target_modules", json!(3)),

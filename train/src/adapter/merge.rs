@@ -4,6 +4,7 @@ use super::{PREFIX, config, files, open, part_of};
 use crate::lora::{LoraConfig, LoraPair, same_weight};
 use crate::t5::{T5, T5Config};
 use serde_json::{Value, json};
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::tensor_file::{self, TensorFile};
 use signclip_common::{Error, Result, atomic, safetensors_file};
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
     copy_the_rest(base, out)?;
     if merging.shared.is_some() {
         let file = base.join("config.json");
-        let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
+        let text = regular_file::read_to_string(&file, SETTINGS).map_err(Error::io(&file))?;
         let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
         config["tie_word_embeddings"] = false.into();
         config["scale_decoder_outputs"] = false.into();
@@ -190,7 +191,7 @@ fn copy_the_rest(base: &Path, out: &Path) -> Result<()> {
         let wanted = |ending: &std::ffi::OsStr| ending == "json" || ending == "model" || ending == "txt";
         let table = entry.file_name().to_string_lossy().ends_with(".index.json");
         if from.is_file() && from.extension().is_some_and(wanted) && !table {
-            std::fs::copy(&from, out.join(entry.file_name())).map_err(Error::io(&from))?;
+            atomic::copy(&from, &out.join(entry.file_name()))?;
         }
     }
     Ok(())
@@ -198,6 +199,5 @@ fn copy_the_rest(base: &Path, out: &Path) -> Result<()> {
 
 fn write_json(file: &Path, json: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(json).unwrap_or_default() + "\n";
-    // Copies of read-only files are read-only; this replaces them.
     atomic::write(file, text.as_bytes())
 }

@@ -11,9 +11,10 @@ pub use merge::merge;
 use crate::lora::LoraConfig;
 use crate::model::Named;
 use config::CONFIG;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::tensor_file::TensorFile;
 use signclip_common::weights::Weights;
-use signclip_common::{Error, Result, atomic, safetensors_file};
+use signclip_common::{Error, Result, atomic, checksum, safetensors_file};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
 
@@ -44,7 +45,7 @@ fn part_of(name: &str) -> Option<(&'static str, &str)> {
 /// understood.
 pub fn open(folder: &Path, device: Device) -> Result<(LoraConfig, Weights)> {
     let (file, model) = files(folder)?;
-    let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
+    let text = regular_file::read_to_string(&file, SETTINGS).map_err(Error::io(&file))?;
     let config = config::parse(&text, &file)?;
     if let Some(name) = TensorFile::open(&model)?.names().into_iter().find(|name| part_of(name).is_none()) {
         let what = "not the update of a linear layer, and not supported";
@@ -64,26 +65,25 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).map_err(Error::io(to))?;
     let (config, model) = files(from)?;
     for file in [model, config] {
-        let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
-        atomic::write(&to.join(file.file_name().unwrap_or_default()), &bytes)?;
+        atomic::copy(&file, &to.join(file.file_name().unwrap_or_default()))?;
     }
     Ok(())
 }
 
 /// Whether the adapters of two folders are the same to the last byte.
 pub fn is_same(one: &Path, other: &Path) -> bool {
-    let bytes = |folder: &Path| {
+    let sums = |folder: &Path| {
         let (config, model) = files(folder).ok()?;
-        Some((std::fs::read(config).ok()?, std::fs::read(model).ok()?))
+        Some((checksum::of_file(&config).ok()?, checksum::of_file(&model).ok()?))
     };
-    bytes(one).is_some_and(|one| bytes(other) == Some(one))
+    sums(one).is_some_and(|one| sums(other) == Some(one))
 }
 
 /// The configuration and the tensors in a folder. Errors: what is not there, all in one line.
 fn files(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let config = folder.join(CONFIG);
-    let model = MODEL.iter().map(|name| folder.join(name)).find(|file| file.is_file());
-    let missing = [(!config.is_file()).then_some(CONFIG), model.is_none().then_some(MODEL[0])];
+    let model = MODEL.iter().map(|name| folder.join(name)).find(|file| file.exists());
+    let missing = [(!config.exists()).then_some(CONFIG), model.is_none().then_some(MODEL[0])];
     let missing: Vec<&str> = missing.into_iter().flatten().collect();
     match model.filter(|_| missing.is_empty()) {
         Some(model) => Ok((config, model)),

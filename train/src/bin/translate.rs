@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
 use signclip_common::store::{Failure, MOUTHING, STORE_FILE, StoreInfo};
-use signclip_common::{Error, Result, devices, memory};
+use signclip_common::{Error, Result, atomic, devices, memory, temporary};
 use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::children;
 use signclip_train::corpus::{Corpus, Window};
@@ -104,7 +104,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         let what = "--landmarks: the run's features were not cut by landmarks from files";
         return Err(Error::usage(what, "leave it out"));
     }
-    let place = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+    let place = temporary::folder()?;
     let folder = place.path().to_path_buf();
     children::end_on_interrupt(move || {
         if let Err(e) = std::fs::remove_dir_all(&folder) {
@@ -279,7 +279,7 @@ fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<E
         "end": args.end,
     });
     let list = place.join("clip.jsonl");
-    std::fs::write(&list, format!("{line}\n")).map_err(Error::io(&list))?;
+    atomic::write(&list, format!("{line}\n").as_bytes())?;
     let program = std::env::current_exe().map_err(Error::io("translate"))?.with_file_name("extract");
     if !program.is_file() {
         return Err(Error::input(&program, "", "the program is not there", "build it: ./justw build"));

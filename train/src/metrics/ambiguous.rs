@@ -13,6 +13,7 @@
 //! Words are compared in lower case without the punctuation around them.
 
 use serde::{Deserialize, Serialize};
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::collections::HashSet;
 use std::ops::AddAssign;
@@ -54,7 +55,7 @@ impl Cases {
 impl AmbiguousWords {
     /// Read a file of pairs. Errors: not of that form, no pair, an entry that is not one word, a word given twice.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+        let text = regular_file::read_to_string(file, SETTINGS).map_err(Error::io(file))?;
         let wrong = |place: String, what: String| {
             Error::input(file, place, what, "write {\"pairs\": [[\"one\", \"other\"]]}, each word once")
         };

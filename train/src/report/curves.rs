@@ -7,6 +7,7 @@ use crate::metrics::sentence::Measure;
 use crate::step_log::LOG;
 use maud::{Markup, html};
 use serde_json::Value;
+use signclip_common::regular_file::{self, LINES};
 use signclip_common::{Error, Result};
 use std::path::Path;
 
@@ -37,7 +38,7 @@ impl Curves {
     /// kill. Errors: a line that is not the trainer's.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>> {
         let file = folder.join(LOG);
-        let text = match std::fs::read_to_string(&file) {
+        let text = match regular_file::read_to_string(&file, LINES) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(&file)(e)),

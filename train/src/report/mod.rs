@@ -111,7 +111,7 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     };
     let pairs = request.ambiguous.map(AmbiguousWords::read).transpose()?;
     let ablation = request.ablation.map(Ablation::read).transpose()?;
-    let there = request.run.join(split).join(PREDICTIONS).is_file();
+    let there = request.run.join(split).join(PREDICTIONS).exists();
     let predictions = there.then(|| Predictions::read(request.run, split)).transpose()?;
     let metrics = predictions.as_ref().map(|p| Metrics::beside(p, split, &commands.evaluate)).transpose()?;
     let folder = features.join(split);

@@ -2,9 +2,10 @@
 
 use super::page::{missing, section};
 use crate::metrics::{Row, Scores};
-use crate::predictions::{METRICS, Predictions, References};
+use crate::predictions::{METRICS, PREDICTIONS, Predictions, References};
 use maud::{Markup, html};
 use serde::Deserialize;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 
 /// What the report takes from `metrics.json`.
@@ -12,6 +13,7 @@ use signclip_common::{Error, Result};
 pub(super) struct Metrics {
     split: String,
     pub(super) clips: usize,
+    predictions_sha256: Option<String>,
     pub(super) weights: Weights,
     pub(super) references: References,
     pub(super) scores: Scores,
@@ -29,10 +31,14 @@ impl Metrics {
     pub(super) fn beside(predictions: &Predictions, split: &str, again: &str) -> Result<Self> {
         let file = predictions.file.with_file_name(METRICS);
         let wrong = |what: String| Error::input(&file, "", what, format!("make both again with: {again}"));
-        let text = std::fs::read_to_string(&file).map_err(|e| wrong(e.to_string()))?;
+        let text = regular_file::read_to_string(&file, SETTINGS).map_err(|e| wrong(e.to_string()))?;
         let metrics: Self = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         if metrics.split != split {
             return Err(wrong(format!("scores of {}, beside predictions of {split}", metrics.split)));
+        }
+        // Versions up to 0.1 wrote no checksum.
+        if metrics.predictions_sha256.as_ref().is_some_and(|sum| *sum != predictions.sha256) {
+            return Err(wrong(format!("scores of another {PREDICTIONS} than the one beside it")));
         }
         if metrics.clips != predictions.lines.len() {
             let lines = predictions.lines.len();

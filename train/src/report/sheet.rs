@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use signclip_common::regular_file::{self, PICTURE};
 use signclip_common::{Error, Result, sheet_name};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ impl Sheet {
     }
 
     fn read(file: &Path) -> Result<Self> {
-        let bytes = std::fs::read(file).map_err(Error::io(file))?;
+        let bytes = regular_file::read(file, PICTURE).map_err(Error::io(file))?;
         let wrong = |what: String| {
             Error::input(
                 file,

@@ -1,6 +1,7 @@
 //! Hugging Face `config.json` of a T5.
 
 use serde::{Deserialize, Serialize};
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::path::Path;
 
@@ -112,7 +113,7 @@ impl T5Config {
 
     /// Read and check `config.json`.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+        let text = regular_file::read_to_string(file, SETTINGS).map_err(Error::io(file))?;
         Self::parse(&text, file)
     }
 

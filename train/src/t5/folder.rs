@@ -11,12 +11,12 @@ const SENTENCEPIECE: &str = "spiece.model";
 
 /// Whether `folder` has any part of a language model.
 pub fn is_model(folder: &Path) -> bool {
-    FILES.iter().any(|name| folder.join(name).is_file()) || tensor_file::has_model(folder)
+    FILES.iter().any(|name| folder.join(name).exists()) || tensor_file::has_model(folder)
 }
 
 /// Look for everything that a language model needs. Errors: what is not there, all in one line.
 pub fn check_files(folder: &Path) -> Result<()> {
-    let mut missing: Vec<&str> = FILES.into_iter().filter(|name| !folder.join(name).is_file()).collect();
+    let mut missing: Vec<&str> = FILES.into_iter().filter(|name| !folder.join(name).exists()).collect();
     if !tensor_file::has_model(folder) {
         missing.push("model.safetensors");
     }

@@ -4,10 +4,10 @@ use crate::Args;
 use crate::rows::Row;
 use serde::{Deserialize, Serialize};
 use signclip_common::progress::Progress;
+use signclip_common::regular_file::{self, LINES, SETTINGS};
 use signclip_common::{Error, Result, atomic};
 use signclip_train::run::RunInfo;
 use signclip_train::{checkpoint, children, step_log};
-use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -51,7 +51,8 @@ impl Run {
     /// Train and evaluate, unless that is done: a run that was interrupted goes on. Errors: one of the programs failed.
     fn finish(&self, args: &Args, threads: Option<usize>) -> Result<bool> {
         let file = self.folder.join(FINISHED);
-        let finished = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let finished =
+            regular_file::read(&file, SETTINGS).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let is_this = |Finished { run, split }: Finished| {
             split == args.split && self.info.difference(&run, &self.folder).is_none()
         };
@@ -86,7 +87,7 @@ impl Run {
         let log = self.folder.with_extension("log");
         let above = log.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(above).map_err(Error::io(above))?;
-        let file = OpenOptions::new().create(true).append(true).open(&log).map_err(Error::io(&log))?;
+        let file = regular_file::append(&log).map_err(Error::io(&log))?;
         let before = file.metadata().map_err(Error::io(&log))?.len() as usize;
         let mut command = Command::new(&program);
         command.args(arguments).stdout(file.try_clone().map_err(Error::io(&log))?).stderr(file);
@@ -98,7 +99,7 @@ impl Run {
             return Ok(());
         }
         // It ends with a line for each problem, of which the first is passed on.
-        let said = std::fs::read(&log).unwrap_or_default();
+        let said = regular_file::read(&log, LINES).unwrap_or_default();
         let said = String::from_utf8_lossy(said.get(before..).unwrap_or_default());
         let error = said.lines().rev().map_while(|line| line.strip_prefix("error: ")).last();
         let which = format!("{} with seed {}: {name}", self.row.name, self.seed);

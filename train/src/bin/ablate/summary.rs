@@ -26,7 +26,7 @@ struct Scored {
 impl Scored {
     /// Errors: translations that cannot be read, or are not of the clips and references of `corpus`.
     fn of(run: &Run, split: &str, corpus: &Corpus, ambiguous: Option<&AmbiguousWords>) -> Result<Self> {
-        let Predictions { file, lines: predictions } = Predictions::read(&run.folder, split)?;
+        let Predictions { file, lines: predictions, .. } = Predictions::read(&run.folder, split)?;
         let translated = predictions.iter().map(|line| (&line.id, &line.reference));
         if translated.ne(corpus.store.clips.iter().map(|clip| &clip.id).zip(&corpus.texts)) {
             let what = format!("not the clips and references of {}", corpus.store.folder.display());

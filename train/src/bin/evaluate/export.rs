@@ -1,11 +1,12 @@
 //! `evaluate export`: the language model of a run with its adapter added to the weights.
 
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, atomic, lock};
 use signclip_train::checkpoint::ADAPTER;
 use signclip_train::places::PlaceFlags;
 use signclip_train::{adapter, run::RunInfo};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Write the language model of a run with its adapter merged, as a Hugging Face folder
 #[derive(Debug, clap::Args)]
@@ -33,11 +34,58 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let remedy = "train an adapter (language_model.tuning=lora) until the first validation";
         return Err(Error::input(&adapter, "", "the run has no adapter", remedy));
     }
-    if args.out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+    if args.out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) && !args.out.join(LOCK).is_file()
+    {
         return Err(Error::input(&args.out, "--out", "the folder is not empty", "give a new folder"));
     }
-    adapter::merge(base, &adapter, &args.out)?;
+    let unfinished = Unfinished::begin(&args.out)?;
+    adapter::merge(base, &adapter, &unfinished.folder)?;
+    unfinished.finish(&args.out)?;
     println!("merged {} and {} into {}", base.display(), adapter.display(), args.out.display());
     println!("next: T5ForConditionalGeneration.from_pretrained({:?})", args.out.display().to_string());
     Ok(())
+}
+
+/// A folder that becomes the export when it is complete: `NAME.unfinished` beside it. One that a kill left there is begun anew.
+struct Unfinished {
+    folder: PathBuf,
+    lock: fs::File,
+}
+
+/// The file in it that tells it from a user's folder of that name, and keeps a second export out.
+const LOCK: &str = ".lock-export";
+
+impl Unfinished {
+    fn begin(out: &Path) -> Result<Self> {
+        let mut name = out.file_name().unwrap_or(out.as_os_str()).to_owned();
+        name.push(".unfinished");
+        let folder = out.with_file_name(name);
+        let ours = folder.join(LOCK);
+        // Killed between the last two steps.
+        if out.join(LOCK).is_file() && !folder.exists() {
+            fs::rename(out, &folder).map_err(Error::io(out))?;
+        }
+        if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) && !ours.is_file() {
+            let what = "this folder is in the way, and is not what an export left behind";
+            return Err(Error::input(&folder, "", what, "move it away, or give another --out"));
+        }
+        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        let lock = lock::alone(&ours, "another process is exporting there")?;
+        for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
+            let file = entry.map_err(Error::io(&folder))?.path();
+            if file != ours {
+                fs::remove_file(&file).map_err(Error::io(&file))?;
+            }
+        }
+        Ok(Self { folder, lock })
+    }
+
+    fn finish(self, out: &Path) -> Result<()> {
+        fs::rename(&self.folder, out).map_err(Error::io(out))?;
+        let ours = out.join(LOCK);
+        fs::remove_file(&ours).map_err(Error::io(&ours))?;
+        atomic::sync_folder(out).map_err(Error::io(out))?;
+        drop(self.lock);
+        Ok(())
+    }
 }

@@ -1,6 +1,7 @@
 //! `evaluate report`: one HTML file about a run.
 
 use signclip_common::progress::start_log;
+use signclip_common::regular_file;
 use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result, devices};
 use signclip_train::corpus::check_split;
@@ -79,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// A report takes the place of an earlier one, never of a run's other files.
 fn replaceable(out: &Path) -> Result<()> {
-    let file = match std::fs::File::open(out) {
+    let file = match regular_file::open(out) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(Error::io(out))?,
     };
@@ -108,7 +109,7 @@ fn there(args: &Args) -> Result<()> {
     // Features that are nowhere are missed below.
     let _ = info.find_features(&args.run, args.features.as_deref());
     let features = &info.features;
-    if args.run.join(split).join(PREDICTIONS).is_file() || features.join(split).join(STORE_FILE).is_file() {
+    if args.run.join(split).join(PREDICTIONS).exists() || features.join(split).join(STORE_FILE).is_file() {
         return Ok(());
     }
     let what = format!("neither {} nor {} has it", args.run.display(), features.display());

@@ -3,7 +3,7 @@
 use signclip_common::collective::Collective;
 use signclip_common::manifest::TextRules;
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, atomic, devices};
+use signclip_common::{Error, Result, atomic, checksum, devices};
 use signclip_train::checkpoint::BEST;
 use signclip_train::corpus::{Corpus, check_split};
 use signclip_train::metrics::published::{Beside, SCORES, SCORES_WITHOUT_DOT};
@@ -12,9 +12,8 @@ use signclip_train::places::PlaceFlags;
 use signclip_train::predictions::{METRICS, PREDICTIONS};
 use signclip_train::run::RunInfo;
 use signclip_train::translation::{score_both_ways, translate};
-use std::io::Write;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -79,15 +78,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let predictions =
         translate(&model, &corpus, &text, &info.settings.decoding, args.batch.get(), &Collective::Solo)?;
     let lines = folder.join(PREDICTIONS);
-    atomic::write_with(&lines, |file| {
-        predictions.iter().try_for_each(|p| writeln!(file, "{}", serde_json::to_string(p)?))
-    })?;
+    let mut content = String::new();
+    for prediction in &predictions {
+        let line = serde_json::to_string(prediction).map_err(|e| {
+            Error::usage(format!("{}: {e}", prediction.id), "this is a bug; please report it")
+        })?;
+        content += &(line + "\n");
+    }
+    // Scores of an earlier evaluation must not stand beside these predictions, whenever the program is killed.
+    forget(&folder.join(METRICS))?;
+    atomic::write(&lines, content.as_bytes())?;
     let rules = corpus.store.info.text;
     let (scores, without_dot) = score_both_ways(&predictions, rules);
     let beside = Beside::of(&corpus.store.info.dataset, &args.split, predictions.len(), rules)?;
     let mut metrics = serde_json::json!({
         "split": args.split,
         "clips": predictions.len(),
+        "predictions_sha256": checksum::of(content.as_bytes()),
         "missing_clips": missing,
         "caveats": caveats,
         "weights": {
@@ -131,6 +138,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("predictions: {}\nmetrics:     {}", lines.display(), folder.join(METRICS).display());
     Ok(())
+}
+
+/// Remove a file that may be there, for good.
+fn forget(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file).and_then(|()| atomic::sync_folder(file)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(file)(e)),
+        _ => Ok(()),
+    }
 }
 
 fn ending(rules: TextRules) -> &'static str {

@@ -1,6 +1,7 @@
 //! `evaluate score`: any two text files.
 
 use serde::Serialize;
+use signclip_common::regular_file::{self, LINES};
 use signclip_common::{Error, Result};
 use signclip_train::metrics::Scores;
 use signclip_train::metrics::final_dot::FinalDot;
@@ -77,7 +78,7 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn read(file: &'a Path) -> Result<Self> {
-        Ok(Self { file, bytes: std::fs::read(file).map_err(Error::io(file))? })
+        Ok(Self { file, bytes: regular_file::read(file, LINES).map_err(Error::io(file))? })
     }
 
     /// One sentence a line, without line ends (of Unix or Windows) and without a byte order mark. Errors: no line,

@@ -1,0 +1,168 @@
+//! Whether the parts of a file follow each other, by what its format says of where each one ends, and whether the file
+//! says where all of it ends.
+//!
+//! FFmpeg looks for the next good part where one is damaged, and takes the end of the file for the end of the video. Only
+//! headers of parts are read here.
+
+use std::collections::VecDeque;
+use std::fs::{File, Metadata};
+use std::io::{BufReader, Read, Result, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use signclip_common::regular_file;
+
+use super::{asf, avi, flv, gif, matroska, mp4, mpegps, mpegts, nut, ogg, y4m};
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Damage {
+    /// The byte where it begins.
+    pub(super) byte: u64,
+    pub(super) what: &'static str,
+    /// What comes before is whole, and nothing comes after.
+    pub(super) end: bool,
+}
+
+/// What the structure of a file tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Structure {
+    /// The first damage.
+    pub(super) damage: Option<Damage>,
+    /// The file says where it ends, and ends there.
+    pub(super) ends: bool,
+    /// Number of pictures, where it is known without FFmpeg.
+    pub(super) pictures: Option<usize>,
+}
+
+impl Structure {
+    /// A file that ends where it says.
+    pub(super) fn whole() -> Self {
+        Self { ends: true, ..Self::default() }
+    }
+
+    /// Something else than the next part is at `byte`.
+    pub(super) fn foreign(byte: u64) -> Self {
+        let what =
+            "damaged: something else than the next part of the file is here, and frames may be missing";
+        Self { damage: Some(Damage { byte, what, end: false }), ..Self::default() }
+    }
+
+    /// Parts before `byte` are missing.
+    pub(super) fn missing(byte: u64) -> Self {
+        let what = "damaged: parts of the file are missing before this place, or are here twice";
+        Self { damage: Some(Damage { byte, what, end: false }), ..Self::default() }
+    }
+
+    /// The part that begins at `byte` is not all there.
+    pub(super) fn cut_off(byte: u64, what: &'static str) -> Self {
+        Self { damage: Some(Damage { byte, what, end: true }), ..Self::default() }
+    }
+}
+
+/// A file that is read from its beginning, part by part.
+pub(super) struct Parts {
+    reader: BufReader<File>,
+    /// Where the next byte is, and how many there are.
+    pub(super) at: u64,
+    pub(super) total: u64,
+}
+
+impl Parts {
+    pub(super) fn open(file: &Path) -> Result<Self> {
+        let mut reader = BufReader::new(regular_file::open(file)?);
+        let total = reader.seek(SeekFrom::End(0))?;
+        reader.rewind()?;
+        Ok(Self { reader, at: 0, total })
+    }
+
+    /// The next `N` bytes; `None` where there are fewer, and then nothing is left.
+    pub(super) fn bytes<const N: usize>(&mut self) -> Result<Option<[u8; N]>> {
+        if self.at + N as u64 > self.total {
+            self.at = self.total;
+            return Ok(None);
+        }
+        let mut bytes = [0; N];
+        self.reader.read_exact(&mut bytes)?;
+        self.at += N as u64;
+        Ok(Some(bytes))
+    }
+
+    /// The next byte.
+    pub(super) fn byte(&mut self) -> Result<Option<u8>> {
+        Ok(self.bytes::<1>()?.map(|[byte]| byte))
+    }
+
+    /// Pass over `count` bytes. `false`: there are fewer, and nothing is left.
+    pub(super) fn skip(&mut self, count: u64) -> Result<bool> {
+        self.go_to(self.at.saturating_add(count))
+    }
+
+    /// Continue at `place`. `false`: the file ends before.
+    pub(super) fn go_to(&mut self, place: u64) -> Result<bool> {
+        let inside = place <= self.total;
+        let place = place.min(self.total);
+        self.reader.seek_relative(place as i64 - self.at as i64)?;
+        self.at = place;
+        Ok(inside)
+    }
+}
+
+/// Which file, as it was when it was looked at.
+#[derive(PartialEq)]
+struct Seen {
+    file: PathBuf,
+    inode: [u64; 3],
+    time: [i64; 4],
+}
+
+impl Seen {
+    fn new(file: &Path, meta: &Metadata) -> Self {
+        Self {
+            file: file.to_path_buf(),
+            inode: [meta.dev(), meta.ino(), meta.len()],
+            time: [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()],
+        }
+    }
+}
+
+/// As many files are remembered: clips may be ranges of one long video, and each range opens it more than once.
+const REMEMBERED: usize = 64;
+static REMEMBER: Mutex<VecDeque<(Seen, Structure)>> = Mutex::new(VecDeque::new());
+
+/// The structure of `file`, whose format FFmpeg calls `format`.
+pub(super) fn structure(file: &Path, format: &str) -> Result<Structure> {
+    let seen = Seen::new(file, &std::fs::metadata(file)?);
+    let remembered = || REMEMBER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, structure)) = remembered().iter().find(|(other, _)| *other == seen) {
+        return Ok(structure.clone());
+    }
+    let structure = walk(file, format)?;
+    let mut remembered = remembered();
+    if remembered.len() == REMEMBERED {
+        remembered.pop_front();
+    }
+    remembered.push_back((seen, structure.clone()));
+    Ok(structure)
+}
+
+fn walk(file: &Path, format: &str) -> Result<Structure> {
+    let mut parts = Parts::open(file)?;
+    match format {
+        "matroska,webm" => matroska::walk(&mut parts),
+        "mov,mp4,m4a,3gp,3g2,mj2" => mp4::walk(&mut parts),
+        "avi" => avi::walk(&mut parts),
+        "ogg" => ogg::walk(&mut parts),
+        "asf" => asf::walk(&mut parts),
+        "flv" => flv::walk(&mut parts),
+        "gif" => gif::walk(&mut parts),
+        "mpegts" => mpegts::walk(&mut parts),
+        "mpeg" => mpegps::walk(&mut parts),
+        "yuv4mpegpipe" => y4m::walk(&mut parts),
+        "nut" => nut::walk(&mut parts),
+        // A single picture has its own end.
+        _ if format.ends_with("_pipe") => Ok(Structure::whole()),
+        _ => Ok(Structure::default()),
+    }
+}
