@@ -4,7 +4,7 @@
 
 use fuzzing::{Place, answer, seeds};
 use libfuzzer_sys::fuzz_target;
-use signclip_common::store::{failures};
+use signclip_common::store::failures;
 use std::sync::LazyLock;
 
 const FILE: &str = "failures-00000.jsonl";

@@ -4,7 +4,7 @@
 
 use fuzzing::{Place, answer, seeds};
 use libfuzzer_sys::fuzz_target;
-use signclip_common::store::{Missing};
+use signclip_common::store::Missing;
 use std::sync::LazyLock;
 
 const FILE: &str = "progress-00000.json";
