@@ -1,6 +1,6 @@
 """Run every fuzz target for some seconds, as many at a time as there are processors; a table at the end.
 
-Called by `just fuzz SECONDS`. What a target crashed on stays in fuzz/artifacts/TARGET/; the seeds and what the fuzzer found
+Called by `just fuzz SECONDS`. With SIGNCLIP_FUZZ_JOBS more run at a time, and the limit of time for an input grows. What a target crashed on stays in fuzz/artifacts/TARGET/; the seeds and what the fuzzer found
 to be new stay in fuzz/corpus/TARGET/.
 """
 
@@ -18,6 +18,8 @@ SECONDS_AN_INPUT = 10
 MEBIBYTES = {"jpeg": 512, "png": 512, "container": 512}
 MEBIBYTES_OF_OTHERS = 64
 
+cores = os.cpu_count() or 1
+jobs = int(os.environ.get("SIGNCLIP_FUZZ_JOBS", cores))
 root = pathlib.Path(__file__).resolve().parent.parent
 built = root / "fuzz/target/x86_64-unknown-linux-gnu/release"
 
@@ -30,7 +32,7 @@ def run(target, seconds):
     # libtorch and OpenCV are built without the sanitizer, which then takes their containers for wrong.
     options = "detect_leaks=0:detect_odr_violation=0:detect_container_overflow=0:allocator_may_return_null=0"
     command = [
-        built / target, corpus, f"-max_total_time={seconds}", f"-timeout={SECONDS_AN_INPUT}",
+        built / target, corpus, f"-max_total_time={seconds}", f"-timeout={SECONDS_AN_INPUT * max(jobs, cores) // cores}",
         f"-malloc_limit_mb={MEBIBYTES.get(target, MEBIBYTES_OF_OTHERS)}", "-rss_limit_mb=3000", "-print_final_stats=1",
         f"-artifact_prefix={artifacts}/", "-max_len=65536",
     ]
@@ -62,7 +64,7 @@ def main():
     unknown = set(targets) - set(listed)
     if unknown:
         sys.exit(f"no target {', '.join(sorted(unknown))}; there are {', '.join(listed)}")
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         results = list(pool.map(lambda target: run(target, seconds), targets or listed))
     print(f"\n{'target':<24}{'inputs':>12}{'seconds':>9}  outcome")
     for result in results:
