@@ -4,7 +4,7 @@ use signclip_common::{Error, Result};
 
 use super::range::outside;
 use super::{COPY_AGAIN, REORDERED, VideoSource};
-use crate::decode::log::is_about_references;
+use crate::decode::log::{is_about_an_index, is_about_references};
 use crate::resample::Range;
 
 impl VideoSource {
@@ -15,7 +15,8 @@ impl VideoSource {
             self.container.forget();
             return Ok(());
         }
-        let demuxer = || self.container.demuxer_says().filter(|_| end || self.structure.damage.is_none());
+        let demuxer = || self.container.demuxer_says().filter(|error| !is_about_an_index(error));
+        let demuxer = || demuxer().filter(|_| end || self.structure.damage.is_none());
         match decoder.or_else(demuxer) {
             Some(what) => Err(self.damaged(format!("truncated or damaged {} ({what})", self.progress()))),
             None => Ok(()),
@@ -62,16 +63,15 @@ impl VideoSource {
 
     /// At the end of a whole file whose number of frames is known: are they all here?
     fn check_number(&self) -> Result<()> {
-        // A material exchange file has a frame for each of its ticks.
+        // A material exchange file has a packet for each of its ticks; the first ones of one that was cut out of another may
+        // refer to frames that are not there, and give none.
         let ticks = self.header.frames.filter(|_| self.header.format == "mxf");
-        let (Some(frames), decoded) = (ticks.or(self.structure.pictures), self.decoded) else {
-            return Ok(());
-        };
-        if frames != decoded {
-            return Err(
-                self.damaged(format!("damaged: it should be {frames} frames, and {decoded} are here"))
-            );
+        let wanted = ticks.map(|ticks| (ticks, self.container.packets));
+        match wanted.or(self.structure.pictures.map(|pictures| (pictures, self.decoded))) {
+            Some((wanted, there)) if wanted != there => {
+                Err(self.damaged(format!("damaged: it should be {wanted} frames, and {there} are here")))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

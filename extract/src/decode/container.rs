@@ -37,8 +37,8 @@ pub(super) struct Container {
     pub(super) joint: u8,
     /// Decoding time of the first packet, where the file says nothing of when pictures are shown.
     pub(super) decoded_at: Option<i64>,
-    /// A packet has been read.
-    pub(super) begun: bool,
+    /// Packets of the video that were read.
+    pub(super) packets: usize,
 }
 
 /// The code for a form of coding that nobody has written a decoder for.
@@ -117,7 +117,7 @@ impl Container {
             suspect: false,
             joint: 0,
             decoded_at: None,
-            begun: false,
+            packets: 0,
         };
         container.open_format(&url)?;
         let decoder = container.find_stream(wanted)?;

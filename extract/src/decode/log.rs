@@ -21,6 +21,12 @@ pub(super) fn is_about_references(error: &str) -> bool {
     REFERENCES.iter().any(|text| error.starts_with(text))
 }
 
+/// Whether an error is about an entry of an index that leads out of it, as in a material exchange file that was cut out of a
+/// longer one. Its frames are counted.
+pub(super) fn is_about_an_index(error: &str) -> bool {
+    error.starts_with("index entry ") && error.ends_with("out of bounds")
+}
+
 /// Messages that FFmpeg does not count as errors: it looks for the next good part of the file, or leaves out a frame of a
 /// track that is not there, and what lies between is lost.
 const SEARCHES: [&CStr; 3] = [c"sync\n", c"freeing incomplete packet", c"Invalid stream "];

@@ -84,10 +84,8 @@ impl Container {
                 // An empty packet would tell the decoder that the stream has ended.
                 if (*self.packet).stream_index == self.stream && (*self.packet).size > 0 {
                     let (pts, dts) = ((*self.packet).pts, (*self.packet).dts);
-                    if !std::mem::replace(&mut self.begun, true)
-                        && pts == AV_NOPTS_VALUE
-                        && dts != AV_NOPTS_VALUE
-                        && self.reorders()
+                    self.packets += 1;
+                    if self.packets == 1 && pts == AV_NOPTS_VALUE && dts != AV_NOPTS_VALUE && self.reorders()
                     {
                         self.decoded_at = Some(dts);
                     }

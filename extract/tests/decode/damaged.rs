@@ -105,6 +105,17 @@ fn cut_out_joined_and_live_ones_are_read() {
         let (_, timing) = frames(&video(&cut)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(timing.source_frames >= 90, "{name}: {timing:?}");
     }
+    // Its first two frames refer to one that is not there, and its index to a frame behind its end.
+    let path = videos.make("long.mxf", "25", 75, &["-c:v", "mpeg2video", "-bf", "2", "-g", "12"]);
+    for (name, range) in [("cut.mxf", &["-ss", "1"][..]), ("end.mxf", &["-ss", "0.6", "-t", "1.2"])] {
+        let cut = videos.path(name);
+        let (from, to) = (path.display().to_string(), cut.display().to_string());
+        ffmpeg(&[range, &["-i", &from, "-c", "copy", &to]].concat(), b"");
+        let lines = ffmpeg(&["-i", &to, "-vsync", "passthrough", "-f", "framecrc", "-"], b"");
+        let count = String::from_utf8_lossy(&lines).lines().filter(|line| !line.starts_with('#')).count();
+        let (_, timing) = frames(&video(&cut)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(timing.source_frames, count, "{name}: {timing:?}");
+    }
     for (name, codec) in [("joined.ts", &X264[..]), ("joined.mpg", &["-c:v", "mpeg2video"])] {
         let path = videos.make(name, "25", 30, codec);
         let bytes = std::fs::read(&path).expect("read");
