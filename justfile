@@ -73,6 +73,16 @@ check-damage mutants="200" seed="1":
     cargo build --release --workspace --example check_damage
     target/release/examples/check_damage {{ mutants }} {{ seed }} target/damage
 
+# every reader of foreign files against random changes, for so many seconds each (cargo-fuzz, into .tools/ once; minutes to build)
+fuzz seconds="60" *targets:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # The sanitizer needs a flag that only unstable Rust has; the stable one takes it with this.
+    export PATH=$PWD/.tools/bin:$PATH RUSTC_BOOTSTRAP=1
+    command -v cargo-fuzz >/dev/null || cargo install --quiet --locked --root .tools cargo-fuzz
+    cargo fuzz build
+    python3 scripts/fuzz.py {{ seconds }} {{ targets }}
+
 # kill -9 at random moments, the same command until it is done, bit for bit equal to an uninterrupted run
 crash-loop kills="50": build
     SIGNCLIP_KILLS={{ kills }} cargo test --release --workspace --test cli -- kill:: --nocapture

@@ -21,9 +21,9 @@ pub(super) fn is_about_references(error: &str) -> bool {
     REFERENCES.iter().any(|text| error.starts_with(text))
 }
 
-/// Messages that FFmpeg does not count as errors: it looks for the next good part of the file, and what lies between is
-/// lost.
-const SEARCHES: [&CStr; 2] = [c"sync\n", c"freeing incomplete packet"];
+/// Messages that FFmpeg does not count as errors: it looks for the next good part of the file, or leaves out a frame of a
+/// track that is not there, and what lies between is lost.
+const SEARCHES: [&CStr; 3] = [c"sync\n", c"freeing incomplete packet", c"Invalid stream "];
 
 thread_local! {
     /// The first error of each context that this thread listens to.

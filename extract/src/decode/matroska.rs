@@ -29,15 +29,34 @@ const FRAMES: [u32; 3] = [
     0xaf, // encrypted
 ];
 
+/// Everything that a cluster may be made of.
+const IN_CLUSTER: [u32; 9] = [
+    0xa3, 0xa0, 0xaf,   // frames
+    0xe7,   // its time
+    0xa7,   // its place
+    0xab,   // size of the one before
+    0x5854, // tracks that are silent
+    0xec,   // nothing
+    0xbf,   // a checksum
+];
+
 /// The first damage, and whether the file says how long it is. A file that ends in its index has all its frames.
 pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
     let (mut length, mut ends) = (parts.total, false);
+    // Of the cluster that the place is in, where its size is known.
+    let mut cluster_end = None;
     while parts.at < length {
+        cluster_end = cluster_end.filter(|end| parts.at < *end);
         let begin = parts.at;
         let Some(Element { id, size }) = element(parts)? else {
             // Fewer bytes than a header has: a file that ends too early.
             return Ok(if begin + 12 < length { Structure::foreign(begin) } else { Structure::default() });
         };
+        let beyond =
+            cluster_end.is_some_and(|end| size.is_none_or(|size| parts.at.saturating_add(size) > end));
+        if beyond || (cluster_end.is_some() && !IN_CLUSTER.contains(&id)) {
+            return Ok(Structure::foreign(begin));
+        }
         if FRAMES.contains(&id) && size.is_some_and(|size| parts.at + size > parts.total) {
             return Ok(Structure::cut_off(begin, "the file ends inside of a frame"));
         }
@@ -46,6 +65,9 @@ pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
             if let (SEGMENT, Some(size)) = (id, size) {
                 ends = parts.at + size <= parts.total;
                 length = length.min(parts.at + size);
+            }
+            if id == CLUSTER {
+                cluster_end = size.map(|size| parts.at.saturating_add(size));
             }
             continue;
         }
@@ -70,8 +92,7 @@ fn element(parts: &mut Parts) -> Result<Option<Element>> {
     let bits = 7 * size_length;
     let size = size & ((1 << bits) - 1);
     let unknown = size == (1 << bits) - 1;
-    // Only elements at the top have names of four bytes. Shorter names are too many to be listed.
-    let known = id_length < 4 || id == CLUSTER || TOP.contains(&id) || id == 0x1a45_dfa3;
+    let known = IN_CLUSTER.contains(&id) || id == CLUSTER || TOP.contains(&id) || id == 0x1a45_dfa3;
     let sensible = size < 1 << 48;
     Ok((known && (unknown || sensible)).then_some(Element { id, size: (!unknown).then_some(size) }))
 }
@@ -117,8 +138,11 @@ mod tests {
             let mut damaged = whole.clone();
             let header = if cluster == live { 8 } else { 7 };
             let block = segment.len() + cluster.len() - header;
-            damaged[block] = 0;
-            assert_eq!(damage(&damaged), Some((block as u64, false)));
+            // No name at all, and the name of something that no cluster has.
+            for name in [0, 0x86] {
+                damaged[block] = name;
+                assert_eq!(damage(&damaged), Some((block as u64, false)));
+            }
             // The last frame is five bytes long.
             for end in whole.len() - 5..whole.len() {
                 let last = ((whole.len() - header) as u64, true);

@@ -89,6 +89,18 @@ impl Parts {
         Ok(Some(bytes))
     }
 
+    /// The next `count` bytes; `None` where there are fewer, and then nothing is left.
+    pub(super) fn piece(&mut self, count: usize) -> Result<Option<Vec<u8>>> {
+        if self.at + count as u64 > self.total {
+            self.at = self.total;
+            return Ok(None);
+        }
+        let mut bytes = vec![0; count];
+        self.reader.read_exact(&mut bytes)?;
+        self.at += count as u64;
+        Ok(Some(bytes))
+    }
+
     /// The next byte.
     pub(super) fn byte(&mut self) -> Result<Option<u8>> {
         Ok(self.bytes::<1>()?.map(|[byte]| byte))

@@ -1,0 +1,21 @@
+//! The index of a store: lines of JSON, each a clip.
+
+#![no_main]
+
+use fuzzing::{Place, answer, seeds};
+use libfuzzer_sys::fuzz_target;
+use signclip_common::store::{Store, verify};
+use std::sync::LazyLock;
+
+const FILE: &str = "clips-00000.jsonl";
+static PLACE: LazyLock<Place> = LazyLock::new(|| Place::with(FILE, seeds::store()));
+
+fuzz_target!(
+    init: fuzzing::sow([&seeds::store()[FILE]]),
+    |data: &[u8]| {
+        PLACE.put(data);
+        if answer(Store::open(PLACE.folder())).is_some() {
+            answer(verify(PLACE.folder(), |_| ()));
+        }
+    }
+);
