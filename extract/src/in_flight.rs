@@ -5,6 +5,9 @@
 //! what a dead process has written is not lost. A crash (a fault in a library, say) marks the place of the thread that
 //! crashed, or all places where that is none of the readers. A process that is killed from outside can mark nothing: its
 //! clips are named and never blamed, unless the system says that it has killed for want of memory.
+//!
+//! Many innocent clips are in flight when one crashes a thread of FFmpeg or fills the memory, and the next run would begin
+//! with the same ones. So a clip that was marked is tried again alone: only if the run dies once more is it that clip's fault.
 
 #![expect(unsafe_code, reason = "signal handlers")]
 
@@ -19,8 +22,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::Once;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bytes of a place: a mark, the clip's id, a line end. The first place says since when the system has not killed.
 const PLACE: u64 = 4096;
@@ -28,13 +31,13 @@ const AT_WORK: u8 = b' ';
 const CRASHED: u8 = b'!';
 const IDLE: u8 = 0;
 
-/// Deaths after which a clip is passed over.
+/// Deaths after which a clip is passed over: the first among others, the second alone.
 const MOST_DEATHS: u32 = 2;
 
 /// Readers that fit into [`BUSY`].
-const MOST_READERS: usize = 64;
+const MOST_READERS: usize = 1024;
 
-/// `deaths-<rank>.json`: how often a run has died over a clip.
+/// `deaths-<rank>.json`: how often a run has died over a clip. One that a run survives is taken out.
 #[derive(Default, Serialize, Deserialize)]
 struct Deaths {
     clips: BTreeMap<String, u32>,
@@ -44,8 +47,16 @@ struct Deaths {
 pub struct InFlight {
     file: File,
     path: PathBuf,
-    deaths: Deaths,
+    deaths: Mutex<Deaths>,
     deaths_path: PathBuf,
+    /// Held for reading by clips that may be worked on at once, for writing by one that is to be alone.
+    turns: RwLock<()>,
+}
+
+/// The right to work on a clip, until it is dropped.
+pub enum Turn<'r> {
+    Alone(RwLockWriteGuard<'r, ()>),
+    Beside(RwLockReadGuard<'r, ()>),
 }
 
 impl InFlight {
@@ -65,7 +76,7 @@ impl InFlight {
             left.chunks(PLACE as usize).skip(1).filter_map(|place| clip_of(place, killed)).collect();
         if !clips.is_empty() {
             let names: Vec<&str> = clips.iter().map(|(id, _)| id.as_str()).collect();
-            tracing::warn!("the last run ended in the middle of {}; tried again", names.join(", "));
+            tracing::warn!("the last run ended in the middle of {}", names.join(", "));
             for (id, _) in clips.iter().filter(|(_, guilty)| *guilty) {
                 *deaths.clips.entry(id.clone()).or_default() += 1;
             }
@@ -74,25 +85,43 @@ impl InFlight {
         let file = regular_file::create(&path).map_err(Error::io(&path))?;
         let first = memory_kills().unwrap_or_default();
         file.set_len(0).and_then(|()| file.write_all_at(first.as_bytes(), 0)).map_err(Error::io(&path))?;
-        Ok(Self { file, path, deaths, deaths_path })
+        Ok(Self { file, path, deaths: Mutex::new(deaths), deaths_path, turns: RwLock::new(()) })
     }
 
-    /// Try clips again that were passed over.
-    pub fn forgive<'c>(&mut self, clips: impl Iterator<Item = &'c str>) -> Result<()> {
-        let before = self.deaths.clips.len();
-        clips.for_each(|id| _ = self.deaths.clips.remove(id));
-        if self.deaths.clips.len() == before { Ok(()) } else { write_deaths(&self.deaths_path, &self.deaths) }
+    fn deaths(&self) -> MutexGuard<'_, Deaths> {
+        self.deaths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blame these clips no more: they are stored, or to be tried again.
+    pub fn forgive<'c>(&self, clips: impl Iterator<Item = &'c str>) -> Result<()> {
+        let mut deaths = self.deaths();
+        let before = deaths.clips.len();
+        clips.for_each(|id| _ = deaths.clips.remove(id));
+        if deaths.clips.len() == before { Ok(()) } else { write_deaths(&self.deaths_path, &deaths) }
     }
 
     /// Whether runs have died over this clip too often to try it again.
     pub fn is_deadly(&self, id: &str) -> bool {
-        self.deaths.clips.get(id).is_some_and(|&deaths| deaths >= MOST_DEATHS)
+        self.deaths().clips.get(id).is_some_and(|&deaths| deaths >= MOST_DEATHS)
+    }
+
+    /// Whether a run has died in the middle of this clip and, perhaps, of innocent others.
+    pub fn is_suspect(&self, id: &str) -> bool {
+        self.deaths().clips.contains_key(id) && !self.is_deadly(id)
+    }
+
+    /// Wait until this clip may be worked on: a suspect only while no other is.
+    pub fn turn(&self, id: &str) -> Turn<'_> {
+        match self.is_suspect(id) {
+            true => Turn::Alone(self.turns.write().unwrap_or_else(PoisonError::into_inner)),
+            false => Turn::Beside(self.turns.read().unwrap_or_else(PoisonError::into_inner)),
+        }
     }
 
     /// From here on a crash marks the places of this record.
     pub fn watch(&self) {
         static HANDLERS: Once = Once::new();
-        BUSY.store(0, Ordering::SeqCst);
+        BUSY.iter().for_each(|busy| busy.store(false, Ordering::SeqCst));
         RECORD.store(self.file.as_raw_fd(), Ordering::SeqCst);
         HANDLERS.call_once(handle_crashes);
     }
@@ -110,11 +139,16 @@ impl InFlight {
         };
         write(&[&[AT_WORK], id.as_bytes(), b"\n"].concat());
         OWN.set(reader);
-        BUSY.fetch_or(1 << reader, Ordering::SeqCst);
+        BUSY[reader].store(true, Ordering::SeqCst);
         let result = work();
-        BUSY.fetch_and(!(1 << reader), Ordering::SeqCst);
+        BUSY[reader].store(false, Ordering::SeqCst);
         OWN.set(NOBODY);
         write(&[IDLE]);
+        if self.is_suspect(id)
+            && let Err(e) = self.forgive([id].into_iter())
+        {
+            tracing::debug!("{e}");
+        }
         result
     }
 
@@ -187,8 +221,8 @@ const NOBODY: usize = usize::MAX;
 
 /// The file of the record in use.
 static RECORD: AtomicI32 = AtomicI32::new(NO_RECORD);
-/// A bit for each reader that is at work.
-static BUSY: AtomicU64 = AtomicU64::new(0);
+/// Which readers are at work.
+static BUSY: [AtomicBool; MOST_READERS] = [const { AtomicBool::new(false) }; MOST_READERS];
 
 thread_local! {
     /// Number of the reader that this thread is, while it is at work.
@@ -219,9 +253,10 @@ fn handle_crashes() {
 
 extern "C" fn mark(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let own = OWN.try_with(Cell::get).unwrap_or(NOBODY);
-    let guilty = if own == NOBODY { BUSY.load(Ordering::SeqCst) } else { 1 << own };
+    let guilty =
+        |reader: usize| if own == NOBODY { BUSY[reader].load(Ordering::SeqCst) } else { reader == own };
     let record = RECORD.load(Ordering::SeqCst);
-    for reader in (0..MOST_READERS).filter(|reader| record != NO_RECORD && guilty & (1 << reader) != 0) {
+    for reader in (0..MOST_READERS).filter(|&reader| record != NO_RECORD && guilty(reader)) {
         let place = (reader as u64 + 1) * PLACE;
         // SAFETY: one byte of a constant is written; a file that was closed meanwhile refuses.
         unsafe { libc::pwrite(record, [CRASHED].as_ptr().cast(), 1, place as libc::off_t) };
@@ -249,23 +284,39 @@ mod tests {
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
         let folder = folder.path();
         let begin = || InFlight::begin(folder, 0);
-        for death in 1..=MOST_DEATHS {
+        // A run that dies in the middle of two clips, with these marks.
+        let dies = |marks: [u8; 2]| -> Result<()> {
             let run = begin()?;
-            assert!(!run.is_deadly("a") && !run.is_deadly("b"), "death {death}");
-            // Dropped in the middle of two clips, of which one has crashed.
-            run.work(0, "a", || {
-                run.work(1, "b", || {
-                    run.file.write_all_at(&[CRASHED], 2 * PLACE).map_err(Error::io("x"))?;
-                    std::fs::copy(&run.path, folder.join("kept")).map_err(Error::io("kept"))
-                })
-            })?;
-            std::fs::rename(folder.join("kept"), &run.path).map_err(Error::io("kept"))?;
-        }
-        let mut run = begin()?;
-        assert!(run.is_deadly("b") && !run.is_deadly("a"), "only the one that crashed");
-        run.forgive(["b"].into_iter())?;
+            let places = marks.iter().zip(["a", "b"]).map(|(&mark, id)| {
+                let mut place = [&[mark], id.as_bytes(), b"\n"].concat();
+                place.resize(PLACE as usize, 0);
+                place
+            });
+            let places = places.collect::<Vec<_>>().concat();
+            run.file.write_all_at(&places, PLACE).map_err(Error::io(&run.path))
+        };
+        dies([AT_WORK, AT_WORK])?;
+        dies([AT_WORK, CRASHED])?;
+        let run = begin()?;
+        assert!(run.is_suspect("b") && !run.is_suspect("a"), "only the one that crashed");
+        // Survived alone: it was another's fault.
+        run.work(0, "b", || ());
+        assert!(!run.is_suspect("b"));
+        drop(run);
+        dies([CRASHED, CRASHED])?;
+        dies([CRASHED, IDLE])?;
+        let run = begin()?;
+        assert!(run.is_deadly("a") && !run.is_suspect("a"));
+        assert!(run.is_suspect("b") && !run.is_deadly("b"));
+        let alone = run.turn("b");
+        assert!(run.turns.try_read().is_err(), "no clip beside it");
+        drop(alone);
+        let (beside, another) = (run.turn("c"), run.turn("d"));
+        assert!(run.turns.try_write().is_err(), "no suspect beside others");
+        drop((beside, another));
+        run.forgive(["a", "b"].into_iter())?;
         run.finish();
-        assert!(!begin()?.is_deadly("b"));
+        assert!(!begin()?.is_deadly("a"));
         assert!(!folder.join("deaths-00000.json").exists());
         // The system has killed since.
         let [boot, kills] = [memory_kills(), Some("x 5\n".to_owned())].map(|line| line.unwrap_or_default());

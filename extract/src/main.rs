@@ -207,7 +207,7 @@ fn extract(
             },
         )?;
         let heartbeat = Heartbeat::new(&folder, &rank, clips.len());
-        let mut in_flight = InFlight::begin(&folder, rank.number)?;
+        let in_flight = InFlight::begin(&folder, rank.number)?;
         if args.retry_failed || !args.only.is_empty() {
             in_flight.forgive(clips.iter().map(|clip| clip.id.as_str()))?;
         }

@@ -100,6 +100,8 @@ impl Work<'_> {
         // Of clips that this command does not ask for: they are not told again, but stay in the list.
         earlier.retain(|f| !store.is_done(&f.id));
 
+        // Another rank may have stored them.
+        in_flight.forgive(self.clips.iter().map(|clip| clip.id.as_str()).filter(|id| store.is_done(id)))?;
         for clip in todo.extract_if(.., |&mut clip| in_flight.is_deadly(&self.clips[clip].id)) {
             let id = &self.clips[clip].id;
             let reason = format!(
@@ -107,6 +109,15 @@ impl Work<'_> {
                  --only {id}"
             );
             outcome.record(Failure { id: id.clone(), stage: "decode".to_owned(), reason }, store)?;
+        }
+        todo.sort_by_key(|&clip| !in_flight.is_suspect(&self.clips[clip].id));
+        let ids = todo.iter().map(|&clip| self.clips[clip].id.as_str());
+        let suspects: Vec<&str> = ids.take_while(|id| in_flight.is_suspect(id)).collect();
+        if !suspects.is_empty() {
+            tracing::warn!(
+                "tried first, one at a time, as a run has crashed over them: {}",
+                suspects.join(", ")
+            );
         }
 
         let begun = Instant::now();
@@ -140,16 +151,18 @@ impl Work<'_> {
                         progress,
                         stop,
                     };
-                    while !interrupt::asked()
-                        && !stop.load(Ordering::Relaxed)
-                        && let Some(&clip) = todo.get(next.fetch_add(1, Ordering::Relaxed))
-                    {
+                    while let Some(&clip) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let turn = in_flight.turn(&self.clips[clip].id);
+                        if interrupt::asked() || stop.load(Ordering::Relaxed) {
+                            return;
+                        }
                         tried.fetch_add(1, Ordering::Relaxed);
                         // Whoever writes it looks again: an index that cannot be read is reported there.
                         let elsewhere = watch.finds(&self.clips[clip].id).unwrap_or(false);
                         let clip_itself = &self.clips[clip];
                         let encode = || in_flight.work(reader, &clip_itself.id, || clips.encode(clip_itself));
                         let encoded = if elsewhere { Ok(None) } else { encode() };
+                        drop(turn);
                         // Nobody listens any more where the run ends early.
                         if done.send((clip, encoded)).is_err() {
                             return;

@@ -155,8 +155,15 @@ fn scores_of_other_predictions() {
     std::fs::write(&file, text.replacen("\"hypothesis\":\"", "\"hypothesis\":\"x", 1)).expect("written");
     let report = || run(place.path(), "evaluate", words("report run --gpus cpu"));
     report().refuses(&[&["run/test/metrics.json: scores of another predictions.jsonl", "evaluate --run"]]);
+    // Whichever side it is on.
+    for sides in ["run other.jsonl", "other.jsonl run"] {
+        std::fs::write(place.path().join("other.jsonl"), &text).expect("written");
+        let compare = || run(place.path(), "evaluate", words(&format!("compare {sides}")));
+        compare().refuses(&[&["run/test/metrics.json: scores of another predictions.jsonl", "again"]]);
+    }
     run(place.path(), "evaluate", words("--run run --gpus cpu")).exits(0);
     report().exits(0);
+    run(place.path(), "evaluate", words("compare run other.jsonl")).exits(0);
 }
 
 #[test]

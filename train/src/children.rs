@@ -19,8 +19,7 @@ const INTERRUPTED: i32 = 130;
 /// From here on Ctrl-C and SIGTERM kill what [`run`] has started (no program of this project loses anything by that),
 /// do `also`, and end this program.
 pub fn end_on_interrupt(also: impl FnOnce() + Send + 'static) -> Result<()> {
-    let wrong = |e| Error::usage(format!("signals cannot be caught: {e}"), "start it again");
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(wrong)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Error::io("catching signals"))?;
     std::thread::spawn(move || {
         if signals.forever().next().is_none() {
             return;

@@ -68,14 +68,34 @@ impl Predictions {
         Ok(Self { file, sha256: checksum::of(text.as_bytes()), lines })
     }
 
-    /// The rules of the references, where a `metrics.json` of `evaluate` is beside the predictions.
-    pub fn rules(&self) -> Option<TextRules> {
+    /// Errors: `metrics`, the scores beside these predictions, names the checksum `of` other ones, as a kill in the middle of
+    /// `evaluate` leaves them. Versions up to 0.1 wrote no checksum.
+    pub fn check_scores(&self, metrics: &Path, of: Option<&str>, remedy: &str) -> Result<()> {
+        match of {
+            Some(sum) if sum != self.sha256 => {
+                let what = format!("scores of another {PREDICTIONS} than the one beside it");
+                Err(Error::input(metrics, "", what, remedy))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The rules of the references, where a `metrics.json` of `evaluate` is beside the predictions. Errors: it is of others.
+    pub fn rules(&self) -> Result<Option<TextRules>> {
         #[derive(Deserialize)]
         struct Metrics {
+            predictions_sha256: Option<String>,
             references: References,
         }
-        let text = regular_file::read_to_string(&self.file.with_file_name(METRICS), SETTINGS).ok()?;
-        serde_json::from_str(&text).ok().map(|metrics: Metrics| metrics.references.rules)
+        let file = self.file.with_file_name(METRICS);
+        let text = match regular_file::read_to_string(&file, SETTINGS) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(Error::io(&file))?,
+        };
+        // A file of that name that another program wrote says nothing of the rules.
+        let Ok(metrics) = serde_json::from_str::<Metrics>(&text) else { return Ok(None) };
+        self.check_scores(&file, metrics.predictions_sha256.as_deref(), "evaluate the run again")?;
+        Ok(Some(metrics.references.rules))
     }
 
     /// The lines of `other` for the clips of `self`, in its order. Errors: a clip that only one has, or that has

@@ -2,7 +2,7 @@
 
 use super::page::{missing, section};
 use crate::metrics::{Row, Scores};
-use crate::predictions::{METRICS, PREDICTIONS, Predictions, References};
+use crate::predictions::{METRICS, Predictions, References};
 use maud::{Markup, html};
 use serde::Deserialize;
 use signclip_common::regular_file::{self, SETTINGS};
@@ -40,10 +40,8 @@ impl Metrics {
             let lines = predictions.lines.len();
             return Err(wrong(format!("scores of {} clips, beside {lines} predictions", metrics.clips)));
         }
-        // Versions up to 0.1 wrote no checksum.
-        if metrics.predictions_sha256.as_ref().is_some_and(|sum| *sum != predictions.sha256) {
-            return Err(wrong(format!("scores of another {PREDICTIONS} than the one beside it")));
-        }
+        let remedy = format!("make both again with: {again}");
+        predictions.check_scores(&file, metrics.predictions_sha256.as_deref(), &remedy)?;
         Ok(metrics)
     }
 }

@@ -30,10 +30,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check_split("--split", &args.split)?;
     let (a, b) = (Predictions::read(&args.a, &args.split)?, Predictions::read(&args.b, &args.split)?);
     let b_lines = a.partners(&b)?;
+    // Scores of other translations beside B tell that they were not finished, whatever the rules.
+    b.rules()?;
     let references: Vec<&str> = a.lines.iter().map(|line| line.reference.as_str()).collect();
     let of_a: Vec<&str> = a.lines.iter().map(|line| line.hypothesis.as_str()).collect();
     let of_b: Vec<&str> = b_lines.iter().map(|line| line.hypothesis.as_str()).collect();
-    let dot = a.rules().map_or(FinalDot::AsGiven, main_dot);
+    let dot = a.rules()?.map_or(FinalDot::AsGiven, main_dot);
     let comparison = Comparison::of(&of_a, &of_b, &references, dot);
     let (a_file, b_file) = (a.file.display().to_string(), b.file.display().to_string());
     if args.json {

@@ -13,7 +13,7 @@ use signclip_train::predictions::{METRICS, PREDICTIONS};
 use signclip_train::run::RunInfo;
 use signclip_train::translation::{score_both_ways, translate};
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -85,9 +85,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })?;
         content += &(line + "\n");
     }
-    // Scores of an earlier evaluation must not stand beside these predictions, whenever the program is killed.
-    forget(&folder.join(METRICS))?;
-    atomic::write(&lines, content.as_bytes())?;
     let rules = corpus.store.info.text;
     let (scores, without_dot) = score_both_ways(&predictions, rules);
     let beside = Beside::of(&corpus.store.info.dataset, &args.split, predictions.len(), rules)?;
@@ -115,7 +112,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         metrics["published"] = serde_json::json!(beside);
     }
     let metrics = serde_json::to_string_pretty(&metrics).unwrap_or_default() + "\n";
+    // Readers of the predictions look whether the scores beside them are of others: a kill in between is seen.
     atomic::write(&folder.join(METRICS), metrics.as_bytes())?;
+    atomic::write(&lines, content.as_bytes())?;
     if args.json {
         print!("{metrics}");
         return Ok(());
@@ -138,14 +137,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("predictions: {}\nmetrics:     {}", lines.display(), folder.join(METRICS).display());
     Ok(())
-}
-
-/// Remove a file that may be there, for good.
-fn forget(file: &Path) -> Result<()> {
-    match std::fs::remove_file(file).and_then(|()| atomic::sync_folder(file)) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(file)(e)),
-        _ => Ok(()),
-    }
 }
 
 fn ending(rules: TextRules) -> &'static str {
