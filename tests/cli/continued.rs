@@ -243,7 +243,16 @@ fn tensorboard_over_several_starts() {
     // What comes after the checkpoint is done again, and is there once.
     let newest = checkpoint::all(&run).expect("checkpoints").pop().expect("a checkpoint");
     std::fs::remove_file(newest).expect("removed");
+    // What a kill has left of writing the weights goes; what others write does not.
+    let left =
+        ["best.safetensors.00ff00ff00ff00ff.tmp", "checkpoints/step-1.safetensors.00ff00ff00ff00ff.tmp"];
+    let other = run.join("report.html.00ff00ff00ff00ff.tmp");
+    left.map(|name| run.join(name))
+        .iter()
+        .chain([&other])
+        .for_each(|file| std::fs::write(file, "half").expect("written"));
     up_to(3);
+    assert!(left.iter().all(|name| !run.join(name).exists()) && other.exists());
     assert_eq!(validations(), [3, 6, 9]);
     let losses: Vec<(u64, f32)> = tensorboard(&run)["loss/total"].clone();
     let wanted: Vec<(u64, f32)> = (1..)

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -111,7 +111,10 @@ pub(crate) fn begin(root: &Path, parameters: &Parameters) -> Result<Option<Count
         ),
         None => {
             let empty = match fs::read_dir(root) {
-                Ok(mut entries) => entries.next().is_none(),
+                // A kill may have left the half of the first file.
+                Ok(mut entries) => {
+                    entries.all(|entry| entry.is_ok_and(|entry| entry.path() == part(&root.join(BEGUN))))
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => true,
                 Err(error) => bail!("cannot use {shown}: {error}: choose another --out"),
             };
@@ -139,14 +142,20 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
+/// Where a file is until it is whole.
+fn part(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    beside.into()
+}
+
 /// Whole or not at all: written beside its place, then renamed.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".part");
+        let beside = part(path);
         fs::write(&beside, bytes)?;
         fs::rename(&beside, path)
     };
@@ -165,7 +174,9 @@ mod tests {
         let others = Parameters::new(Layout::Phoenix, 16, 2, [210, 260]);
         let counts = Counts::new(&[], &[]);
 
-        assert_eq!(begin(&root, &parameters).unwrap(), None);
+        fs::create_dir(&root).unwrap();
+        fs::write(part(&root.join(BEGUN)), "half").unwrap();
+        assert_eq!(begin(&root, &parameters).unwrap(), None, "killed while it wrote its first file");
         assert_eq!(begin(&root, &parameters).unwrap(), None, "an interrupted rendering is taken up again");
         assert!(begin(&root, &others).is_err());
         finish(&root, parameters.clone(), &counts).unwrap();

@@ -143,15 +143,22 @@ pub fn all(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(steps.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Remove all but the newest `keep` checkpoints, and what was left of writing one.
+/// Remove all but the newest `keep` checkpoints, and what kills have left of writing one, the best weights or the adapter.
 pub fn keep_newest(folder: &Path, keep: usize) -> Result<()> {
     let checkpoints = all(folder)?;
     for path in &checkpoints[..checkpoints.len().saturating_sub(keep)] {
         fs::remove_file(path).map_err(Error::io(path))?;
     }
-    for entry in fs::read_dir(folder.join(FOLDER)).into_iter().flatten().flatten() {
-        if entry.path().extension().is_some_and(|e| e == "tmp") {
-            let _ = fs::remove_file(entry.path());
+    // Beside the best weights other programs write as well, a report for example.
+    let best = format!("{BEST}.");
+    for (folder, begin) in
+        [(folder.join(FOLDER), ""), (folder.join(ADAPTER), ""), (folder.to_path_buf(), &best)]
+    {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(begin) && name.ends_with(".tmp")) {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
     Ok(())
