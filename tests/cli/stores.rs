@@ -40,7 +40,8 @@ fn made_with_other_weights_or_settings() {
 #[test]
 fn written_by_another_process() {
     let (place, split) = split();
-    let lock = File::options().write(true).open(split.join(".lock-00000")).expect("a lock file");
+    let lock = split.join(".lock-00000");
+    let lock = File::options().create(true).truncate(false).write(true).open(lock).expect("a lock file");
     lock.lock().expect("locked");
     extract_phoenix(place.path(), "--split test").refuses(&[&["test: another process", "wait"]]);
     drop(lock);

@@ -38,9 +38,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     {
         return Err(Error::input(&args.out, "--out", "the folder is not empty", "give a new folder"));
     }
-    let unfinished = Unfinished::begin(&args.out)?;
+    // A name to put another one beside: `.` and links have none.
+    let out = args.out.canonicalize().unwrap_or_else(|_| args.out.clone());
+    let unfinished = Unfinished::begin(&out)?;
     adapter::merge(base, &adapter, &unfinished.folder)?;
-    unfinished.finish(&args.out)?;
+    unfinished.finish(&out)?;
     println!("merged {} and {} into {}", base.display(), adapter.display(), args.out.display());
     println!("next: T5ForConditionalGeneration.from_pretrained({:?})", args.out.display().to_string());
     Ok(())
