@@ -4,7 +4,7 @@
 //! other torch call: torch looks for its CUDA hooks once, at first use.
 
 use crate::regular_file::{self, SETTINGS};
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Once};
@@ -145,7 +145,7 @@ pub fn compute_kind(name: &str, device: Device) -> Result<Kind> {
 
 /// Whether this CPU multiplies bf16 matrices in hardware, and oneDNN, which does it for libtorch, may use that.
 pub fn cpu_has_bf16() -> bool {
-    let flags = cpuinfo();
+    let flags = machine::cpuinfo();
     let limit = std::env::var("ONEDNN_MAX_CPU_ISA").unwrap_or_default();
     has_bf16(&flags, &limit)
 }
@@ -197,14 +197,10 @@ pub fn warn_of_slow_bf16(kind: Kind, devices: &[Device]) {
 /// Intel's processors only. oneDNN, which libtorch has as well, takes what there is.
 pub fn mkl_is_narrow(x: &Tensor) -> bool {
     static NARROW: LazyLock<bool> = LazyLock::new(|| {
-        let text = cpuinfo();
+        let text = machine::cpuinfo();
         text.contains("AuthenticAMD") && text.contains(" avx512f")
     });
     x.kind() == Kind::Float && x.device() == Device::Cpu && *NARROW
-}
-
-fn cpuinfo() -> String {
-    regular_file::read_to_string(Path::new("/proc/cpuinfo"), SETTINGS).unwrap_or_default()
 }
 
 /// Short name of a compute type, as `--dtype` takes it.

@@ -10,6 +10,7 @@ pub mod difference;
 mod disk;
 pub mod error;
 pub mod lock;
+pub mod machine;
 pub mod manifest;
 mod map;
 pub mod memory;

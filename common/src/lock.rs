@@ -1,8 +1,7 @@
 //! Locks of files. All are `flock`s: they end with the process, also with one that was killed on another machine, as
 //! soon as the file server notices.
 
-use crate::regular_file;
-use crate::{Error, Result, disk};
+use crate::{Error, Result, disk, machine, regular_file};
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::Path;
@@ -55,8 +54,7 @@ pub fn alone(path: &Path, busy: &str) -> Result<File> {
 
 /// Write into a lock who holds it. A lock works without that.
 fn sign(mut file: &File) {
-    let host = regular_file::read_to_string(Path::new("/proc/sys/kernel/hostname"), 1024).unwrap_or_default();
-    let line = format!("process {} on {}\n", std::process::id(), host.trim());
+    let line = format!("process {} on {}\n", std::process::id(), machine::host());
     if let Err(e) = file.set_len(0).and_then(|()| file.write_all(line.as_bytes())) {
         tracing::debug!("a lock is not signed: {e}");
     }

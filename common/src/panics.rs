@@ -43,7 +43,7 @@ pub fn program(work: impl FnOnce() -> Result<ExitCode, Vec<Error>>) -> ExitCode 
     ExitCode::from(2)
 }
 
-/// The message of an error that `tch` unwrapped, up to its first line end: it stands in quotes, with line ends written as
+/// The message of an error that `tch` unwrapped, up to its first line end: it is in quotes, with line ends written as
 /// `\n` and quotes as `\"`; the backtrace follows.
 fn first_line(text: &str) -> String {
     let Some((_, quoted)) = text.split_once("value: Torch(\"") else {

@@ -1,4 +1,4 @@
-//! Opening files: only regular ones, and never more of them than is sensible.
+//! Opening files: only regular ones, and never more of them than a file of their kind has.
 //!
 //! A named pipe would keep a program waiting for ever, `/dev/zero` would fill its memory. Where this program writes, a
 //! symbolic link could lead its writing elsewhere. Everything in this project that opens a file goes through here

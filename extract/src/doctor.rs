@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weight_file::is_lfs_pointer;
-use signclip_common::{Error, Result, checksum, devices, tensor_file};
+use signclip_common::{Error, Result, checksum, devices, machine, tensor_file};
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
@@ -140,7 +140,7 @@ fn facts() -> Vec<(&'static str, String)> {
         Ok(version) => version.unwrap_or_else(|| "present".to_owned()),
         Err(error) => error.to_string(),
     };
-    let cpu = regular_file::read_to_string(Path::new("/proc/cpuinfo"), SETTINGS).unwrap_or_default();
+    let cpu = machine::cpuinfo();
     let line = |key: &str| cpu.lines().find(|l| l.starts_with(key)).and_then(|l| l.split_once(':'));
     let features: Vec<&str> = line("flags")
         .map(|(_, flags)| flags.split_whitespace().filter(|f| WORTH_NAMING.contains(f)).collect())

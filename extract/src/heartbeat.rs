@@ -5,9 +5,8 @@ use crate::rank::Rank;
 use crate::stages::{Shares, Stages};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::{Deserialize, Serialize};
-use signclip_common::atomic;
 use signclip_common::progress::{LOG_ONLY, Progress};
-use signclip_common::regular_file::{self, SETTINGS};
+use signclip_common::{atomic, machine};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -83,13 +82,6 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs())
 }
 
-/// This machine's name.
-pub fn host() -> String {
-    let name =
-        regular_file::read_to_string(Path::new("/proc/sys/kernel/hostname"), SETTINGS).unwrap_or_default();
-    name.trim().to_owned()
-}
-
 /// Name of the file.
 pub fn path(folder: &Path, rank: u32) -> PathBuf {
     folder.join(format!("progress-{rank:05}.json"))
@@ -102,7 +94,7 @@ impl Heartbeat {
         let progress = RankProgress {
             rank: rank.number,
             world: rank.world,
-            host: host(),
+            host: machine::host(),
             pid: std::process::id(),
             started: time,
             updated: time,

@@ -198,14 +198,12 @@ fn extract(
         }
         // A part that is named says nothing about how many clips there are to be; a limit does, but takes nothing back.
         let before = store::expected(&folder)?;
-        store::expect(
-            &folder,
-            match args.limit {
-                _ if !args.only.is_empty() => before.unwrap_or(plan.total(split)),
-                Some(_) => split.clips.len().max(before.unwrap_or(0)),
-                None => split.clips.len(),
-            },
-        )?;
+        let total = match args.limit {
+            _ if !args.only.is_empty() => before.unwrap_or(plan.total(split)),
+            Some(_) => split.clips.len().max(before.unwrap_or(0)),
+            None => split.clips.len(),
+        };
+        store::expect(&folder, total)?;
         let heartbeat = Heartbeat::new(&folder, &rank, clips.len());
         let in_flight = InFlight::begin(&folder, rank.number)?;
         if args.retry_failed || !args.only.is_empty() {

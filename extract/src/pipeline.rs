@@ -151,20 +151,21 @@ impl Work<'_> {
                         progress,
                         stop,
                     };
-                    while let Some(&clip) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let turn = in_flight.turn(&self.clips[clip].id);
+                    while let Some(&number) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let clip = &self.clips[number];
+                        let turn = in_flight.turn(&clip.id);
                         if interrupt::asked() || stop.load(Ordering::Relaxed) {
                             return;
                         }
                         tried.fetch_add(1, Ordering::Relaxed);
                         // Whoever writes it looks again: an index that cannot be read is reported there.
-                        let elsewhere = watch.finds(&self.clips[clip].id).unwrap_or(false);
-                        let clip_itself = &self.clips[clip];
-                        let encode = || in_flight.work(reader, &clip_itself.id, || clips.encode(clip_itself));
-                        let encoded = if elsewhere { Ok(None) } else { encode() };
+                        let encoded = match watch.finds(&clip.id).unwrap_or(false) {
+                            true => Ok(None),
+                            false => in_flight.work(reader, &clip.id, || clips.encode(clip)),
+                        };
                         drop(turn);
                         // Nobody listens any more where the run ends early.
-                        if done.send((clip, encoded)).is_err() {
+                        if done.send((number, encoded)).is_err() {
                             return;
                         }
                     }

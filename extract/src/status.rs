@@ -8,7 +8,7 @@ use serde::Serialize;
 use signclip_common::manifest::Split;
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::store::{self, Failure, STORE_FILE, StoreInfo};
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, machine};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::process::ExitCode;
@@ -226,7 +226,7 @@ fn judge(p: &RankProgress, held: Option<bool>, age: u64) -> (&'static str, Optio
         State::Waiting => "waiting",
         State::Running => "running",
     };
-    let here = p.host == heartbeat::host();
+    let here = p.host == machine::host();
     // Some file systems keep locks on each machine for itself: there a free lock proves nothing about another one.
     if held == Some(false) && (here || age > 3 * BEAT.as_secs()) {
         return ("dead", Some("its process has ended without a word".to_owned()));
@@ -268,7 +268,7 @@ mod tests {
             seconds: 3.0,
             stages: Shares::default(),
         };
-        let here = heartbeat::host();
+        let here = machine::host();
         for (state, host, advanced, held, age, wanted) in [
             (State::Running, "elsewhere", 999, Some(true), 2, "running"),
             (State::Running, "elsewhere", 999, Some(true), 61, "stalled"),

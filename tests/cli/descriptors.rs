@@ -1,10 +1,10 @@
 //! Programs with hardly any file descriptors: they end, with a line that says what to raise.
 
 use crate::corpus::{empty, features, phoenix};
-use crate::program::{TRAIN, path};
+use crate::program::{TRAIN, ended, path};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Run a program with at most `descriptors`, and return its exit code and what it said.
 fn limited(place: &Path, descriptors: u32, program: &str, arguments: &str) -> (Option<i32>, String) {
@@ -14,18 +14,7 @@ fn limited(place: &Path, descriptors: u32, program: &str, arguments: &str) -> (O
     let mut shell = Command::new("sh");
     shell.args(["-c", &line]).current_dir(place).stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
     let mut child = shell.spawn().expect("a shell");
-    let begun = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("a process") {
-            break status;
-        }
-        let ends = begun.elapsed() < Duration::from_secs(60);
-        if !ends {
-            child.kill().expect("a kill");
-        }
-        assert!(ends, "{program} with {descriptors} descriptors has not ended after a minute");
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    let status = ended(&mut child, Duration::from_secs(60), |_| ());
     (status.code(), std::fs::read_to_string(&log).expect("what it said"))
 }
 

@@ -3,12 +3,11 @@
 
 use crate::corpus::{copy, empty, files, how2sign, ids, payloads, phoenix, store, verified};
 use crate::mouthing::landmarks;
-use crate::program::{extract, finish, run};
+use crate::program::{extract, ffmpeg, run};
 use crate::real_data::folder;
 use serde_json::json;
 use signclip_common::store::{ClipRecord, Store};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The reported inputs, or `None` with a message.
 fn field() -> Option<PathBuf> {
@@ -18,13 +17,6 @@ fn field() -> Option<PathBuf> {
         return None;
     }
     Some(folder)
-}
-
-/// The `ffmpeg` program.
-fn ffmpeg(place: &Path, arguments: &str) {
-    let mut command = Command::new("ffmpeg");
-    command.current_dir(place).args(["-v", "error", "-nostdin", "-y"]).args(arguments.split_whitespace());
-    finish(command).exits(0);
 }
 
 fn list(place: &Path, lines: &[serde_json::Value]) {

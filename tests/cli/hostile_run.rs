@@ -1,7 +1,7 @@
 //! Two hundred good clips with twenty among them that nobody should have to read: the run ends by itself.
 
 use crate::corpus::{empty, files, how2sign, ids, store};
-use crate::program::{command, finish, words};
+use crate::program::{command, ended, ffmpeg, words};
 use serde_json::json;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -12,12 +12,6 @@ use std::time::{Duration, Instant};
 const GOOD: usize = 200;
 /// Of a run on small good clips alone, several times over.
 const MOST_MIB: u64 = 1500;
-
-fn ffmpeg(place: &Path, arguments: &str) {
-    let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.current_dir(place).args(["-v", "error", "-nostdin", "-y"]).args(words(arguments));
-    finish(ffmpeg).exits(0);
-}
 
 /// A picture's header that promises this many pixels, and nothing of them.
 fn png(width: u32, height: u32) -> Vec<u8> {
@@ -126,22 +120,13 @@ fn two_hundred_good_clips_and_twenty_others() {
     extract.args(words("--preset tiny --gpus cpu --streams spatial --dataset own.jsonl --out out"));
     let mut child = extract.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("extract starts");
     let (begun, mut most) = (Instant::now(), 0);
-    let status = loop {
+    let status = ended(&mut child, Duration::from_secs(180), |child| {
         let memory = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let peak = memory
             .lines()
             .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
         most = most.max(peak.unwrap_or(0u64) / 1024);
-        if let Some(status) = child.try_wait().expect("a process") {
-            break status;
-        }
-        let ends = begun.elapsed() < Duration::from_secs(180);
-        if !ends {
-            child.kill().expect("a kill");
-        }
-        assert!(ends, "it has not ended after three minutes");
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    });
     println!("{:.1?}, {most} MiB at most", begun.elapsed());
     assert_eq!(status.code(), Some(1));
     assert!(most < MOST_MIB, "{most} MiB");

@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, ExitStatus, Output};
+use std::time::{Duration, Instant};
 
 /// The folder the programs are built into: that of the test, without `deps`.
 pub(crate) fn folder() -> PathBuf {
@@ -57,6 +58,29 @@ pub(crate) const TRAIN: &str = "--preset tiny --gpus cpu --set head.streams=spat
 /// The words of a command line without quotes.
 pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split_whitespace()
+}
+
+/// The `ffmpeg` program.
+pub(crate) fn ffmpeg(place: &Path, arguments: &str) {
+    let mut command = Command::new("ffmpeg");
+    command.current_dir(place).args(["-v", "error", "-nostdin", "-y"]).args(words(arguments));
+    finish(command).exits(0);
+}
+
+/// Wait for a program that must end within `limit`, looking at it now and then.
+pub(crate) fn ended(child: &mut Child, limit: Duration, mut look: impl FnMut(&Child)) -> ExitStatus {
+    let begun = Instant::now();
+    loop {
+        look(child);
+        if let Some(status) = child.try_wait().expect("a process") {
+            return status;
+        }
+        if begun.elapsed() > limit {
+            child.kill().expect("a kill");
+            panic!("process {} has not ended after {limit:?}", child.id());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Send a signal, as `-TERM`.

@@ -40,12 +40,13 @@ pub fn expected(folder: &Path) -> Result<Option<usize>> {
     struct Progress {
         split_clips: Option<usize>,
     }
+    let wrong = |file: &Path, e: serde_json::Error| {
+        Error::input(file, "", e.to_string(), "delete it; the next extract writes it anew")
+    };
     let file = folder.join(SPLIT_FILE);
     match regular_file::read(&file, SETTINGS) {
         Ok(text) => {
-            let description: SplitDescription = serde_json::from_slice(&text).map_err(|e| {
-                Error::input(&file, "", e.to_string(), "delete it; the next extract writes it anew")
-            })?;
+            let description: SplitDescription = serde_json::from_slice(&text).map_err(|e| wrong(&file, e))?;
             return Ok(Some(description.clips));
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -54,10 +55,7 @@ pub fn expected(folder: &Path) -> Result<Option<usize>> {
     let mut most = None;
     for (_, path) in rank_files(folder, "progress-", ".json")? {
         let text = regular_file::read(&path, SETTINGS).map_err(Error::io(&path))?;
-        let progress: Progress = serde_json::from_slice(&text).map_err(|e| {
-            let remedy = "delete it; the next extract writes it anew";
-            Error::input(&path, "", e.to_string(), remedy)
-        })?;
+        let progress: Progress = serde_json::from_slice(&text).map_err(|e| wrong(&path, e))?;
         most = most.max(progress.split_clips);
     }
     Ok(most)

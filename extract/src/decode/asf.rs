@@ -34,9 +34,12 @@ pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
                 return Ok(Structure::missing(begin));
             }
             let mut frames = Frames::default();
+            let mut packet = vec![0; packets.size as usize];
             for _ in 0..packets.count {
                 let place = parts.at;
-                let Some(packet) = parts.piece(packets.size as usize)? else { return cut_off(place) };
+                if !parts.fill(&mut packet)? {
+                    return cut_off(place);
+                }
                 if frames.follow(&packet).is_none() {
                     return Ok(Structure::missing(place));
                 }

@@ -77,28 +77,22 @@ impl Parts {
         Ok(Self { reader, at: 0, total })
     }
 
-    /// The next `N` bytes; `None` where there are fewer, and then nothing is left.
-    pub(super) fn bytes<const N: usize>(&mut self) -> Result<Option<[u8; N]>> {
-        if self.at + N as u64 > self.total {
+    /// Fill `bytes` with the next ones. `false`: there are fewer, and nothing is left.
+    pub(super) fn fill(&mut self, bytes: &mut [u8]) -> Result<bool> {
+        let count = bytes.len() as u64;
+        if self.at + count > self.total {
             self.at = self.total;
-            return Ok(None);
+            return Ok(false);
         }
-        let mut bytes = [0; N];
-        self.reader.read_exact(&mut bytes)?;
-        self.at += N as u64;
-        Ok(Some(bytes))
+        self.reader.read_exact(bytes)?;
+        self.at += count;
+        Ok(true)
     }
 
-    /// The next `count` bytes; `None` where there are fewer, and then nothing is left.
-    pub(super) fn piece(&mut self, count: usize) -> Result<Option<Vec<u8>>> {
-        if self.at + count as u64 > self.total {
-            self.at = self.total;
-            return Ok(None);
-        }
-        let mut bytes = vec![0; count];
-        self.reader.read_exact(&mut bytes)?;
-        self.at += count as u64;
-        Ok(Some(bytes))
+    /// The next `N` bytes; `None` where there are fewer, and then nothing is left.
+    pub(super) fn bytes<const N: usize>(&mut self) -> Result<Option<[u8; N]>> {
+        let mut bytes = [0; N];
+        Ok(self.fill(&mut bytes)?.then_some(bytes))
     }
 
     /// The next byte.

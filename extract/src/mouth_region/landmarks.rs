@@ -52,9 +52,8 @@ pub fn read_landmarks(path: &Path) -> Result<Vec<Option<Points<POINTS>>>> {
     // The header decides before anything else is read.
     let mut bytes = Vec::new();
     Read::by_ref(&mut file).take(LONGEST_HEADER as u64).read_to_end(&mut bytes).map_err(Error::io(path))?;
-    parse_header(path, &bytes)?;
-    file.take(LONGEST).read_to_end(&mut bytes).map_err(Error::io(path))?;
     let (header, start) = parse_header(path, &bytes)?;
+    file.take(LONGEST).read_to_end(&mut bytes).map_err(Error::io(path))?;
     let npy = NpyFile::with_header(header, &bytes[start..]);
     let remedy = "landmarks are [frames, 68, 2] in C order, float32 or float64";
     let shape = npy.shape().to_vec();
