@@ -49,7 +49,8 @@ def copies(store, name):
             assert clip["shard"] == 0, "the store was meant to have one shard"
             ids.append(clip["id"])
             for stream in STREAMS:
-                rows = payload[stream][clip["offset"]:clip["offset"] + clip["frames"]]
+                place = clip["streams"][stream]
+                rows = payload[stream][place["offset"]:place["offset"] + place["rows"]]
                 numpy.save(folder / f"{clip['id']}.{stream}.npy", rows)
                 file.create_dataset(f"{clip['id']}/{stream}", data=rows)
     return ids

@@ -187,9 +187,10 @@ def clips(store):
             ranks.add(int(rank))
             found[clip["id"]] = b"".join(
                 (store / f"{name}-{rank}-{clip['shard']:05}.npy").read_bytes()[128:][
-                    2 * info["dim"] * clip["offset"] : 2 * info["dim"] * (clip["offset"] + clip["frames"])
+                    2 * info["dim"] * rows["offset"] : 2 * info["dim"] * (rows["offset"] + rows["rows"])
                 ]
                 for name, info in sorted(streams.items())
+                for rows in [clip["streams"][name]]
             )
     return found, ranks
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use signclip_common::manifest::TextRules;
 use signclip_common::panics::program;
 use signclip_common::store::{
-    ClipFacts, FORMAT, MOUTHING, SPATIAL, Store, StoreDtype, StoreInfo, StoreWriter, StreamInfo,
+    ClipFacts, FORMAT, MOUTHING, RowRule, SPATIAL, Store, StoreDtype, StoreInfo, StoreWriter, StreamInfo,
 };
 use signclip_common::synthetic::Stream;
 use signclip_common::{Error, Result};
@@ -97,7 +97,7 @@ fn write(dir: &Path, clips: usize, frames: usize) -> Result<Value> {
     let stream = |(name, dim): (&str, usize)| {
         let encoder = format!("{name} encoder");
         let (compute, weights, config) = ("bf16".to_owned(), BTreeMap::new(), Value::Null);
-        (name.to_owned(), StreamInfo { dim, encoder, compute, weights, config })
+        (name.to_owned(), StreamInfo { dim, rows: RowRule::EACH_FRAME, encoder, compute, weights, config })
     };
     let info = StoreInfo {
         format: FORMAT,
@@ -134,7 +134,7 @@ fn write(dir: &Path, clips: usize, frames: usize) -> Result<Value> {
             source: format!("features/fullFrame-210x260px/train/clip_{clip:06}"),
             ..ClipFacts::default()
         };
-        writer.finish(&format!("clip_{clip:06}"), facts)?;
+        writer.finish(&format!("clip_{clip:06}"), frames, facts)?;
     }
     Ok(json!({ "clips": clips, "seconds": begun.elapsed().as_secs_f64() }))
 }

@@ -8,7 +8,8 @@ use half::f16;
 use signclip_common::Result;
 use signclip_common::manifest::TextRules;
 use signclip_common::store::{
-    ClipFacts, ClipRecord, FORMAT, Failure, Store, StoreDtype, StoreInfo, StoreWriter, StreamInfo, verify,
+    ClipFacts, ClipRecord, FORMAT, Failure, RowRule, Store, StoreDtype, StoreInfo, StoreWriter, StreamInfo,
+    verify,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -22,6 +23,7 @@ fn info(dtype: StoreDtype) -> StoreInfo {
     let stream = |(name, dim): (&str, usize)| {
         let stream = StreamInfo {
             dim,
+            rows: RowRule::EACH_FRAME,
             encoder: format!("{name} encoder"),
             compute: "f32".into(),
             weights: BTreeMap::from([(format!("{name}.safetensors"), "00ff".into())]),
@@ -73,7 +75,7 @@ fn put(writer: &mut StoreWriter, id: &str, frames: usize) -> Result<ClipRecord> 
             clip.append(stream, window)?;
         }
     }
-    clip.finish(id, facts("schöner ÄÖÜ"))
+    clip.finish(id, frames, facts("schöner ÄÖÜ"))
 }
 
 fn write(folder: &Path, rank: u32, clips: &[(String, usize)]) -> Result<()> {
@@ -142,7 +144,7 @@ fn written_is_read_back() {
         for (clip, (id, frames)) in clips.iter().enumerate() {
             for (stream, dim) in STREAMS {
                 let features = store.features(clip, stream).unwrap();
-                assert_eq!((features.frames, features.dim), (*frames, dim));
+                assert_eq!((features.rows, features.dim), (*frames, dim));
                 let wanted = values(id, stream, *frames, dim);
                 let stored = |x: f32| if dtype == StoreDtype::F16 { f16::from_f32(x).to_f32() } else { x };
                 assert_eq!(features.to_f32(), wanted.into_iter().map(stored).collect::<Vec<_>>());
@@ -184,7 +186,7 @@ fn halves_round_to_nearest_even() {
     let mut writer = StoreWriter::open(folder.path(), one, 0).unwrap();
     let mut clip = writer.begin().unwrap();
     clip.append("spatial", &table.map(|(x, _)| x)).unwrap();
-    clip.finish("a", facts("")).unwrap();
+    clip.finish("a", table.len(), facts("")).unwrap();
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.features(0, "spatial").unwrap().to_f32(), table.map(|(_, y)| y));
 }
@@ -362,7 +364,7 @@ fn unsound_clips_are_refused_and_leave_nothing() {
     // (id, values of mouthing, values of spatial, source fps, words of the error)
     type Case<'c> = (&'c str, &'c [f32], &'c [f32], f64, &'c [&'c str]);
     let table: [Case; 9] = [
-        ("unequal", &[1.0; 6], &[1.0; 5], 25.0, &["\"unequal\"", "mouthing 2", "spatial 1"]),
+        ("unequal", &[1.0; 6], &[1.0; 5], 25.0, &["\"unequal\": 1 frames", "mouthing 2", "spatial 1"]),
         ("one stream", &[1.0; 6], &[], 25.0, &["mouthing 2", "spatial 0"]),
         ("empty", &[], &[], 25.0, &["\"empty\"", "mouthing 0"]),
         ("part of a row", &[1.0; 4], &[1.0; 5], 25.0, &["mouthing", "4 values", "rows of 3"]),
@@ -376,7 +378,7 @@ fn unsound_clips_are_refused_and_leave_nothing() {
         let mut clip = writer.begin().unwrap();
         let appended = clip.append("mouthing", mouthing).and_then(|()| clip.append("spatial", spatial));
         let facts = ClipFacts { source_fps, ..facts("") };
-        refused(appended.and_then(|()| clip.finish(id, facts)), words);
+        refused(appended.and_then(|()| clip.finish(id, spatial.len() / 5, facts)), words);
         assert!(content(folder.path()) == before, "{id}");
     }
     refused(writer.begin().unwrap().append("motion", &[1.0]), &["motion"]);
@@ -388,9 +390,11 @@ fn unsound_clips_are_refused_and_leave_nothing() {
 #[test]
 fn unsound_descriptions_are_refused() {
     type Change = fn(&mut StoreInfo);
-    let table: [Change; 5] = [
+    let table: [Change; 7] = [
         |i| i.fps = f64::NAN,
-        |i| i.format = 2,
+        |i| i.format = 1,
+        |i| i.streams.get_mut("spatial").unwrap().rows.stride = 0,
+        |i| i.format = FORMAT + 1,
         |i| i.streams.get_mut("spatial").unwrap().dim = 0,
         |i| i.streams.get_mut("spatial").unwrap().dim = usize::MAX,
         |i| _ = i.streams.insert("../x".into(), i.streams["spatial"].clone()),
@@ -539,7 +543,7 @@ fn a_shard_that_cannot_be_begun_leaves_the_last_one_alone() {
     let put = |writer: &mut StoreWriter, id: &str, rows: &[f32]| {
         let mut clip = writer.begin()?;
         clip.append("spatial", rows)?;
-        clip.finish(id, facts(""))
+        clip.finish(id, rows.len(), facts(""))
     };
     let mut writer = StoreWriter::open(folder.path(), one.clone(), 0).unwrap();
     put(&mut writer, "long", &long).unwrap();
@@ -553,7 +557,7 @@ fn a_shard_that_cannot_be_begun_leaves_the_last_one_alone() {
     drop(writer);
     // Resumed in the second shard.
     let mut writer = StoreWriter::open(folder.path(), one, 0).unwrap();
-    assert_eq!(put(&mut writer, "last", &[0.125; 3]).unwrap().offset, 7);
+    assert_eq!(put(&mut writer, "last", &[0.125; 3]).unwrap().streams["spatial"].offset, 7);
     assert_eq!(verify(folder.path(), |_| ()).unwrap().problems, Vec::<String>::new());
 }
 

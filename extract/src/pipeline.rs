@@ -312,7 +312,7 @@ impl Work<'_> {
         for (stream, rows) in &encoded.rows {
             writer.append(stream, rows)?;
         }
-        writer.finish(&clip.id, facts)?;
+        writer.finish(&clip.id, timing.frames, facts)?;
         Ok(())
     }
 }

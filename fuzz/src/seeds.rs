@@ -3,7 +3,7 @@
 use serde_json::json;
 use signclip_common::manifest::TextRules;
 use signclip_common::safetensors_file;
-use signclip_common::store::{ClipFacts, FORMAT, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
+use signclip_common::store::{ClipFacts, FORMAT, RowRule, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
@@ -12,6 +12,7 @@ pub fn store() -> BTreeMap<String, Vec<u8>> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let stream = StreamInfo {
         dim: 3,
+        rows: RowRule::EACH_FRAME,
         encoder: "CLIP".into(),
         compute: "f32".into(),
         weights: BTreeMap::from([("clip.safetensors".into(), "00ff".into())]),
@@ -44,7 +45,7 @@ pub fn store() -> BTreeMap<String, Vec<u8>> {
             end: Some(1.0),
             ..ClipFacts::default()
         };
-        clip.finish(id, facts).expect("finished");
+        clip.finish(id, frames, facts).expect("finished");
     }
     let entries = std::fs::read_dir(folder.path()).expect("a folder").flatten();
     let files = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with(".lock"));

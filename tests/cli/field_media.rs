@@ -85,7 +85,7 @@ fn the_reported_ones() {
     assert!((record(&all, "rec").facts.source_fps - 30.1).abs() < 0.2);
     let index = |id: &str| all.clips.iter().position(|clip| clip.id == id).expect("a clip");
     let rows = |id: &str| all.features(index(id), "spatial").expect("rows");
-    assert_eq!(rows("range").bytes, rows("packed").rows(50, 25).bytes, "frames 50 to 74");
+    assert_eq!(rows("range").bytes, rows("packed").part(50, 25).bytes, "frames 50 to 74");
     verified(&place.path().join("out"));
 
     // Landmarks for either count of a recording whose header knows neither; the other stream.

@@ -37,8 +37,8 @@ fn facts<'s>(store: &'s Store, id: &str) -> (usize, f64, &'s [[usize; 2]]) {
 fn zeros(store: &Store, id: &str) -> Vec<usize> {
     let clip = store.clips.iter().position(|clip| clip.id == id).unwrap_or_else(|| panic!("no clip {id}"));
     let rows = store.features(clip, "mouthing").expect("a mouthing stream");
-    let zero = |&row: &usize| rows.rows(row, 1).to_f32().iter().all(|value| *value == 0.0);
-    (0..rows.frames).filter(zero).collect()
+    let zero = |&row: &usize| rows.part(row, 1).to_f32().iter().all(|value| *value == 0.0);
+    (0..rows.rows).filter(zero).collect()
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn pictures_whose_size_changes() {
         marked(place.path(), &format!("--out {out}")).exits(0);
         let store = store(&place.path().join(out), "all");
         let rows = store.features(0, "mouthing").expect("rows");
-        (0..rows.frames).map(|row| rows.rows(row, 1).to_f32()).collect()
+        (0..rows.rows).map(|row| rows.part(row, 1).to_f32()).collect()
     };
     let same = rows("same", &|_| 1);
     let mixed = rows("mixed", &|frame| if matches!(frame, 20..45 | 70..80 | 95..) { 2 } else { 1 });

@@ -30,16 +30,16 @@ fn put(place: &Path, split: &str, stream: &str, row: usize, value: [u8; 2]) -> S
     let there = store(&place.join("cache"), split);
     let clip = there.clips.len() / 2;
     let (id, file) = (there.clips[clip].id.clone(), there.shard_of(clip, stream));
-    let (offset, frames) = (there.clips[clip].offset, there.clips[clip].frames);
+    let rows = there.clips[clip].streams[stream].clone();
     let width = 2 * there.info.streams[stream].dim;
     assert_eq!(there.info.dtype.bytes(), 2);
     drop(there);
     let mut bytes = std::fs::read(&file).expect("a shard");
-    let begin = 128 + offset * width;
+    let begin = 128 + rows.offset * width;
     bytes[begin + row * width + 4..][..2].copy_from_slice(&value);
-    let sum = checksum::of(&bytes[begin..begin + frames * width]);
+    let sum = checksum::of(&bytes[begin..begin + rows.rows * width]);
     std::fs::write(&file, bytes).expect("a shard");
-    edit_line(place, split, &id, |line| line["sha256"][stream] = sum.clone().into());
+    edit_line(place, split, &id, |line| line["streams"][stream]["sha256"] = sum.clone().into());
     id
 }
 
@@ -88,20 +88,20 @@ fn fields_that_are_missing() {
         });
         train(place.path(), "--features cache --run run --check")
     };
-    for field in ["source_fps", "resampled", "sha256", "source"] {
+    for field in ["source_fps", "resampled", "streams", "source"] {
         let missing = format!("missing field `{field}`");
         remove(field).refuses(&[&["clips-00000.jsonl", "line 1", &missing, remedy]]);
     }
-    // A checksum of one stream alone.
+    // One stream alone.
     cache(place.path());
     edit_line(place.path(), "train", &id, |line| {
-        line["sha256"].as_object_mut().expect("an object").remove(SPATIAL);
+        line["streams"].as_object_mut().expect("an object").remove(SPATIAL);
     });
     verify(place.path())
         .exits(1)
-        .says(&[&format!("clip {id:?}: its index line has no sha256 of the stream spatial")]);
+        .says(&[&format!("clip {id:?}: the stream spatial is missing in its index line")]);
     train(place.path(), "--features cache --run run")
-        .refuses(&[&["no sha256 of the stream spatial", remedy]]);
+        .refuses(&[&["the stream spatial is missing in its index line", remedy]]);
     // The description.
     cache(place.path());
     let file = place.path().join("cache/train/store.json");

@@ -5,7 +5,7 @@ use crate::hugging_face::{merged_is_base_with_adapter, train, write_model};
 use crate::program::{run, words};
 use crate::real_data;
 use signclip_common::manifest::TextRules;
-use signclip_common::store::{ClipFacts, FORMAT, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
+use signclip_common::store::{ClipFacts, FORMAT, RowRule, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
 use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::config::TrainConfig;
 use signclip_train::corpus::Corpus;
@@ -150,6 +150,7 @@ fn sentences_that_cannot_be_written() {
 fn store_of(folder: &Path, sentences: &[&str]) {
     let spatial = StreamInfo {
         dim: 2,
+        rows: RowRule::EACH_FRAME,
         encoder: "none".to_owned(),
         compute: "f32".to_owned(),
         weights: BTreeMap::new(),
@@ -172,7 +173,7 @@ fn store_of(folder: &Path, sentences: &[&str]) {
         let mut clip = writer.begin().expect("a clip");
         clip.append("spatial", &[0.0, 1.0]).expect("a row");
         let facts = ClipFacts { text: Some((*sentence).to_owned()), ..ClipFacts::default() };
-        clip.finish(&format!("{i:03}"), facts).expect("written");
+        clip.finish(&format!("{i:03}"), 1, facts).expect("written");
     }
 }
 

@@ -159,7 +159,7 @@ fn spoil(cache: &Path, stream: &str) {
     let lines = std::fs::read_to_string(&index).expect("an index");
     let other = |line: &str| {
         let mut line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        line["sha256"][stream] = "0".repeat(64).into();
+        line["streams"][stream]["sha256"] = "0".repeat(64).into();
         format!("{line}\n")
     };
     std::fs::write(index, lines.lines().map(other).collect::<String>()).expect("written");

@@ -76,9 +76,9 @@ fn phoenix_mini_at_full_size() {
     run(place.path(), "extract", words(&line)).exits(0).says(&["UNTRAINED"]);
     let dev = store(&place.path().join("out"), "dev");
     let features = clip(&dev, "25October_2010_Monday_tagesschau-17");
-    assert_eq!((features.frames, features.dim), (2, 2048));
+    assert_eq!((features.rows, features.dim), (2, 2048));
     if let Some(want) = golden(2) {
-        let got = features.rows(0, 1).to_f32();
+        let got = features.part(0, 1).to_f32();
         let worst = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         println!("phoenix_mini, first picture: max |difference| {worst:.1e}; allowed 3.0e-4");
         assert!(worst <= 3e-4, "{worst}");
@@ -124,7 +124,7 @@ fn real_clips_at_full_size() {
     assert_eq!(all.info.streams["mouthing"].dim, 1024);
     if let Some(want) = golden(1) {
         // Frame 20 at 24 fps (0.833 s) is the nearest to 21/25 s.
-        let cosine = cosine(&clip(&all, "24 fps").rows(21, 1).to_f32(), &want);
+        let cosine = cosine(&clip(&all, "24 fps").part(21, 1).to_f32(), &want);
         println!("how2sign, frame 20 of the source: cosine {cosine:.6}; at least 0.9995");
         assert!(cosine >= 0.9995, "{cosine}");
     }
@@ -135,8 +135,8 @@ fn real_clips_at_full_size() {
 fn numpy_reads(store: &Store) {
     let Some(python) = python() else { return };
     let rows: usize = store.clips.iter().map(|c| c.frames).sum();
-    let first = store.clips.iter().position(|c| c.offset == 0).expect("a first clip");
-    let row = store.features(first, "spatial").expect("rows").rows(0, 1).to_f32();
+    let first = store.clips.iter().position(|c| c.streams["spatial"].offset == 0).expect("a first clip");
+    let row = store.features(first, "spatial").expect("rows").part(0, 1).to_f32();
     let script = "import sys, numpy\n\
         x = numpy.load(sys.argv[1], mmap_mode='r')\n\
         print(x.shape, x.dtype.str, bool(numpy.isfinite(x).all()), x.flags.c_contiguous)\n\

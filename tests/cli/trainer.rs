@@ -142,7 +142,7 @@ fn very_short_and_very_long_clips() {
                 let rows: Vec<f32> = (0..frames * of.dim).map(|i| (i as f32 * 0.37).sin()).collect();
                 clip.append(stream, &rows).expect("rows");
             }
-            clip.finish(&format!("frames{frames}"), facts.clone()).expect("a clip");
+            clip.finish(&format!("frames{frames}"), frames, facts.clone()).expect("a clip");
         }
         drop(writer);
         assert_eq!(verify(&cache.join(split), |_| ()).expect("a store").problems, [""; 0]);

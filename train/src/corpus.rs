@@ -172,7 +172,7 @@ impl Corpus {
         let mut features = String::new();
         for clip in &self.store.clips {
             for (_, stream) in used.iter().filter(|(used, _)| *used) {
-                features += clip.sha256.get(*stream).map_or("", String::as_str);
+                features += clip.streams.get(*stream).map_or("", |rows| &rows.sha256);
                 features += "\n";
             }
         }
@@ -297,7 +297,7 @@ impl Corpus {
             let source = if stream == MOUTHING { self.mouths[clip] } else { clip };
             let Some(features) = self.store.features(source, stream) else { continue };
             let frames = self.store.clips[clip].frames;
-            let row = |frame: usize| features.rows((first + frame) * features.frames / frames, 1);
+            let row = |frame: usize| features.part((first + frame) * features.rows / frames, 1);
             let rows = (0..taken).map(row);
             if self.standardise {
                 let mut values: Vec<f32> = rows.flat_map(|row| row.to_f32()).collect();

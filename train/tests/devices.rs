@@ -5,7 +5,7 @@
 
 use signclip_common::collective::{Collective, threads};
 use signclip_common::manifest::TextRules;
-use signclip_common::store::{ClipFacts, FORMAT, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
+use signclip_common::store::{ClipFacts, FORMAT, RowRule, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
 use signclip_common::synthetic::Stream;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
@@ -132,6 +132,7 @@ const CLIPS: usize = 37;
 fn write_store(folder: &Path) -> Result<()> {
     let stream = |dim| StreamInfo {
         dim,
+        rows: RowRule::EACH_FRAME,
         encoder: "test".to_owned(),
         compute: "f32".to_owned(),
         weights: BTreeMap::new(),
@@ -161,6 +162,7 @@ fn write_store(folder: &Path) -> Result<()> {
         let text: Vec<&str> = (0..1 + clip % 4).map(|word| words[(clip / 2 + word * 3) % 7]).collect();
         writer.finish(
             &format!("clip{clip:03}"),
+            frames,
             ClipFacts { text: Some(text.join(" ")), ..ClipFacts::default() },
         )?;
     }

@@ -1,7 +1,7 @@
 //! The lists of clips that could not be made: a report, one file a rank.
 
+use super::index::{indexes, rank_files};
 use super::lock::idle_rank;
-use super::{indexes, rank_files};
 use crate::regular_file::{self, LINES};
 use crate::{Error, Result, atomic, disk};
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Failure>> {
 pub(super) fn add(path: &Path, failure: &Failure) -> Result<()> {
     let attempt = || {
         let mut file = disk::call(|| regular_file::append(path))?;
-        disk::write(&line(failure), |bytes| file.write_all(bytes))
+        disk::write(&line(failure)?, |bytes| file.write_all(bytes))
     };
     attempt().map_err(Error::io(path))
 }
@@ -60,11 +60,12 @@ pub(super) fn write(path: &Path, failures: &[Failure]) -> Result<()> {
             _ => Ok(()),
         };
     }
-    atomic::write(path, &failures.iter().flat_map(line).collect::<Vec<u8>>())
+    let lines = failures.iter().map(line).collect::<std::io::Result<Vec<_>>>().map_err(Error::io(path))?;
+    atomic::write(path, &lines.concat())
 }
 
-fn line(failure: &Failure) -> Vec<u8> {
-    (serde_json::to_string(failure).unwrap_or_default() + "\n").into_bytes()
+fn line(failure: &Failure) -> std::io::Result<Vec<u8>> {
+    Ok((serde_json::to_string(failure)? + "\n").into_bytes())
 }
 
 /// Every clip of the split folder `folder` that failed and is in no index, with the rank that said so. Of several

@@ -1,7 +1,8 @@
 //! A disk that refuses: the n-th call fails, for every n, and the store ends up as if nothing had happened.
 
 use super::{
-    ClipFacts, FORMAT, Failure, SPATIAL, Store, StoreDtype, StoreInfo, StoreWriter, StreamInfo, verify,
+    ClipFacts, FORMAT, Failure, RowRule, SPATIAL, Store, StoreDtype, StoreInfo, StoreWriter, StreamInfo,
+    verify,
 };
 use crate::disk::faults::{Fault, set};
 use crate::manifest::TextRules;
@@ -15,6 +16,7 @@ const CLIPS: [(&str, usize); 4] = [("a", 3), ("b", 1), ("bad", 2), ("c", 5)];
 fn info() -> StoreInfo {
     let stream = StreamInfo {
         dim: DIM,
+        rows: RowRule::EACH_FRAME,
         encoder: "e".into(),
         compute: "f32".into(),
         weights: BTreeMap::new(),
@@ -58,7 +60,7 @@ fn work(folder: &Path) -> Result<()> {
             store.add_failure(&failure)?;
             failed.push(failure);
         } else {
-            clip.finish(id, ClipFacts::default())?;
+            clip.finish(id, frames, ClipFacts::default())?;
         }
     }
     store.write_failures(&failed)

@@ -1,6 +1,7 @@
 //! What a split lacks of the clips that it was to have.
 
-use super::{Failure, failures, rank_files};
+use super::failures::{Failure, failures};
+use super::index::rank_files;
 use crate::regular_file::{self, SETTINGS};
 use crate::{Error, Result, atomic};
 use serde::{Deserialize, Serialize};

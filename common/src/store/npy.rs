@@ -1,6 +1,7 @@
 //! NPY 1.0 headers of a fixed 128 bytes, so that the row count can be rewritten in place while the payload grows.
 
-use super::{NOT_OURS, StoreDtype};
+use super::damage::{NOT_OURS, damaged};
+use super::description::StoreDtype;
 use crate::regular_file;
 use crate::{Error, Result};
 use std::io::Read;
@@ -50,16 +51,6 @@ pub(super) fn rows(path: &Path, dtype: StoreDtype, dim: usize) -> Result<usize> 
         return Err(Error::input(path, "header", what, NOT_OURS));
     }
     Ok(rows)
-}
-
-/// A store file that cannot be trusted.
-pub(super) fn damaged(path: &Path, place: &str, what: &str) -> Error {
-    Error::input(
-        path,
-        place,
-        what,
-        "the store is damaged here; move the split's folder away and extract again",
-    )
 }
 
 #[cfg(test)]

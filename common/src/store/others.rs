@@ -1,6 +1,6 @@
 //! What other ranks have finished, seen while they go on.
 
-use super::{index_files, parse_index};
+use super::index::{index_files, parse_index};
 use crate::regular_file::{self, LINES};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet};

@@ -1,8 +1,9 @@
 //! Reading a store through memory maps.
 
-use super::{
-    ClipRecord, NOT_OURS, StoreDtype, StoreInfo, index_files, index_path, npy, read_index, shard_path,
-};
+use super::damage::{NOT_OURS, damaged};
+use super::description::{StoreDtype, StoreInfo};
+use super::index::{ClipRecord, index_files, index_path, read_index, shard_path};
+use super::npy;
 use crate::map::Map;
 use crate::{Error, Result, checksum};
 use half::f16;
@@ -24,10 +25,10 @@ pub struct Store {
 /// The rows of one clip in one stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Features<'s> {
-    pub frames: usize,
+    pub rows: usize,
     pub dim: usize,
     pub dtype: StoreDtype,
-    /// `[frames, dim]`, row-major, little-endian.
+    /// `[rows, dim]`, row-major, little-endian.
     pub bytes: &'s [u8],
 }
 
@@ -35,8 +36,8 @@ pub struct Features<'s> {
 pub(super) enum Problem {
     /// They are not those that the checksum is of.
     Changed,
-    /// The index line has no checksum of the stream.
-    NoChecksum,
+    /// The index line does not have the stream.
+    NoStream,
     /// A value of this row is NaN or infinite.
     NotFinite(usize),
 }
@@ -46,7 +47,7 @@ impl Problem {
     pub(super) fn text(&self, stream: &str) -> String {
         match self {
             Self::Changed => "its bytes are not those that were written".to_owned(),
-            Self::NoChecksum => format!("its index line has no sha256 of the stream {stream}"),
+            Self::NoStream => format!("the stream {stream} is missing in its index line"),
             Self::NotFinite(row) => {
                 format!("row {row} of the stream {stream} is not finite (NaN or infinite)")
             }
@@ -55,13 +56,13 @@ impl Problem {
 }
 
 impl Features<'_> {
-    /// The part from row `first` on, `frames` rows long.
+    /// The part from row `first` on, `rows` rows long.
     ///
     /// # Panics
     /// Where there are not that many.
-    pub fn rows(&self, first: usize, frames: usize) -> Self {
+    pub fn part(&self, first: usize, rows: usize) -> Self {
         let row = self.dim * self.dtype.bytes();
-        Self { frames, bytes: &self.bytes[first * row..(first + frames) * row], ..*self }
+        Self { rows, bytes: &self.bytes[first * row..(first + rows) * row], ..*self }
     }
 
     /// The first row with a value that is not finite.
@@ -76,7 +77,7 @@ impl Features<'_> {
         at.map(|value| value / self.dim)
     }
 
-    /// The rows as float32, `[frames * dim]`.
+    /// The rows as float32, `[rows * dim]`.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {
             StoreDtype::F16 => {
@@ -108,7 +109,7 @@ impl Store {
                 if let Some(first) = seen.insert(record.id.clone(), rank) {
                     let first = index_path(folder, first);
                     let what = format!("the clip {:?} stands already in {}", record.id, first.display());
-                    return Err(npy::damaged(&path, "", &what));
+                    return Err(damaged(&path, "", &what));
                 }
                 store.map(&record, rank)?;
                 store.clips.push(record);
@@ -131,12 +132,13 @@ impl Store {
     pub fn features(&self, clip: usize, stream: &str) -> Option<Features<'_>> {
         let dim = self.info.streams.get(stream)?.dim;
         let record = &self.clips[clip];
+        let rows = record.streams.get(stream)?;
         let number = self.info.streams.keys().position(|name| name == stream)?;
         let map = &self.maps.get(&(self.ranks[clip], record.shard))?[number];
         let row = dim * self.info.dtype.bytes();
-        let begin = npy::HEADER + record.offset * row;
-        let bytes = &map[begin..begin + record.frames * row];
-        Some(Features { frames: record.frames, dim, dtype: self.info.dtype, bytes })
+        let begin = npy::HEADER + rows.offset * row;
+        let bytes = &map[begin..begin + rows.rows * row];
+        Some(Features { rows: rows.rows, dim, dtype: self.info.dtype, bytes })
     }
 
     /// Compare the rows of a clip in `stream` with their checksum. Errors: they are not those that were written; they
@@ -150,7 +152,7 @@ impl Store {
                     "whatever made the store wrote it; make the clip again, or leave {id:?} out of the data set"
                 )
             }
-            Problem::NoChecksum => NOT_OURS.to_owned(),
+            Problem::NoStream => NOT_OURS.to_owned(),
             Problem::Changed => format!(
                 "the file is damaged there; make the clip again with the command that made the store and --only {id}"
             ),
@@ -161,11 +163,11 @@ impl Store {
 
     /// What is wrong with the rows of a clip in `stream`.
     pub(super) fn problem(&self, clip: usize, stream: &str) -> Option<Problem> {
-        let (Some(rows), Some(wanted)) = (self.features(clip, stream), self.clips[clip].sha256.get(stream))
+        let (Some(rows), Some(wanted)) = (self.features(clip, stream), self.clips[clip].streams.get(stream))
         else {
-            return Some(Problem::NoChecksum);
+            return Some(Problem::NoStream);
         };
-        if checksum::of(rows.bytes) != *wanted {
+        if checksum::of(rows.bytes) != wanted.sha256 {
             return Some(Problem::Changed);
         }
         rows.not_finite().map(Problem::NotFinite)
@@ -191,13 +193,23 @@ impl Store {
             self.maps.insert(key, maps);
         }
         for (map, (stream, info)) in self.maps[&key].iter().zip(&self.info.streams) {
+            // A line without the stream is reported when the stream is asked for.
+            let Some(rows) = record.streams.get(stream) else { continue };
+            let wanted = info.rows.rows(record.frames);
+            if rows.rows != wanted {
+                let what = format!(
+                    "the clip {:?} has {} rows of the stream {stream}, its {} frames make {wanted}",
+                    record.id, rows.rows, record.frames
+                );
+                return Err(damaged(&index_path(&self.folder, rank), "", &what));
+            }
             let row = info.dim * self.info.dtype.bytes();
-            let end = (record.offset.checked_add(record.frames))
+            let end = (rows.offset.checked_add(rows.rows))
                 .and_then(|rows| rows.checked_mul(row))
                 .and_then(|bytes| bytes.checked_add(npy::HEADER));
-            if record.frames == 0 || end.is_none_or(|end| end > map.len()) {
+            if end.is_none_or(|end| end > map.len()) {
                 let what = format!("the clip {:?} needs rows that the file does not have", record.id);
-                return Err(npy::damaged(&path(stream), "length", &what));
+                return Err(damaged(&path(stream), "length", &what));
             }
         }
         Ok(())
@@ -210,7 +222,7 @@ mod tests {
 
     #[test]
     fn values_that_are_not_finite_are_found_in_both_types() {
-        let row = |dtype, bytes: &[u8]| Features { frames: 3, dim: 2, dtype, bytes }.not_finite();
+        let row = |dtype, bytes: &[u8]| Features { rows: 3, dim: 2, dtype, bytes }.not_finite();
         for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut values = [0.0, -1.0, f32::MAX, f32::MIN_POSITIVE, 65504.0, 1e-7];
             let singles = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();

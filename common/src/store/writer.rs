@@ -1,12 +1,14 @@
 //! Writing a store: payload first, then the index line, then the row counts. A kill between any two steps leaves
 //! bytes behind the last indexed clip, which the next run cuts off.
 
+use super::damage::damaged;
+use super::description::{FORMAT, RowRule, STORE_FILE, StoreDtype, StoreInfo};
+use super::failures::{self, Failure};
+use super::index::{ClipFacts, ClipRecord, StreamRows, index_files, index_path, read_index, shard_path};
 use super::lock::{IndexLock, rank_lock};
+use super::npy;
 use super::others::Watch;
-use super::{
-    ClipFacts, ClipRecord, FORMAT, Failure, STORE_FILE, Store, StoreDtype, StoreInfo, failures, index_files,
-    index_path, npy, read_index, shard_path,
-};
+use super::reader::Store;
 use crate::checksum::Checksum;
 use crate::regular_file;
 use crate::{Error, Result, atomic, disk};
@@ -17,7 +19,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Rows a shard holds before the next one is begun: 1 GiB of spatial features in float16.
+/// Rows of a stream that a shard holds before the next one is begun: 1 GiB of spatial features in float16.
 const SHARD_ROWS: usize = 262_144;
 
 /// From here on rounding to float16 gives infinity.
@@ -41,9 +43,50 @@ pub struct StoreWriter {
     others: Watch,
     index_lock: IndexLock,
     shard: u32,
-    rows: usize,
-    files: BTreeMap<String, File>,
+    files: BTreeMap<String, ShardFile>,
     _lock: File,
+}
+
+/// The current shard of one stream.
+struct ShardFile {
+    path: PathBuf,
+    file: File,
+    dtype: StoreDtype,
+    dim: usize,
+    rule: RowRule,
+    /// Rows that the index has.
+    rows: usize,
+}
+
+impl ShardFile {
+    /// Opens the shard, cuts it behind its `rows` indexed rows and repairs its row count.
+    fn open(path: PathBuf, dtype: StoreDtype, dim: usize, rule: RowRule, rows: usize) -> Result<Self> {
+        let file = disk::call(|| regular_file::create(&path)).map_err(Error::io(&path))?;
+        let shard = Self { path, file, dtype, dim, rule, rows };
+        let (path, wanted) = (&shard.path, shard.position(rows));
+        let present = shard.file.metadata().map_err(Error::io(path))?.len();
+        if present < wanted && rows > 0 {
+            return Err(damaged(path, "length", &format!("{present} bytes where the index has {wanted}")));
+        }
+        disk::call(|| shard.file.set_len(wanted)).map_err(Error::io(path))?;
+        shard.write_header()?;
+        Ok(shard)
+    }
+
+    /// Where a row begins in the file.
+    fn position(&self, row: usize) -> u64 {
+        let bytes = row.saturating_mul(self.dim * self.dtype.bytes());
+        bytes.saturating_add(npy::HEADER) as u64
+    }
+
+    fn write_header(&self) -> Result<()> {
+        let header = npy::header(self.dtype, self.rows, self.dim);
+        disk::write(&header, |bytes| self.file.write_all_at(bytes, 0)).map_err(Error::io(&self.path))
+    }
+
+    fn sync(&self) -> Result<()> {
+        disk::call(|| self.file.sync_data()).map_err(Error::io(&self.path))
+    }
 }
 
 impl StoreWriter {
@@ -52,20 +95,23 @@ impl StoreWriter {
     pub fn open(folder: &Path, info: StoreInfo, rank: u32) -> Result<Self> {
         disk::call(|| fs::create_dir_all(folder)).map_err(Error::io(folder))?;
         let lock = rank_lock(folder, rank)?;
-        describe(folder, &info)?;
+        let info = describe(folder, info)?;
         let index_path = index_path(folder, rank);
         let (records, whole) = read_index(&index_path)?;
         let mut ids = HashSet::new();
         if let Some(twice) = records.iter().find(|record| !ids.insert(record.id.as_str())) {
             let what = format!("the clip {:?} stands in it twice", twice.id);
-            return Err(npy::damaged(&index_path, "", &what));
+            return Err(damaged(&index_path, "", &what));
         }
         let open = || regular_file::append(&index_path);
         let index = disk::call(open).map_err(Error::io(&index_path))?;
         disk::call(|| index.set_len(whole as u64)).map_err(Error::io(&index_path))?;
         let shard = records.iter().map(|r| r.shard).max().unwrap_or(0);
-        let ends = records.iter().filter(|r| r.shard == shard).map(|r| r.offset.saturating_add(r.frames));
-        let rows = ends.max().unwrap_or(0);
+        let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+        for (stream, rows) in records.iter().filter(|r| r.shard == shard).flat_map(|r| &r.streams) {
+            let end = ends.entry(stream.clone()).or_default();
+            *end = (*end).max(rows.offset.saturating_add(rows.rows));
+        }
         let mut writer = Self {
             folder: folder.to_path_buf(),
             info,
@@ -80,11 +126,10 @@ impl StoreWriter {
             others: Watch::new(folder, rank)?,
             index_lock: IndexLock::open(folder)?,
             shard,
-            rows,
             files: BTreeMap::new(),
             _lock: lock,
         };
-        writer.open_shard(shard, rows)?;
+        writer.open_shard(shard, &ends)?;
         Ok(writer)
     }
 
@@ -130,8 +175,8 @@ impl StoreWriter {
 
     /// Begin a clip. Dropping the [`ClipWriter`] without `finish` forgets it.
     pub fn begin(&mut self) -> Result<ClipWriter<'_>> {
-        if self.rows >= SHARD_ROWS {
-            self.open_shard(self.shard + 1, 0)?;
+        if self.files.values().any(|file| file.rows >= SHARD_ROWS) {
+            self.open_shard(self.shard + 1, &BTreeMap::new())?;
         }
         let sums = self.info.streams.keys().map(|s| (s.clone(), (0, Checksum::default()))).collect();
         Ok(ClipWriter { store: self, streams: sums })
@@ -166,74 +211,54 @@ impl StoreWriter {
         failures::settle(&self.folder, self.rank, |id| tried.contains(id) || self.is_done(id))
     }
 
-    /// Open a shard of each stream, cut it behind its `rows` indexed rows, repair its row count and go on with it.
-    /// Shards beyond it hold nothing indexed and are removed.
-    fn open_shard(&mut self, shard: u32, rows: usize) -> Result<()> {
+    /// Open a shard of each stream to continue it behind its indexed rows, which `ends` counts. Shards beyond it hold
+    /// nothing indexed and are removed.
+    fn open_shard(&mut self, shard: u32, ends: &BTreeMap<String, usize>) -> Result<()> {
         let mut files = BTreeMap::new();
         for (stream, info) in &self.info.streams {
-            let path = shard_path(&self.folder, stream, self.rank, shard);
-            let open = || regular_file::create(&path);
-            let file = disk::call(open).map_err(Error::io(&path))?;
-            let wanted = self.payload_end(rows, info.dim);
-            let present = file.metadata().map_err(Error::io(&path))?.len();
-            if present < wanted && rows > 0 {
-                let what = format!("{present} bytes where the index has {wanted}");
-                return Err(npy::damaged(&path, "length", &what));
-            }
-            disk::call(|| file.set_len(wanted)).map_err(Error::io(&path))?;
-            self.write_header(&file, &path, rows, info.dim)?;
+            let path = |shard| shard_path(&self.folder, stream, self.rank, shard);
+            let rows = ends.get(stream).copied().unwrap_or(0);
+            let file = ShardFile::open(path(shard), self.info.dtype, info.dim, info.rows, rows)?;
             files.insert(stream.clone(), file);
             let mut beyond = shard + 1;
-            while disk::call(|| fs::remove_file(shard_path(&self.folder, stream, self.rank, beyond))).is_ok()
-            {
+            while disk::call(|| fs::remove_file(path(beyond))).is_ok() {
                 beyond += 1;
             }
         }
         atomic::sync_folder(&self.index_path).map_err(Error::io(&self.folder))?;
-        (self.files, self.shard, self.rows) = (files, shard, rows);
+        (self.files, self.shard) = (files, shard);
         Ok(())
     }
 
-    /// Put the rows of a clip that stand behind the last clip into the place of `old`. A kill on the way leaves it
-    /// damaged, to be made again.
-    fn replace(&mut self, old: &ClipRecord, new: ClipRecord) -> Result<ClipRecord> {
-        let new = ClipRecord { shard: old.shard, offset: old.offset, ..new };
+    /// Move the rows of a clip from behind the last clip into the place of `old`. A kill on the way leaves it damaged,
+    /// to be made again.
+    fn replace(&mut self, old: &ClipRecord, mut new: ClipRecord) -> Result<ClipRecord> {
+        new.shard = old.shard;
         for (stream, file) in &self.files {
-            let dim = self.info.streams[stream].dim;
-            let begin = self.payload_end(self.rows, dim);
-            let mut bytes = vec![0; (self.payload_end(self.rows + new.frames, dim) - begin) as usize];
-            let path = shard_path(&self.folder, stream, self.rank, self.shard);
-            file.read_exact_at(&mut bytes, begin).map_err(Error::io(&path))?;
+            let (Some(there), Some(here)) = (old.streams.get(stream), new.streams.get_mut(stream)) else {
+                continue;
+            };
+            let begin = file.position(here.offset);
+            let mut bytes = vec![0; (file.position(here.offset + here.rows) - begin) as usize];
+            file.file.read_exact_at(&mut bytes, begin).map_err(Error::io(&file.path))?;
             let path = shard_path(&self.folder, stream, self.rank, old.shard);
             let place = regular_file::edit(&path).map_err(Error::io(&path))?;
-            let begin = self.payload_end(old.offset, dim);
+            let begin = file.position(there.offset);
             disk::write(&bytes, |bytes| place.write_all_at(bytes, begin))
                 .and_then(|()| disk::call(|| place.sync_data()))
                 .map_err(Error::io(&path))?;
+            here.offset = there.offset;
         }
         if new != *old {
             let records = read_index(&self.index_path)?.0;
-            let line = |record: &ClipRecord| {
-                let record = if record.id == new.id { &new } else { record };
-                serde_json::to_string(record).unwrap_or_default() + "\n"
-            };
-            let text: String = records.iter().map(line).collect();
+            let lines = records.iter().map(|record| if record.id == new.id { &new } else { record });
+            let text = lines.map(|record| record.line(self.info.format)).collect::<Result<String>>()?;
             atomic::write(&self.index_path, text.as_bytes())?;
             self.index = regular_file::append(&self.index_path).map_err(Error::io(&self.index_path))?;
             self.index_bytes = text.len() as u64;
         }
         self.done.insert(new.id.clone());
         Ok(new)
-    }
-
-    fn payload_end(&self, rows: usize, dim: usize) -> u64 {
-        let bytes = rows.saturating_mul(dim * self.info.dtype.bytes());
-        bytes.saturating_add(npy::HEADER) as u64
-    }
-
-    fn write_header(&self, file: &File, path: &Path, rows: usize, dim: usize) -> Result<()> {
-        let header = npy::header(self.info.dtype, rows, dim);
-        disk::write(&header, |bytes| file.write_all_at(bytes, 0)).map_err(Error::io(path))
     }
 }
 
@@ -251,10 +276,11 @@ impl ClipWriter<'_> {
         let store = &mut *self.store;
         let unknown =
             || Error::usage(format!("the store has no stream {stream:?}"), "this is a bug; please report it");
-        let dim = store.info.streams.get(stream).ok_or_else(unknown)?.dim;
+        let file = store.files.get(stream).ok_or_else(unknown)?;
+        let dim = file.dim;
         let (done, sum) = self.streams.get_mut(stream).ok_or_else(unknown)?;
         if !rows.len().is_multiple_of(dim) {
-            let what = format!("stream {stream:?}: {} values are no rows of {dim}", rows.len());
+            let what = format!("stream {stream:?}: {} values are not rows of {dim}", rows.len());
             return Err(Error::usage(what, "this is a bug; please report it"));
         }
         let limit = match store.info.dtype {
@@ -269,30 +295,36 @@ impl ClipWriter<'_> {
             ));
         }
         let bytes = to_bytes(rows, store.info.dtype);
-        let begin = store.payload_end(store.rows + *done, dim);
-        let file = &store.files[stream];
-        let path = shard_path(&store.folder, stream, store.rank, store.shard);
-        disk::write(&bytes, |bytes| file.write_all_at(bytes, begin)).map_err(Error::io(&path))?;
+        let begin = file.position(file.rows + *done);
+        disk::write(&bytes, |bytes| file.file.write_all_at(bytes, begin)).map_err(Error::io(&file.path))?;
         sum.update(&bytes);
         *done += rows.len() / dim;
         Ok(())
     }
 
-    /// Make the clip part of the store. Errors where its streams differ in length, or it has no rows.
-    pub fn finish(mut self, id: &str, facts: ClipFacts) -> Result<ClipRecord> {
-        let frames = self.streams.values().map(|(rows, _)| *rows).max().unwrap_or(0);
-        if frames == 0 || self.streams.values().any(|(rows, _)| *rows != frames) {
-            let lengths: Vec<String> = self.streams.iter().map(|(s, (n, _))| format!("{s} {n}")).collect();
+    /// Make the clip of `frames` frames part of the store. Errors: a stream that has not the rows of so many frames; no
+    /// frames.
+    pub fn finish(mut self, id: &str, frames: usize, facts: ClipFacts) -> Result<ClipRecord> {
+        let done = std::mem::take(&mut self.streams);
+        let store = &mut *self.store;
+        if frames == 0
+            || done.iter().any(|(stream, (rows, _))| *rows != store.files[stream].rule.rows(frames))
+        {
+            let rows: Vec<String> =
+                done.iter().map(|(stream, (rows, _))| format!("{stream} {rows}")).collect();
             return Err(Error::usage(
-                format!("clip {id:?}: the streams have {} frames", lengths.join(", ")),
-                "every stream needs the same number, and at least one",
+                format!("clip {id:?}: {frames} frames, and rows by stream: {}", rows.join(", ")),
+                "a clip needs at least one frame, and each stream the rows of all frames",
             ));
         }
-        let sums = std::mem::take(&mut self.streams);
-        let store = &mut *self.store;
-        for (stream, file) in &store.files {
-            let path = shard_path(&store.folder, stream, store.rank, store.shard);
-            disk::call(|| file.sync_data()).map_err(Error::io(&path))?;
+        let place = |(stream, (rows, sum)): (String, (usize, Checksum))| {
+            let offset = store.files[&stream].rows;
+            (stream, StreamRows { offset, rows, sha256: sum.hex() })
+        };
+        let streams = done.into_iter().map(place).collect();
+        let record = ClipRecord { id: id.to_owned(), shard: store.shard, frames, streams, facts };
+        for file in store.files.values() {
+            file.sync()?;
         }
         if let Some(old) = store.damaged.remove(id) {
             if old.frames != frames {
@@ -301,25 +333,16 @@ impl ClipWriter<'_> {
                     "its source has changed; move the split's folder away and extract again",
                 ));
             }
-            let sha256 = sums.into_iter().map(|(stream, (_, sum))| (stream, sum.hex())).collect();
-            let new = ClipRecord { sha256, facts, ..old.clone() };
-            return store.replace(&old, new);
+            return store.replace(&old, record);
         }
-        // From the look at the others' indexes until the line stands in this one nobody else adds any.
+        // Held until our line is written, so that no two ranks store the same clip.
         let index_lock = store.index_lock.hold();
         store.others.look()?;
         if store.is_done(id) {
             let what = format!("the clip {id:?} is already in the store");
             return Err(Error::usage(what, "give each clip an id of its own"));
         }
-        let sha256 = sums.into_iter().map(|(stream, (_, sum))| (stream, sum.hex())).collect();
-        let record =
-            ClipRecord { id: id.to_owned(), shard: store.shard, offset: store.rows, frames, sha256, facts };
-        let line = serde_json::to_string(&record).unwrap_or_default() + "\n";
-        if serde_json::from_str(&line).ok().as_ref() != Some(&record) {
-            let what = format!("clip {id:?}: {line} does not read back as what was meant");
-            return Err(Error::usage(what, "numbers must be finite"));
-        }
+        let line = record.line(store.info.format)?;
         let index = &mut store.index;
         let added = disk::write(line.as_bytes(), |bytes| index.write_all(bytes));
         if let Err(e) = added.and_then(|()| disk::call(|| index.sync_data())) {
@@ -329,30 +352,29 @@ impl ClipWriter<'_> {
         }
         drop(index_lock);
         store.index_bytes += line.len() as u64;
-        store.rows += frames;
         store.done.insert(id.to_owned());
-        for (stream, file) in &store.files {
-            let path = shard_path(&store.folder, stream, store.rank, store.shard);
-            store.write_header(file, &path, store.rows, store.info.streams[stream].dim)?;
+        for (stream, file) in &mut store.files {
+            file.rows += record.streams[stream].rows;
+        }
+        for file in store.files.values() {
+            file.write_header()?;
         }
         Ok(record)
     }
 }
 
-/// A clip that was given up must not keep the room its rows took, least of all on a full disk.
 impl Drop for ClipWriter<'_> {
     fn drop(&mut self) {
-        for (stream, file) in &self.store.files {
-            let end = self.store.payload_end(self.store.rows, self.store.info.streams[stream].dim);
-            if let Err(e) = disk::call(|| file.set_len(end)) {
-                tracing::debug!("{stream}: not cut back: {e}");
+        for file in self.store.files.values() {
+            if let Err(e) = disk::call(|| file.file.set_len(file.position(file.rows))) {
+                tracing::debug!("{}: not cut back: {e}", file.path.display());
             }
         }
     }
 }
 
-/// Make `store.json`, or compare it with `info` where it exists: another rank may have been first.
-fn describe(folder: &Path, info: &StoreInfo) -> Result<()> {
+/// Make `store.json`, or compare it with `info` where it exists: another rank may have been first. Returns what it says.
+fn describe(folder: &Path, info: StoreInfo) -> Result<StoreInfo> {
     let path = folder.join(STORE_FILE);
     // Listed before store.json is looked for, which is older than any index.
     let mut indexes = index_files(folder)?;
@@ -360,19 +382,19 @@ fn describe(folder: &Path, info: &StoreInfo) -> Result<()> {
     if !path.exists() {
         if let Some((_, index)) = indexes.first() {
             let what = format!("missing, though {} has clips", index.display());
-            return Err(npy::damaged(&path, "", &what));
+            return Err(damaged(&path, "", &what));
         }
         info.check(&path)?;
-        let text = serde_json::to_string_pretty(info).unwrap_or_default() + "\n";
-        if info.format != FORMAT || serde_json::from_str(&text).ok().as_ref() != Some(info) {
+        let text = serde_json::to_string_pretty(&info).unwrap_or_else(|e| e.to_string()) + "\n";
+        if info.format != FORMAT || serde_json::from_str(&text).ok().as_ref() != Some(&info) {
             let what = format!("{}: the description does not read back as what was meant", path.display());
             return Err(Error::usage(what, "numbers must be finite"));
         }
         atomic::create(&path, text.as_bytes())?;
     }
     let present = StoreInfo::read(folder)?;
-    match present.difference(info) {
-        None => Ok(()),
+    match present.difference(&info)? {
+        None => Ok(present),
         Some((field, there, here)) => Err(Error::input(
             path,
             field,
