@@ -19,13 +19,13 @@ use signclip_common::manifest::Media;
 use signclip_common::panics::program;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, devices, memory};
-use signclip_extract::frame::Frame;
-use signclip_extract::media::FrameStream;
-use signclip_extract::networks::Networks;
-use signclip_extract::plan::TARGET_FPS;
-use signclip_extract::spatial_encoder::clip_vision::ClipVisionConfig;
-use signclip_extract::spatial_encoder::s2::S2Source;
-use signclip_extract::spatial_encoder::{Prepared, SpatialConfig, SpatialEncoder};
+use signclip_extract::media::frame::Frame;
+use signclip_extract::media::frame_reader::FrameReader;
+use signclip_extract::run::networks::Networks;
+use signclip_extract::run::plan::TARGET_FPS;
+use signclip_extract::streams::spatial::clip_vision::ClipVisionConfig;
+use signclip_extract::streams::spatial::s2::S2Source;
+use signclip_extract::streams::spatial::{Prepared, SpatialConfig, SpatialEncoder};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -107,7 +107,7 @@ fn run(command: &Command) -> Result<Value> {
 /// The first frames of a video, in memory.
 fn decode(video: &Path, frames: usize) -> Result<Vec<Frame>> {
     let media = Media::Video { path: video.to_path_buf(), start: None, end: None };
-    let shown = FrameStream::open(&media, TARGET_FPS, TARGET_FPS)?.next_window(frames)?;
+    let shown = FrameReader::open(&media, TARGET_FPS, TARGET_FPS)?.next_window(frames)?;
     if shown.len() < frames {
         let what = format!("the video has {} frames at 25 a second", shown.len());
         return Err(Error::input(video, "", what, "give a longer one, or fewer --frames"));

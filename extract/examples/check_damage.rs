@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use signclip_common::manifest::Media;
-use signclip_extract::media::FrameStream;
+use signclip_extract::media::frame_reader::FrameReader;
 
 /// Ending, the encoder's arguments, and the bytes that a part of the file begins with.
 const CONTAINERS: [(&str, &str, &[u8]); 16] = [
@@ -102,7 +102,7 @@ fn damage(bytes: &[u8], part: &[u8], kind: usize, random: &mut Random) -> (Vec<u
 /// Source frames, frames at 25 a second, a sum over their pixels, and whether completeness is not known; or the error.
 fn read(path: &Path) -> Result<(usize, usize, u64, bool), String> {
     let media = Media::Video { path: path.to_path_buf(), start: None, end: None };
-    let mut stream = FrameStream::open(&media, 25.0, 25.0).map_err(|error| error.to_string())?;
+    let mut stream = FrameReader::open(&media, 25.0, 25.0).map_err(|error| error.to_string())?;
     let mut sum = DefaultHasher::new();
     loop {
         let window = stream.next_window(16).map_err(|error| error.to_string())?;

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use signclip_extract::frame::Frame;
-use signclip_extract::resize::{clip_resize_crop, pil_bicubic, squash_lanczos};
+use signclip_extract::media::frame::Frame;
+use signclip_extract::media::resize::{clip_resize_crop, pil_bicubic, squash_lanczos};
 
 /// The arrays of a golden case, all of them unsigned bytes here, with its description.
 struct Golden {

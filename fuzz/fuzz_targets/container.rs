@@ -6,7 +6,7 @@
 use fuzzing::{Place, answer, seeds};
 use libfuzzer_sys::fuzz_target;
 use signclip_common::Result;
-use signclip_extract::media::{FrameStream, Media};
+use signclip_extract::media::frame_reader::{FrameReader, Media};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -36,7 +36,7 @@ const CONTAINERS: [(&str, &str); 16] = [
 /// Frames of the source, and whether it is known that these are all.
 fn read(path: &Path) -> Result<(usize, bool)> {
     let media = Media::Video { path: path.to_path_buf(), start: None, end: None };
-    let mut stream = FrameStream::open(&media, 25.0, 25.0)?;
+    let mut stream = FrameReader::open(&media, 25.0, 25.0)?;
     while !stream.next_window(16)?.is_empty() {}
     let timing = stream.timing();
     Ok((timing.source_frames, !timing.end_unknown))

@@ -4,7 +4,7 @@
 
 use fuzzing::{Place, answer, seeds};
 use libfuzzer_sys::fuzz_target;
-use signclip_extract::picture_file::{picture_size, read_picture};
+use signclip_extract::media::picture_file::{picture_size, read_picture};
 use std::sync::LazyLock;
 
 static PLACE: LazyLock<Place> = LazyLock::new(|| Place::new("a.jpg"));

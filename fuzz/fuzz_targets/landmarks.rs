@@ -4,7 +4,7 @@
 
 use fuzzing::{Place, answer, seeds};
 use libfuzzer_sys::fuzz_target;
-use signclip_extract::mouth_region::read_landmarks;
+use signclip_extract::streams::mouthing::crop::read_landmarks;
 use std::sync::LazyLock;
 
 static ARRAY: LazyLock<Place> = LazyLock::new(|| Place::new("a.npy"));

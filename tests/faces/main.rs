@@ -9,13 +9,13 @@
 
 use signclip_common::manifest::Media;
 use signclip_common::weights::Weights;
-use signclip_extract::face_detector::retina_face::{RetinaFace, RetinaFaceConfig, THRESHOLD};
-use signclip_extract::face_points::{Detected, FacePoints, Found, Numbered};
-use signclip_extract::frame::Frame;
-use signclip_extract::media::FrameStream;
-use signclip_extract::mouth_region::{Layout, Points, align, read_landmarks};
-use signclip_extract::networks::{Desk, Networks, desk};
-use signclip_extract::stages::Stages;
+use signclip_extract::streams::mouthing::faces::retina_face::{RetinaFace, RetinaFaceConfig, THRESHOLD};
+use signclip_extract::streams::mouthing::face_points::{Detected, FacePoints, Found, Numbered};
+use signclip_extract::media::frame::Frame;
+use signclip_extract::media::frame_reader::FrameReader;
+use signclip_extract::streams::mouthing::crop::{Layout, Points, align, read_landmarks};
+use signclip_extract::run::networks::{Desk, Networks, desk};
+use signclip_extract::run::stages::Stages;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::{Device, Kind};
@@ -47,7 +47,7 @@ struct Seen {
 
 fn watch(desk: &Desk, path: &Path) -> Seen {
     let media = Media::Video { path: path.to_path_buf(), start: None, end: None };
-    let mut stream = FrameStream::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
+    let mut stream = FrameReader::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
     let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
     let mut seen = Seen { name, found: Vec::new(), sources: Vec::new() };
     let mut points = FacePoints::Detected(Box::new(Detected::new(desk.clone(), None, 1)));
@@ -150,7 +150,7 @@ fn no_face_where_there_is_none() {
     let Some(data) = data() else { return };
     let net = detector(&data);
     let media = Media::Frames(data.join("faces/negative"));
-    let mut stream = FrameStream::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
+    let mut stream = FrameReader::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
     let pictures = stream.next_window(1000).unwrap_or_else(|e| panic!("{e}"));
     assert!(!pictures.is_empty());
     for shown in &pictures {
@@ -167,7 +167,7 @@ fn a_batch_gives_what_each_frame_gives() {
     let Some(path) = videos(&data.join("faces/grid")).into_iter().next() else { return };
     let net = detector(&data);
     let media = Media::Video { path, start: None, end: None };
-    let mut stream = FrameStream::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
+    let mut stream = FrameReader::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
     let window = stream.next_window(5).unwrap_or_else(|e| panic!("{e}"));
     let mut frames: Vec<&Frame> = window.iter().map(|shown| &shown.frame).collect();
     // One of another size between them.

@@ -4,7 +4,7 @@
 
 use crate::case::{Case, Difference, further};
 use signclip_common::weights::Weights;
-use signclip_extract::lip_encoder::{LipConfig, LipEncoder, pad_batch};
+use signclip_extract::streams::mouthing::lips::{LipConfig, LipEncoder, pad_batch};
 use tch::{Device, IndexOp, Kind, Tensor};
 
 /// Width of the small network.

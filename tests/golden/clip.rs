@@ -5,10 +5,10 @@
 use crate::case::{Case, further};
 use signclip_common::devices;
 use signclip_common::weights::Weights;
-use signclip_extract::frame::Frame;
-use signclip_extract::resize::{clip_resize_crop, squash_lanczos};
-use signclip_extract::spatial_encoder::clip_vision::{ClipVision, ClipVisionConfig};
-use signclip_extract::spatial_encoder::{SpatialConfig, SpatialEncoder, normalise, s2};
+use signclip_extract::media::frame::Frame;
+use signclip_extract::media::resize::{clip_resize_crop, squash_lanczos};
+use signclip_extract::streams::spatial::clip_vision::{ClipVision, ClipVisionConfig};
+use signclip_extract::streams::spatial::{SpatialConfig, SpatialEncoder, normalise, s2};
 use tch::{Device, IndexOp, Kind, Tensor};
 
 fn config(case: &Case) -> ClipVisionConfig {

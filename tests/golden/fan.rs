@@ -3,8 +3,8 @@
 #![allow(clippy::print_stdout)]
 
 use crate::case::{Case, Difference, further};
-use signclip_extract::frame::Frame;
-use signclip_extract::landmarks::fan::{FaceCrop, Fan, FanConfig};
+use signclip_extract::media::frame::Frame;
+use signclip_extract::streams::mouthing::landmarks::fan::{FaceCrop, Fan, FanConfig};
 use tch::{Kind, Tensor};
 
 #[test]

@@ -4,12 +4,12 @@
 
 use crate::case::{Case, further};
 use serde_json::json;
-use signclip_extract::frame::Frame;
-use signclip_extract::mouth_region::align::{MOUTH_POINTS, STABLE_POINTS};
-use signclip_extract::mouth_region::crop::{MEAN, STD};
-use signclip_extract::mouth_region::mean_face::MEAN_FACE;
-use signclip_extract::mouth_region::warp::ALIGNED;
-use signclip_extract::mouth_region::{
+use signclip_extract::media::frame::Frame;
+use signclip_extract::streams::mouthing::crop::align::{MOUTH_POINTS, STABLE_POINTS};
+use signclip_extract::streams::mouthing::crop::cut::{MEAN, STD};
+use signclip_extract::streams::mouthing::crop::mean_face::MEAN_FACE;
+use signclip_extract::streams::mouthing::crop::warp::ALIGNED;
+use signclip_extract::streams::mouthing::crop::{
     CROP, INPUT, Layout, POINTS, Points, WINDOW, align, gray, lip_input, lip_levels, mouth_crop, resized_crop,
 };
 use tch::{Kind, Tensor};

@@ -15,9 +15,9 @@ mod reported;
 mod videos;
 
 use signclip_common::Result;
-use signclip_extract::frame::Frame;
-use signclip_extract::media::{FrameStream, Media, Reading, Timing, probe};
-use signclip_extract::remark::Remark;
+use signclip_extract::media::frame::Frame;
+use signclip_extract::media::frame_reader::{FrameReader, Media, Reading, Timing, probe};
+use signclip_extract::media::remark::Remark;
 use tempfile::TempDir;
 
 const BITS: usize = 12;
@@ -120,7 +120,7 @@ fn frames(media: &Media) -> Result<(Vec<Frame>, Timing)> {
 }
 
 fn frames_as(media: &Media, reading: Reading) -> Result<(Vec<Frame>, Timing)> {
-    let mut stream = FrameStream::open(media, reading, 25.0)?;
+    let mut stream = FrameReader::open(media, reading, 25.0)?;
     let mut frames = Vec::new();
     loop {
         let window = stream.next_window(16)?;
@@ -347,7 +347,7 @@ fn folders_of_pictures() {
     let probed = probe(&Media::Frames(folder.clone()), 25.0).expect("probe");
     assert_eq!((probed.frames, probed.width, probed.height), (Some(30), SIZE.0, SIZE.1));
 
-    let mut stream = FrameStream::open(&Media::Frames(folder.clone()), 30.0, 25.0).expect("open");
+    let mut stream = FrameReader::open(&Media::Frames(folder.clone()), 30.0, 25.0).expect("open");
     let got = stream.next_window(1000).expect("decodes");
     assert_eq!(got.iter().map(|shown| number(&shown.frame)).collect::<Vec<_>>(), nearest(30.0, 30, 0.0, 25));
 

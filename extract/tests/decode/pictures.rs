@@ -1,7 +1,7 @@
 //! Single pictures: kinds by their first bytes, JPEG's end, EXIF orientation, other formats.
 
 use super::*;
-use signclip_extract::picture_file::read_picture;
+use signclip_extract::media::picture_file::read_picture;
 
 /// One picture with colours everywhere, in the format of `name`.
 fn picture(videos: &Videos, name: &str, more: &[&str]) -> PathBuf {

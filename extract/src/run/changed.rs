@@ -1,0 +1,85 @@
+//! Whether the data set is still the one that a store was made from.
+
+use crate::run::pipeline::size_and_time;
+use signclip_common::manifest::{Clip, Media};
+use signclip_common::store::{self, ClipRecord};
+use signclip_common::{Error, Result};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Refuse a data set in which a clip of the store in `folder` has other words, another part or another source by now:
+/// what is stored would go on under its name. `root` is what recorded paths are relative to. Returns the ids of clips that
+/// the data set has no longer.
+pub fn check_clips(folder: &Path, clips: &[Clip], root: &Path) -> Result<Vec<String>> {
+    let indexes = if folder.is_dir() { store::indexes(folder)? } else { Default::default() };
+    let mut stored: HashMap<&str, &ClipRecord> =
+        indexes.values().flatten().map(|record| (record.id.as_str(), record)).collect();
+    let mut sizes = HashMap::new();
+    let mut changed = 0;
+    let mut first = None;
+    for clip in clips {
+        let Some(record) = stored.remove(clip.id.as_str()) else { continue };
+        if let Some((field, now, then)) = difference(clip, record, root, &mut sizes) {
+            changed += 1;
+            first.get_or_insert((&clip.id, field, now, then));
+        }
+    }
+    if let Some((id, field, now, then)) = first {
+        let others = if changed > 1 {
+            format!(", and {} more clips have changed", changed - 1)
+        } else {
+            String::new()
+        };
+        return Err(Error::input(
+            folder,
+            format!("clip {id:?}, {field}"),
+            format!("the data set has {now}, the clip was stored with {then}{others}"),
+            "extract into another folder with --out, or bring back the data set that this store was made from",
+        ));
+    }
+    let mut gone: Vec<String> = stored.into_keys().map(str::to_owned).collect();
+    gone.sort();
+    Ok(gone)
+}
+
+/// The first field that differs, with the value now and then. Videos may have moved, but not changed their size.
+fn difference(
+    clip: &Clip,
+    record: &ClipRecord,
+    root: &Path,
+    sizes: &mut HashMap<PathBuf, Option<u64>>,
+) -> Option<(&'static str, String, String)> {
+    let facts = &record.facts;
+    let shown = |text: &Option<String>| text.as_ref().map_or("none".to_owned(), |text| format!("{text:?}"));
+    if clip.text != facts.text {
+        return Some(("text", shown(&clip.text), shown(&facts.text)));
+    }
+    match &clip.media {
+        Media::Frames(folder) => {
+            let source = source(folder, root);
+            let same = source == facts.source || size_and_time(&clip.media).0 == facts.source_bytes;
+            (!same).then(|| ("source", source, facts.source.clone()))
+        }
+        Media::Video { path, start, end } => {
+            let seconds = |time: Option<f64>| time.map_or("none".to_owned(), |time| format!("{time} s"));
+            for (field, now, then) in [("start", *start, facts.start), ("end", *end, facts.end)] {
+                if now != then {
+                    return Some((field, seconds(now), seconds(then)));
+                }
+            }
+            let size = || path.metadata().ok().map(|metadata| metadata.len());
+            let size = *sizes.entry(path.clone()).or_insert_with(size);
+            let size = size.filter(|size| *size != facts.source_bytes)?;
+            Some((
+                "source_bytes",
+                format!("{} with {size} bytes", path.display()),
+                facts.source_bytes.to_string(),
+            ))
+        }
+    }
+}
+
+/// How a store records a path.
+pub fn source(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}

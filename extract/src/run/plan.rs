@@ -1,0 +1,373 @@
+//! What a run would do: clips by split, what is missing, how many frames and bytes.
+
+use crate::cli::args::RunArgs;
+use crate::cli::calibrate::Calibration;
+use crate::recipe::like::Like;
+use crate::media::frame_reader::Reading;
+use crate::places;
+use rayon::prelude::*;
+use serde::Serialize;
+use signclip_common::manifest::{Clip, Dataset, Layout, Media, Split, read_json_lines};
+use signclip_common::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+/// The rate both encoders work at (AV-HuBERT was trained at it).
+pub const TARGET_FPS: f64 = 25.0;
+
+/// A data set opened at its folder, with the clips this run is about.
+pub struct Plan {
+    pub dataset: Dataset,
+    pub root: PathBuf,
+    pub splits: Vec<Split>,
+    /// How the clips' media are read.
+    pub reading: Reading,
+    /// Splits whose annotation file is absent, with the places looked at.
+    pub absent: BTreeMap<String, String>,
+    /// Clips of each split before `--only` and `--limit`.
+    totals: BTreeMap<String, usize>,
+}
+
+/// One split of the printed plan.
+#[derive(Debug, Serialize)]
+pub struct SplitSummary {
+    pub annotation: PathBuf,
+    pub clips: usize,
+    /// Frames at 25 fps where the annotation or the folder says so.
+    pub frames: usize,
+    /// Clips whose frames are not known before decoding.
+    pub clips_of_unknown_length: usize,
+    pub missing_media: usize,
+    /// Some of the paths that are missing.
+    pub missing_examples: Vec<PathBuf>,
+    /// Distinct words of the sentences, split at white space.
+    pub vocabulary: usize,
+    pub frames_to_encode: usize,
+    pub bytes_to_write: u64,
+}
+
+/// The printed plan.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    pub dataset: String,
+    pub title: String,
+    pub root: PathBuf,
+    pub splits: BTreeMap<String, SplitSummary>,
+    pub absent_splits: BTreeMap<String, String>,
+    pub remarks: Vec<String>,
+    /// Weights and settings with which a run could not begin.
+    pub not_ready: Vec<String>,
+    pub clips: usize,
+    pub missing_media: usize,
+    pub frames_to_encode: usize,
+    pub bytes_to_write: u64,
+    /// How long it takes here, where that was asked for.
+    pub calibration: Option<Calibration>,
+}
+
+impl Plan {
+    /// Read manifests and annotations for what the command line asks.
+    pub fn new(args: &RunArgs) -> Result<Self> {
+        let mut plan = match &args.dataset {
+            Some(file) if file.ends_with(".jsonl") => Self::own(Path::new(file), args)?,
+            Some(name) => Self::known(name, args)?,
+            None if !args.videos.is_empty() => Self::videos(args)?,
+            None => {
+                return Err(Error::usage(
+                    "nothing to extract",
+                    "give --dataset NAME or --videos FILE..., see extract --help",
+                ));
+            }
+        };
+        if let Some(store) = &args.like {
+            Like::read(store)?.lay_over_dataset(&mut plan.dataset)?;
+        }
+        plan.reading = Reading {
+            folder_fps: plan.dataset.fps,
+            video_stream: args.video_stream,
+            deinterlace: args.deinterlace,
+        };
+        plan.narrow(args)?;
+        Ok(plan)
+    }
+
+    /// Whether any clip is a video, and no folder of pictures.
+    pub fn has_videos(&self) -> bool {
+        self.splits
+            .iter()
+            .flat_map(|split| &split.clips)
+            .any(|clip| matches!(clip.media, Media::Video { .. }))
+    }
+
+    /// Clips of a split, those that `--only` and `--limit` leave out included.
+    pub fn total(&self, split: &Split) -> usize {
+        self.totals.get(&split.name).copied().unwrap_or(split.clips.len())
+    }
+
+    fn known(name: &str, args: &RunArgs) -> Result<Self> {
+        let dataset = Dataset::load(&places::manifests(), name)?;
+        let root = dataset.home(&places::data_root(args.root.as_deref(), name)?)?;
+        for wanted in &args.split {
+            let known = |s: &&signclip_common::manifest::SplitPlaces| {
+                s.name == *wanted || s.also.as_deref() == Some(wanted.as_str())
+            };
+            if !dataset.splits.iter().any(|s| known(&s)) {
+                let names: Vec<&str> = dataset.splits.iter().map(|s| s.name.as_str()).collect();
+                return Err(Error::usage(
+                    format!("{name} has no split {wanted:?}"),
+                    format!("it has {}", names.join(", ")),
+                ));
+            }
+        }
+        let (splits, absent, totals) = Default::default();
+        let mut plan = Self { root, splits, reading: dataset.fps.into(), absent, totals, dataset };
+        for split in &plan.dataset.splits {
+            let named = |w: &String| *w == split.name || split.also.as_ref() == Some(w);
+            if !args.split.is_empty() && !args.split.iter().any(named) {
+                continue;
+            }
+            match plan.dataset.read(&plan.root, split)? {
+                Some(read) => plan.splits.push(read),
+                None => {
+                    let looked: Vec<String> =
+                        split.annotations.iter().map(|a| plan.root.join(a).display().to_string()).collect();
+                    plan.absent.insert(split.name.clone(), looked.join(", "));
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    fn own(file: &Path, args: &RunArgs) -> Result<Self> {
+        let mut splits = read_json_lines(file)?;
+        if let Some(wanted) = args.split.iter().find(|wanted| !splits.iter().any(|s| s.name == **wanted)) {
+            let names: Vec<&str> = splits.iter().map(|s| s.name.as_str()).collect();
+            let what = format!("{} has no split {wanted:?}", file.display());
+            return Err(Error::usage(what, format!("it has {}", names.join(", "))));
+        }
+        splits.retain(|s| args.split.is_empty() || args.split.contains(&s.name));
+        let root = file.parent().unwrap_or(Path::new("")).to_path_buf();
+        let dataset = Dataset::own(file, args.language.clone());
+        let (absent, totals) = Default::default();
+        Ok(Self { reading: dataset.fps.into(), dataset, root, splits, absent, totals })
+    }
+
+    fn videos(args: &RunArgs) -> Result<Self> {
+        let mut clips: Vec<Clip> = Vec::new();
+        for path in &args.videos {
+            let id = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+            if id.trim_matches('.').is_empty() || id.chars().any(char::is_control) {
+                return Err(Error::usage(
+                    format!("--videos {path:?}: its name cannot be a clip id"),
+                    "give a file with a plain name, or write a .jsonl file with ids of your own",
+                ));
+            }
+            if clips.iter().any(|c| c.id == id) {
+                return Err(Error::usage(
+                    format!("two of the videos are named {id:?}"),
+                    "names become clip ids: rename one, or write a .jsonl file with ids of your own",
+                ));
+            }
+            let media = Media::Video { path: path.clone(), start: None, end: None };
+            clips.push(Clip { id, media, text: None, signer: None, gloss: None });
+        }
+        let mut dataset = Dataset::own(Path::new("videos"), args.language.clone());
+        dataset.layout = Layout::JsonLines;
+        let split = Split {
+            name: "all".to_owned(),
+            clips,
+            annotation: PathBuf::from("--videos"),
+            remarks: Vec::new(),
+        };
+        let (absent, totals) = Default::default();
+        let reading = dataset.fps.into();
+        Ok(Self { dataset, root: PathBuf::new(), splits: vec![split], reading, absent, totals })
+    }
+
+    /// Keep the clips that `--only` and `--limit` name.
+    fn narrow(&mut self, args: &RunArgs) -> Result<()> {
+        self.totals = self.splits.iter().map(|split| (split.name.clone(), split.clips.len())).collect();
+        if !args.only.is_empty() {
+            let mut wanted: HashSet<&str> = args.only.iter().map(String::as_str).collect();
+            for split in &mut self.splits {
+                split.clips.retain(|c| args.only.contains(&c.id));
+                wanted.retain(|id| !split.clips.iter().any(|c| c.id == *id));
+            }
+            if let Some(id) = wanted.into_iter().min() {
+                return Err(Error::usage(
+                    format!("--only {id}: no such clip"),
+                    "ids stand in the annotation file",
+                ));
+            }
+        }
+        if let Some(limit) = args.limit {
+            self.splits.iter_mut().for_each(|s| s.clips.truncate(limit));
+        }
+        self.splits.retain(|s| !s.clips.is_empty());
+        Ok(())
+    }
+
+    /// Whether a run can begin: annotations of every split, and at least one clip's media. Errors name what is
+    /// missing and the places looked at.
+    pub fn check(&self) -> Result<()> {
+        if let Some((name, looked)) = self.absent.iter().next() {
+            let present: Vec<&str> = self.splits.iter().map(|s| s.name.as_str()).collect();
+            return Err(Error::usage(
+                format!("split {name} has no annotation file; looked for {looked}"),
+                format!("fetch it, or name the splits you have: --split {}", present.join(",")),
+            ));
+        }
+        let mut clips = self.splits.iter().flat_map(|s| &s.clips).peekable();
+        let Some(first) = clips.peek().map(|c| c.media.path().to_path_buf()) else {
+            return Err(Error::usage("no clips to extract", "look at --split, --only and --limit"));
+        };
+        if clips.any(|c| c.media.path().exists()) {
+            return Ok(());
+        }
+        Err(Error::input(
+            first,
+            "",
+            "no such file or folder, and none of the other clips' media is there either",
+            "give the folder with --root DIR; README, \"Data\", shows the layout that is looked for",
+        ))
+    }
+
+    /// What a split is called, here and by the data set itself.
+    pub fn names<'p>(&'p self, split: &'p Split) -> Vec<&'p str> {
+        let places = self.dataset.splits.iter().find(|places| places.name == split.name);
+        [split.name.as_str()].into_iter().chain(places.and_then(|places| places.also.as_deref())).collect()
+    }
+
+    /// Frames that `clips` will have at 25 fps, as far as that is known without decoding.
+    pub fn frames<'c>(&self, clips: impl Iterator<Item = &'c Clip>) -> u64 {
+        // Side by side: a file server takes its time for each.
+        let clips: Vec<&Clip> = clips.collect();
+        let known =
+            clips.par_iter().filter_map(|c| frames_of(&c.media, &self.reading, c.media.path().exists()));
+        known.sum::<usize>() as u64
+    }
+
+    /// Count what is there. Reads folder listings and headers, no more. `row_bytes`: bytes a frame takes in the store.
+    pub fn summary(&self, row_bytes: usize) -> Summary {
+        let splits: BTreeMap<String, SplitSummary> =
+            self.splits.iter().map(|split| (split.name.clone(), self.summarise(split, row_bytes))).collect();
+        let sum = |f: fn(&SplitSummary) -> usize| splits.values().map(f).sum();
+        Summary {
+            dataset: self.dataset.name.clone(),
+            title: self.dataset.title.clone(),
+            root: self.root.clone(),
+            absent_splits: self.absent.clone(),
+            remarks: self.splits.iter().flat_map(|s| s.remarks.clone()).collect(),
+            not_ready: Vec::new(),
+            calibration: None,
+            clips: sum(|s| s.clips),
+            missing_media: sum(|s| s.missing_media),
+            frames_to_encode: sum(|s| s.frames_to_encode),
+            bytes_to_write: splits.values().map(|s| s.bytes_to_write).sum(),
+            splits,
+        }
+    }
+
+    fn summarise(&self, split: &Split, row_bytes: usize) -> SplitSummary {
+        let words: BTreeSet<&str> =
+            split.clips.iter().filter_map(|c| c.text.as_deref()).flat_map(str::split_whitespace).collect();
+        let mut summary = SplitSummary {
+            annotation: split.annotation.clone(),
+            clips: split.clips.len(),
+            frames: 0,
+            clips_of_unknown_length: 0,
+            missing_media: 0,
+            missing_examples: Vec::new(),
+            vocabulary: words.len(),
+            frames_to_encode: 0,
+            bytes_to_write: 0,
+        };
+        for clip in &split.clips {
+            let there = clip.media.path().exists();
+            if !there {
+                summary.missing_media += 1;
+                if summary.missing_examples.len() < 3 {
+                    summary.missing_examples.push(clip.media.path().to_path_buf());
+                }
+            }
+            match frames_of(&clip.media, &self.reading, there) {
+                Some(frames) => {
+                    summary.frames += frames;
+                    summary.frames_to_encode += if there { frames } else { 0 };
+                }
+                None => summary.clips_of_unknown_length += 1,
+            }
+        }
+        summary.bytes_to_write = (summary.frames_to_encode * row_bytes) as u64;
+        summary
+    }
+}
+
+/// Frames a clip will have at 25 fps, where that is known without decoding.
+fn frames_of(media: &Media, reading: &Reading, there: bool) -> Option<usize> {
+    if let Media::Video { start, end: Some(end), .. } = media {
+        let seconds = end - start.unwrap_or(0.0);
+        return Some((seconds * TARGET_FPS).round().max(1.0) as usize);
+    }
+    let probe = there.then(|| crate::media::frame_reader::probe(media, *reading).ok()).flatten()?;
+    let seconds = probe.seconds()?;
+    Some((seconds * TARGET_FPS).round().max(1.0) as usize)
+}
+
+impl Summary {
+    /// The plan as a table for people.
+    pub fn table(&self) -> String {
+        let mut out = format!("{} at {}\n\n", self.title, self.root.display());
+        out += "split      clips   missing    frames  to encode     to write  vocabulary\n";
+        for (name, s) in &self.splits {
+            let unknown = if s.clips_of_unknown_length > 0 { "+" } else { "" };
+            out += &format!(
+                "{name:<8} {:>7}   {:>7} {:>9} {:>10} {:>12}  {:>10}\n",
+                s.clips,
+                s.missing_media,
+                format!("{}{unknown}", s.frames),
+                s.frames_to_encode,
+                bytes(s.bytes_to_write),
+                s.vocabulary
+            );
+        }
+        out += &format!(
+            "{:<8} {:>7}   {:>7} {:>9} {:>10} {:>12}\n",
+            "all",
+            self.clips,
+            self.missing_media,
+            "",
+            self.frames_to_encode,
+            bytes(self.bytes_to_write)
+        );
+        for (name, looked) in &self.absent_splits {
+            out += &format!("\nsplit {name}: no annotation file; looked for {looked}\n");
+        }
+        for (name, s) in self.splits.iter().filter(|(_, s)| s.missing_media > 0) {
+            let example = s.missing_examples[0].display();
+            out += &format!(
+                "\nsplit {name}: media of {} of {} clips missing, e.g. {example}\n",
+                s.missing_media, s.clips
+            );
+        }
+        for remark in &self.remarks {
+            out += &format!("\n{remark}\n");
+        }
+        if let Some(calibration) = &self.calibration {
+            out += &format!("\n{}", calibration.text());
+        }
+        if self.splits.values().any(|s| s.clips_of_unknown_length > 0) {
+            out += "\n+: more, in clips whose length is not known before decoding\n";
+        }
+        out
+    }
+}
+
+/// Bytes for people.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.1} GB", n as f64 / 1e9),
+    }
+}

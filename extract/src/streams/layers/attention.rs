@@ -1,0 +1,186 @@
+//! What the two frozen transformers share: CLIP's vision tower and AV-HuBERT.
+//!
+//! Shapes: n sequences, t tokens, d width, h heads, e size of a head.
+
+use crate::streams::layers::passes::{bias_quick_gelu, softmax};
+use signclip_common::devices::mkl_is_narrow;
+use signclip_common::weights::Part;
+use tch::{Device, Kind, Tensor};
+
+/// Multi-head self-attention in both directions, with the three input projections as one matrix product.
+pub(crate) struct Attention {
+    qkv: Linear,
+    out_proj: Linear,
+    heads: i64,
+}
+
+impl Attention {
+    pub(crate) fn new(part: &Part, d: i64, heads: i64) -> Self {
+        let joined = |what: &str, shape: &[i64]| {
+            Tensor::cat(&["q_proj", "k_proj", "v_proj"].map(|name| part.sub(name).get(what, shape)), 0)
+        };
+        let qkv = Linear::of(joined("weight", &[d, d]), joined("bias", &[d]));
+        Self { qkv, out_proj: Linear::new(&part.sub("out_proj"), d, d), heads }
+    }
+
+    /// `residual + attention(x)` for every token, added in place. `attended_n11t` is false at padding. The fused kernel
+    /// keeps scores and softmax in float32, whatever the type of `x_ntd`.
+    pub(crate) fn add_to(
+        &self,
+        residual_ntd: Tensor,
+        x_ntd: &Tensor,
+        attended_n11t: Option<&Tensor>,
+    ) -> Tensor {
+        let [q_nhte, k_nhte, v_nhte] = self.split(&self.qkv.forward(x_ntd));
+        let mixed_nhte = attend(&q_nhte, &k_nhte, &v_nhte, attended_n11t);
+        self.out_proj.add_to(residual_ntd, &mixed_nhte.transpose(1, 2).flatten(2, 3))
+    }
+
+    /// [`Self::add_to`] for the first token alone, which sees all the others: `residual [n, 1, d]`.
+    pub(crate) fn add_first_to(&self, residual_n1d: Tensor, x_ntd: &Tensor) -> Tensor {
+        let d = residual_n1d.size()[2];
+        let [q_nh1e] = self.split(&self.qkv.columns(0, d).forward(&x_ntd.narrow(1, 0, 1)));
+        let [k_nhte, v_nhte] = self.split(&self.qkv.columns(d, 2 * d).forward(x_ntd));
+        let mixed_nh1e = attend(&q_nh1e, &k_nhte, &v_nhte, None);
+        self.out_proj.add_to(residual_n1d, &mixed_nh1e.transpose(1, 2).flatten(2, 3))
+    }
+
+    /// What several projections gave, side by side, one by one and per head: `[n, t, N·d]` to N of `[n, h, t, e]`.
+    fn split<const N: usize>(&self, projected: &Tensor) -> [Tensor; N] {
+        let apart = projected.unflatten(2, [N as i64, self.heads, -1]).permute([2, 0, 3, 1, 4]);
+        std::array::from_fn(|i| apart.select(0, i as i64))
+    }
+}
+
+/// `softmax(q k^T / sqrt(e)) v`. In bfloat16 on the processor in three passes, for as many queries at once as leaves the
+/// scores small: there the fused kernel spends more time outside of its products than inside.
+fn attend(q_nhse: &Tensor, k_nhte: &Tensor, v_nhte: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
+    if attended_n11t.is_none() && q_nhse.device() == Device::Cpu && q_nhse.kind() == Kind::BFloat16 {
+        /// Scores at once: 128 MiB.
+        const SCORES: i64 = 1 << 26;
+        let [n, h, s, e] = q_nhse.size()[..] else { unreachable!("queries per clip and head") };
+        let (scale, k_nhet) = ((e as f64).powf(-0.5), k_nhte.transpose(-1, -2));
+        let of = |q_nhse: &Tensor| softmax(q_nhse.matmul(&k_nhet), scale).matmul(v_nhte);
+        let at_once = (SCORES / (n * h * k_nhte.size()[2])).max(1);
+        if s <= at_once {
+            return of(q_nhse);
+        }
+        return Tensor::cat(&q_nhse.split(at_once, 2).iter().map(of).collect::<Vec<_>>(), 2);
+    }
+    Tensor::scaled_dot_product_attention(q_nhse, k_nhte, v_nhte, attended_n11t, 0.0, false, None, false)
+}
+
+/// Affine map of the last dimension. The weight is kept in memory as the product reads it.
+pub(crate) struct Linear {
+    weight_io: Tensor,
+    bias: Tensor,
+    /// Multiply by oneDNN, about twice as fast where [MKL is narrow](mkl_is_narrow).
+    onednn: bool,
+}
+
+impl Linear {
+    pub(crate) fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
+        Self::of(part.get("weight", &[outputs, inputs]), part.get("bias", &[outputs]))
+    }
+
+    fn of(weight_oi: Tensor, bias: Tensor) -> Self {
+        let onednn = mkl_is_narrow(&weight_oi);
+        let weight_io = weight_oi.tr();
+        // oneDNN reads a row for each output, MKL a column.
+        Self { weight_io: if onednn { weight_io } else { weight_io.contiguous() }, bias, onednn }
+    }
+
+    /// The map to these outputs alone.
+    fn columns(&self, first: i64, outputs: i64) -> Self {
+        Self {
+            weight_io: self.weight_io.narrow(1, first, outputs),
+            bias: self.bias.narrow(0, first, outputs),
+            onednn: self.onednn,
+        }
+    }
+
+    /// `[..., in]` to `[..., out]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        self.product(x, Some(&self.bias))
+    }
+
+    /// CLIP's activation of the map's result.
+    pub(crate) fn quick_gelu(&self, x: &Tensor) -> Tensor {
+        bias_quick_gelu(self.product(x, None), &self.bias)
+    }
+
+    fn product(&self, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let mut size = x.size();
+        size.splice(size.len() - 1.., [self.bias.size()[0]]);
+        let x_ni = x.flatten(0, -2);
+        let y_no = if self.onednn {
+            let weight_oi = self.weight_io.tr();
+            x_ni.contiguous().to_mkldnn().mkldnn_linear(&weight_oi, bias).to_dense(None, false)
+        } else if let Some(bias) = bias {
+            Tensor::addmm(bias, &x_ni, &self.weight_io)
+        } else {
+            x_ni.mm(&self.weight_io)
+        };
+        y_no.view(size.as_slice())
+    }
+
+    /// `residual + map(x)`, added in place; `residual` is contiguous. In float32 the product is finished first: kernels
+    /// that add it panel by panel would round each panel to the digits of the residual, which is much larger.
+    pub(crate) fn add_to(&self, mut residual: Tensor, x: &Tensor) -> Tensor {
+        if residual.kind() == Kind::Float {
+            residual += self.forward(x);
+            return residual;
+        }
+        let _ = residual.view([-1, self.bias.size()[0]]).addmm_(&x.flatten(0, -2), &self.weight_io);
+        residual += &self.bias;
+        residual
+    }
+}
+
+/// Layer norm of the last dimension.
+pub(crate) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn new(part: &Part, d: i64, eps: f64) -> Self {
+        let part = part.in_kind(Kind::Float);
+        Self { weight: part.get("weight", &[d]), bias: part.get("bias", &[d]), eps }
+    }
+
+    /// Statistics and affine map in float32, whatever the type of `x`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let norm = |x: &Tensor| {
+            x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+        };
+        match x.device() {
+            // Reads and writes the type of `x` itself.
+            Device::Cpu => norm(x),
+            _ => norm(&x.to_kind(Kind::Float)).to_kind(x.kind()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Queries of a long clip are taken in parts, each as it is alone.
+    #[test]
+    fn long_clips_attend_in_parts() {
+        let wave = |factor: f64| {
+            let values = Tensor::arange(9000 * 8, (Kind::Float, Device::Cpu)) * factor;
+            values.sin().view([1, 1, 9000, 8]).to_kind(Kind::BFloat16)
+        };
+        let (q, k, v) = (wave(0.37), wave(0.11), wave(0.23));
+        let whole = attend(&q, &k, &v, None);
+        assert_eq!(whole.size(), q.size());
+        for row in [0, 7455, 7456, 7457, 8999] {
+            let alone = attend(&q.narrow(2, row, 1), &k, &v, None);
+            let gap = (whole.narrow(2, row, 1) - alone).abs().max().double_value(&[]);
+            assert!(gap < 1e-2, "row {row}: {gap}");
+        }
+    }
+}

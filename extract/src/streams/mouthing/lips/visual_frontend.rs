@@ -1,0 +1,144 @@
+//! From mouth crops to one vector for each frame: `ResEncoder` of `avhubert/resnet.py` in facebookresearch/av_hubert, a
+//! 3-D convolution over five frames and then a ResNet-18 on every frame, with PReLU.
+//!
+//! Every convolution is followed by batch normalisation with fixed statistics; the two are folded into one convolution
+//! at construction.
+//!
+//! Shapes: n clips, t frames, c channels, h and w height and width; m = n·t frames of all clips.
+
+use crate::streams::layers::folded;
+use signclip_common::weights::Part;
+use tch::Tensor;
+
+/// Channels of the four stages, in those of the first one, which comes after the stem and keeps the size; the others
+/// halve it.
+const STAGES: [i64; 4] = [1, 2, 4, 8];
+const BLOCKS: usize = 2;
+
+/// The stem looks this many frames back and ahead.
+const REACH: i64 = 2;
+
+/// Frames of a clip that pass together, so that memory does not grow with the clip.
+const WINDOW: usize = 64;
+
+/// The stem and the ResNet.
+pub struct VisualFrontend {
+    stem: Convolution,
+    stem_slopes: Tensor,
+    blocks: Vec<Block>,
+    outputs: i64,
+}
+
+impl VisualFrontend {
+    /// Build from the part `feature_extractor_video.resnet`; `width` is 64 in the published networks.
+    pub fn new(part: &Part, width: i64) -> Self {
+        let stem = part.sub("frontend3D");
+        let stages = STAGES.map(|factor| factor * width);
+        let channels = stages[0];
+        let kernel = [channels, 1, 2 * REACH + 1, 7, 7];
+        let blocks = (0..STAGES.len()).flat_map(|stage| (0..BLOCKS).map(move |block| (stage, block)));
+        let block = |(stage, block): (usize, usize)| {
+            let begins = stage > 0 && block == 0;
+            let inputs = if begins { stages[stage - 1] } else { stages[stage] };
+            Block::new(&part.sub(&format!("trunk.layer{}.{block}", stage + 1)), inputs, stages[stage])
+        };
+        Self {
+            stem: Convolution::folded(&stem.sub("0"), &stem.sub("1"), &kernel),
+            stem_slopes: stem.get("2.weight", &[channels]),
+            blocks: blocks.map(block).collect(),
+            outputs: stages[3],
+        }
+    }
+
+    /// Values for each frame: 512 in the published networks.
+    pub fn outputs(&self) -> i64 {
+        self.outputs
+    }
+
+    /// Video `[n, 1, t, h, w]` to `[n, t, 512]`. Beyond both ends of a clip there are zeros.
+    pub fn forward(&self, video_n1thw: &Tensor) -> Tensor {
+        self.in_windows(video_n1thw.size()[2], |first, frames| video_n1thw.narrow(2, first, frames))
+    }
+
+    /// The same for a clip of `t` frames of which `part(first, frames)` gives a part `[n, 1, frames, h, w]`, so that the
+    /// whole of a long one need not be there at once.
+    pub fn in_windows(&self, t: i64, part: impl Fn(i64, i64) -> Tensor) -> Tensor {
+        let window = |begin: i64| {
+            let (wanted, beyond) = (begin - REACH, (begin + WINDOW as i64).min(t) + REACH);
+            let (first, end) = (wanted.max(0), beyond.min(t));
+            let video = part(first, end - first).to_kind(self.stem.weight.kind());
+            self.window(&video.constant_pad_nd([0, 0, 0, 0, first - wanted, beyond - end]))
+        };
+        Tensor::cat(&(0..t).step_by(WINDOW).map(window).collect::<Vec<_>>(), 1)
+    }
+
+    /// Frames with their neighbours on both sides, which get no vectors of their own.
+    fn window(&self, video_n1thw: &Tensor) -> Tensor {
+        let n = video_n1thw.size()[0];
+        let stem = &self.stem;
+        let low_ncthw =
+            video_n1thw.conv3d(&stem.weight, Some(&stem.bias), [1, 2, 2], [0, 3, 3], [1, 1, 1], 1);
+        // What follows looks at one frame at a time.
+        let low_mchw = low_ncthw.transpose(1, 2).flatten(0, 1).prelu(&self.stem_slopes);
+        let mut x_mchw = low_mchw.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        for block in &self.blocks {
+            x_mchw = block.forward(&x_mchw);
+        }
+        x_mchw.mean_dim([2_i64, 3].as_slice(), false, x_mchw.kind()).view([n, -1, self.outputs])
+    }
+}
+
+/// Two 3×3 convolutions beside a shortcut. Where the channels change, the size is halved and the shortcut is a 1×1
+/// convolution.
+struct Block {
+    conv1: Convolution,
+    slopes1: Tensor,
+    conv2: Convolution,
+    slopes2: Tensor,
+    shortcut: Option<Convolution>,
+    stride: i64,
+}
+
+impl Block {
+    fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
+        let convolution = |conv: &str, norm: &str, inputs: i64, kernel: i64| {
+            Convolution::folded(&part.sub(conv), &part.sub(norm), &[outputs, inputs, kernel, kernel])
+        };
+        let halves = inputs != outputs;
+        Self {
+            conv1: convolution("conv1", "bn1", inputs, 3),
+            slopes1: part.get("relu1.weight", &[outputs]),
+            conv2: convolution("conv2", "bn2", outputs, 3),
+            slopes2: part.get("relu2.weight", &[outputs]),
+            shortcut: halves.then(|| convolution("downsample.0", "downsample.1", inputs, 1)),
+            stride: if halves { 2 } else { 1 },
+        }
+    }
+
+    fn forward(&self, x_mchw: &Tensor) -> Tensor {
+        let inner = self.conv1.forward(x_mchw, self.stride, 1).prelu(&self.slopes1);
+        let outer = self.conv2.forward(&inner, 1, 1);
+        let sum = match &self.shortcut {
+            Some(shortcut) => outer + shortcut.forward(x_mchw, self.stride, 0),
+            None => outer + x_mchw,
+        };
+        sum.prelu(&self.slopes2)
+    }
+}
+
+/// A convolution together with the batch normalisation behind it.
+struct Convolution {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Convolution {
+    fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> Self {
+        let (weight, bias) = folded(conv, norm, shape);
+        Self { weight, bias }
+    }
+
+    fn forward(&self, x_mchw: &Tensor, stride: i64, padding: i64) -> Tensor {
+        x_mchw.conv2d(&self.weight, Some(&self.bias), [stride; 2], [padding; 2], [1, 1], 1)
+    }
+}
