@@ -9,6 +9,7 @@ pub mod devices;
 pub mod difference;
 mod disk;
 pub mod error;
+pub mod launcher;
 pub mod lock;
 pub mod machine;
 pub mod manifest;

@@ -27,7 +27,10 @@ pub(crate) fn command(name: &str) -> Command {
     }
     // The tests may run inside a job.
     for (variable, _) in std::env::vars_os() {
-        if ["SLURM_", "OMPI_"].iter().any(|begin| variable.to_string_lossy().starts_with(begin)) {
+        if ["SLURM_", "OMPI_", "PMI_", "PMIX_", "MPI_LOCAL"]
+            .iter()
+            .any(|begin| variable.to_string_lossy().starts_with(begin))
+        {
             command.env_remove(variable);
         }
     }
