@@ -34,7 +34,6 @@ mod passes;
 pub mod picture_file;
 pub mod picture_size;
 pub mod pipeline;
-pub mod places;
 pub mod plan;
 pub mod preview;
 pub mod rank;

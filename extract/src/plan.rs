@@ -4,11 +4,11 @@ use crate::args::RunArgs;
 use crate::calibrate::Calibration;
 use crate::like::Like;
 use crate::media::Reading;
-use crate::places;
 use rayon::prelude::*;
 use serde::Serialize;
 use signclip_common::manifest::{Clip, Dataset, Layout, Media, Split, read_json_lines};
-use signclip_common::{Error, Result};
+use signclip_common::manifests::Manifests;
+use signclip_common::{Error, Result, places};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -105,7 +105,7 @@ impl Plan {
     }
 
     fn known(name: &str, args: &RunArgs) -> Result<Self> {
-        let dataset = Dataset::load(&places::manifests(), name)?;
+        let dataset = Dataset::load(&Manifests::here()?, name)?;
         let root = dataset.home(&places::data_root(args.root.as_deref(), name)?)?;
         for wanted in &args.split {
             let known = |s: &&signclip_common::manifest::SplitPlaces| {

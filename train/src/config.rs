@@ -12,7 +12,7 @@ use crate::temporal::{ConvKind, Steps};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, places};
 use std::path::{Path, PathBuf};
 
 /// Settings of a run; written as `config.json` into its folder. Unknown fields are refused.
@@ -445,9 +445,8 @@ pub fn language_model_folder(
         (_, Some(given)) => return t5::check_files(given).map(|()| Some(given.to_path_buf())),
         _ => {}
     }
-    let base =
-        weights.map(Path::to_path_buf).or_else(|| std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from));
-    let places = [PathBuf::from(path), base.unwrap_or_else(|| "weights".into()).join(path)];
+    let below = places::weights_folders(weights).into_iter().map(|folder| folder.join(path));
+    let places: Vec<PathBuf> = std::iter::once(path.into()).chain(below).collect();
     let whole = places.iter().find(|place| t5::check_files(place).is_ok());
     let begun = || places.iter().find(|place| t5::is_model(place));
     let folder = whole.or_else(begun).cloned().ok_or_else(|| {
