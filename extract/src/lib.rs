@@ -16,6 +16,7 @@ pub mod face_detector;
 pub mod face_points;
 pub mod frame;
 pub mod frame_folder;
+mod frozen;
 pub mod gaps;
 pub mod heartbeat;
 pub mod in_flight;
