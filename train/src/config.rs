@@ -12,7 +12,7 @@ use crate::temporal::{ConvKind, Steps};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::{Error, Result, places};
+use signclip_common::{Error, Result, json, places};
 use std::path::{Path, PathBuf};
 
 /// Settings of a run; written as `config.json` into its folder. Unknown fields are refused.
@@ -300,7 +300,7 @@ impl TrainConfig {
     pub fn with(self, file: Option<&Path>, settings: &[String]) -> Result<Self> {
         const EVERY_FIELD: &str = "config.json of any run shows all fields";
         let parse = |json: &Value| Self::deserialize(json).map_err(|e| e.to_string());
-        let mut json = serde_json::to_value(&self).unwrap_or_default();
+        let mut json = json::value(&self)?;
         if let Some(path) = file {
             let text = regular_file::read_to_string(path, SETTINGS).map_err(Error::io(path))?;
             let over: Value = serde_json::from_str(&text).map_err(|e| {
@@ -404,7 +404,7 @@ impl LanguageModel {
     /// Refuse settings of an adapter where there is none, or where another one is read.
     fn check(&self) -> Result<()> {
         let own = self.lora != LoraConfig::default();
-        let tuning = serde_json::to_value(self.tuning).unwrap_or_default();
+        let tuning = json::value(&self.tuning)?;
         let tuning = format!("language_model.tuning={}", tuning.as_str().unwrap_or_default());
         let without = match (self.tuning, &self.adapter) {
             (TuningKind::Lora, None) => None,

@@ -153,11 +153,8 @@ impl StoreInfo {
     }
 
     /// The first field in which two descriptions differ, with both values; the tool version does not count.
-    pub fn difference(&self, other: &Self) -> Option<(String, String, String)> {
-        let json = |info: &Self| {
-            serde_json::to_value(Self { tool: String::new(), ..info.clone() }).unwrap_or_default()
-        };
-        difference::first(&json(self), &json(other))
+    pub fn difference(&self, other: &Self) -> Result<Option<(String, String, String)>> {
+        difference::between(self, &Self { tool: self.tool.clone(), ..other.clone() })
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::checksum::Checksum;
 use crate::regular_file;
-use crate::{Error, Result, atomic, disk};
+use crate::{Error, Result, atomic, disk, json};
 use half::f16;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -215,9 +215,9 @@ impl StoreWriter {
             let records = read_index(&self.index_path)?.0;
             let line = |record: &ClipRecord| {
                 let record = if record.id == new.id { &new } else { record };
-                serde_json::to_string(record).unwrap_or_default() + "\n"
+                json::line(record)
             };
-            let text: String = records.iter().map(line).collect();
+            let text = records.iter().map(line).collect::<Result<String>>()?;
             atomic::write(&self.index_path, text.as_bytes())?;
             self.index = regular_file::append(&self.index_path).map_err(Error::io(&self.index_path))?;
             self.index_bytes = text.len() as u64;
@@ -315,7 +315,7 @@ impl ClipWriter<'_> {
         let sha256 = sums.into_iter().map(|(stream, (_, sum))| (stream, sum.hex())).collect();
         let record =
             ClipRecord { id: id.to_owned(), shard: store.shard, offset: store.rows, frames, sha256, facts };
-        let line = serde_json::to_string(&record).unwrap_or_default() + "\n";
+        let line = json::line(&record)?;
         if serde_json::from_str(&line).ok().as_ref() != Some(&record) {
             let what = format!("clip {id:?}: {line} does not read back as what was meant");
             return Err(Error::usage(what, "numbers must be finite"));
@@ -363,7 +363,7 @@ fn describe(folder: &Path, info: &StoreInfo) -> Result<()> {
             return Err(npy::damaged(&path, "", &what));
         }
         info.check(&path)?;
-        let text = serde_json::to_string_pretty(info).unwrap_or_default() + "\n";
+        let text = json::pretty(info)?;
         if info.format != FORMAT || serde_json::from_str(&text).ok().as_ref() != Some(info) {
             let what = format!("{}: the description does not read back as what was meant", path.display());
             return Err(Error::usage(what, "numbers must be finite"));
@@ -371,7 +371,7 @@ fn describe(folder: &Path, info: &StoreInfo) -> Result<()> {
         atomic::create(&path, text.as_bytes())?;
     }
     let present = StoreInfo::read(folder)?;
-    match present.difference(info) {
+    match present.difference(info)? {
         None => Ok(()),
         Some((field, there, here)) => Err(Error::input(
             path,
