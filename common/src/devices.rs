@@ -61,19 +61,27 @@ pub fn names(devices: &[Device]) -> Vec<String> {
     cuda.chain(cpu).collect()
 }
 
-/// All CUDA devices where there is a driver, else the processor.
+/// All visible CUDA devices where there is a driver, else the CPU.
 pub fn default_list() -> String {
     if driver().is_err() {
         return "cpu".to_owned();
     }
     match open_cuda() {
-        Ok(()) => (0..tch::Cuda::device_count()).map(|i| i.to_string()).collect::<Vec<_>>().join(","),
+        Ok(()) => list_of(tch::Cuda::device_count()),
         // Named when the list is opened: a machine with a driver is meant to use it.
         Err(_) => "0".to_owned(),
     }
 }
 
-/// The first CUDA device where there is a driver, else the processor.
+/// The list of `count` CUDA devices. None are visible where `CUDA_VISIBLE_DEVICES` is empty.
+fn list_of(count: i64) -> String {
+    match count {
+        0 => "cpu".to_owned(),
+        count => (0..count).map(|i| i.to_string()).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// The first visible CUDA device where there is a driver, else the CPU.
 pub fn default_device() -> String {
     default_list().split(',').next().unwrap_or("cpu").to_owned()
 }
@@ -116,11 +124,13 @@ pub fn driver() -> Result<Option<String>> {
 /// Where `libtorch_cuda.so` is kept: `cuda/` beside the folder that `libtorch_cpu.so` was loaded from.
 pub fn cuda_half() -> PathBuf {
     let maps = regular_file::read_to_string(Path::new("/proc/self/maps"), SETTINGS).unwrap_or_default();
-    let cpu_half = maps.lines().find_map(|line| {
-        line.ends_with("/libtorch_cpu.so").then(|| line.split_whitespace().last().map(Path::new)).flatten()
-    });
-    let libtorch = cpu_half.and_then(|p| p.parent()?.parent()).unwrap_or(Path::new(".libtorch"));
-    libtorch.join("cuda/libtorch_cuda.so")
+    libtorch_in(&maps).unwrap_or(Path::new(".libtorch")).join("cuda/libtorch_cuda.so")
+}
+
+/// The folder of libtorch by `/proc/self/maps`, whose lines end in the path of a mapped file, the only part with a slash.
+fn libtorch_in(maps: &str) -> Option<&Path> {
+    let cpu_half = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
+    Path::new(&cpu_half[cpu_half.find('/')?..]).parent()?.parent()
 }
 
 /// A tensor of the processor on `device`. To a GPU it goes from pinned memory and without waiting, so that the copy
@@ -225,6 +235,20 @@ mod tests {
         ] {
             assert_eq!(has_bf16(flags, limit), has, "{flags} {limit}");
         }
+    }
+
+    #[test]
+    fn without_a_visible_gpu_the_default_is_the_cpu() {
+        assert_eq!(parse(&list_of(0)).unwrap(), [Device::Cpu]);
+        assert_eq!(parse(&list_of(2)).unwrap(), [Device::Cuda(0), Device::Cuda(1)]);
+    }
+
+    #[test]
+    fn libtorch_may_be_below_a_folder_with_a_space() {
+        let maps = "7f1c00000000-7f1c00021000 rw-p 00000000 00:00 0 \n\
+            7f1c2a000000-7f1c2b000000 r--p 00000000 fe:00 1835 /home/a b/my  env/.libtorch/lib/libtorch_cpu.so\n";
+        assert_eq!(libtorch_in(maps), Some(Path::new("/home/a b/my  env/.libtorch")));
+        assert_eq!(libtorch_in("7ffd0000-7ffd1000 r-xp 00000000 00:00 0 [vdso]"), None);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub enum Error {
     /// libtorch refused an operation; the C++ backtrace is cut off.
     #[error("libtorch: {0}")]
     Torch(String),
+    /// A panic of ours. `place`: file and line in the source.
+    #[error("{}", one_line(&format!("a bug of signclip in {place}: {what}; please report it with the command")))]
+    Bug { what: String, place: String },
 }
 
 /// Result of the libraries.

@@ -14,6 +14,12 @@ pub enum TensorFile {
     Torch(Box<TorchFile>),
 }
 
+impl std::fmt::Debug for TensorFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TensorFile").field(&self.path()).finish()
+    }
+}
+
 impl TensorFile {
     /// Open `path` by its content. Errors: those of [`SafetensorsFile::open`] and [`TorchFile::open`].
     pub fn open(path: &Path) -> Result<Self> {

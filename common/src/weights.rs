@@ -10,6 +10,7 @@ use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 /// How a tensor starts when there is no file: the initialisations of the field.
@@ -25,7 +26,7 @@ pub enum Init {
 }
 
 enum Source {
-    Files(Vec<TensorFile>),
+    Files(Vec<Arc<TensorFile>>),
     Memory(BTreeMap<String, Tensor>),
     Synthetic { salt: u64 },
     Fresh { seed: u64 },
@@ -62,7 +63,14 @@ impl Weights {
     /// A `.safetensors` file, a PyTorch checkpoint in either layout, or a Hugging Face folder with files of either
     /// format. Files are memory-mapped and tensors copied one by one.
     pub fn open(path: &Path, device: Device, kind: Kind) -> Result<Self> {
-        Ok(Self::new(Source::Files(tensor_file::open_all(path)?), path, device, kind))
+        let files = tensor_file::open_all(path)?.into_iter().map(Arc::new).collect();
+        Ok(Self::new(Source::Files(files), path, device, kind))
+    }
+
+    /// One file that is open, for several devices.
+    pub fn file(file: Arc<TensorFile>, device: Device, kind: Kind) -> Self {
+        let path = file.path().to_path_buf();
+        Self::new(Source::Files(vec![file]), path, device, kind)
     }
 
     /// The same, for a network whose names all begin with `prefix`. Other tensors of the source do not count.
@@ -109,7 +117,7 @@ impl Weights {
             return Err(error);
         }
         let names: Vec<&str> = match &self.source {
-            Source::Files(files) => files.iter().flat_map(TensorFile::names).collect(),
+            Source::Files(files) => files.iter().flat_map(|file| file.names()).collect(),
             Source::Memory(tensors) => tensors.keys().map(String::as_str).collect(),
             Source::Synthetic { .. } | Source::Fresh { .. } => Vec::new(),
         };

@@ -6,6 +6,7 @@
 
 use signclip_common::Result;
 use signclip_common::manifest::{Clip, Dataset, Media, Split, read_json_lines};
+use signclip_common::manifests::Manifests;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn dataset(name: &str) -> Dataset {
-    Dataset::load(&Path::new(WORKSPACE).join("manifests"), name).unwrap()
+    Dataset::load(&Manifests::default(), name).unwrap()
 }
 
 /// The folder of real annotation files, or none.
@@ -321,10 +322,21 @@ fn a_data_set_is_looked_for_and_missed_by_name() {
     assert!(split(&phoenix, root.path(), "dev").unwrap().is_none());
     assert_eq!(split(&phoenix, root.path(), "test").unwrap().unwrap().clips.len(), 1);
 
-    let manifests = Path::new(WORKSPACE).join("manifests");
-    refused("unknown", Dataset::load(&manifests, "bobsl"), &["bobsl", "how2sign", "phoenix", ".jsonl"]);
+    refused(
+        "unknown",
+        Dataset::load(&Manifests::default(), "bobsl"),
+        &["bobsl", "how2sign", "phoenix", ".jsonl"],
+    );
     fs::write(root.path().join("odd.json"), "{\n\"name\": \"x\",\n\"a\\nb\": 1}").unwrap();
-    refused("odd", Dataset::load(root.path(), "odd"), &["odd.json", "line 3"]);
+    let own = Manifests { folder: Some(root.path().to_owned()) };
+    refused("odd", Dataset::load(&own, "odd"), &["odd.json", "line 3"]);
+    assert_eq!(Dataset::load(&own, "phoenix").unwrap().title, phoenix.title);
+    let text = fs::read_to_string(Path::new(WORKSPACE).join("manifests/phoenix.json")).unwrap();
+    for name in ["phoenix", "signs"] {
+        let file = root.path().join(format!("{name}.json"));
+        fs::write(file, text.replacen(&phoenix.title, "another", 1)).unwrap();
+        assert_eq!(Dataset::load(&own, name).unwrap().title, "another");
+    }
 }
 
 fn json_lines(text: impl AsRef<[u8]>) -> Result<Vec<Split>> {

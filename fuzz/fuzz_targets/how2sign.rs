@@ -5,13 +5,10 @@
 use fuzzing::{Place, answer};
 use libfuzzer_sys::fuzz_target;
 use signclip_common::manifest::Dataset;
-use std::path::Path;
+use signclip_common::manifests::Manifests;
 use std::sync::LazyLock;
 
-static DATASET: LazyLock<Dataset> = LazyLock::new(|| {
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
-    Dataset::load(&manifests, "how2sign").expect("a manifest")
-});
+static DATASET: LazyLock<Dataset> = LazyLock::new(|| Dataset::load(&Manifests::default(), "how2sign").expect("a manifest"));
 static PLACE: LazyLock<Place> = LazyLock::new(|| {
     let annotation = &DATASET.splits[0].annotations;
     let plain = annotation.iter().find(|file| !file.contains('/')).expect("a file beside the media");

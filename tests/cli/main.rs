@@ -22,6 +22,7 @@ mod hostile_files;
 mod hostile_run;
 mod hugging_face;
 mod imported;
+mod installed;
 mod kill;
 mod language_model;
 mod locks;

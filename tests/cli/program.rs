@@ -20,14 +20,21 @@ pub(crate) fn path(name: &str) -> PathBuf {
 
 /// The program `name` with nothing of this machine's settings in its environment.
 pub(crate) fn command(name: &str) -> Command {
-    let mut command = Command::new(path(name));
-    for variable in ["SIGNCLIP_DATA", "SIGNCLIP_WEIGHTS", "SIGNCLIP_LOG", "RANK", "WORLD_SIZE", "LOCAL_RANK"]
-    {
+    command_at(&path(name))
+}
+
+/// The program at `path`, as [`command`].
+pub(crate) fn command_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    for variable in ["RANK", "WORLD_SIZE", "LOCAL_RANK"] {
         command.env_remove(variable);
     }
     // The tests may run inside a job.
     for (variable, _) in std::env::vars_os() {
-        if ["SLURM_", "OMPI_"].iter().any(|begin| variable.to_string_lossy().starts_with(begin)) {
+        if ["SIGNCLIP_", "SLURM_", "OMPI_", "PMI_", "PMIX_", "MPI_LOCAL"]
+            .iter()
+            .any(|begin| variable.to_string_lossy().starts_with(begin))
+        {
             command.env_remove(variable);
         }
     }

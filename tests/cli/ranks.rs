@@ -125,6 +125,7 @@ fn launchers_say_which_share() {
         ),
         ("OMPI_COMM_WORLD_RANK=2 OMPI_COMM_WORLD_SIZE=4", 2),
         ("RANK=3 WORLD_SIZE=4 LOCAL_RANK=1", 3),
+        ("PMI_RANK=2 PMI_SIZE=4 MPI_LOCALRANKID=0 MPI_LOCALNRANKS=2", 2),
     ] {
         let mut command = rank(out.path(), "");
         command.envs(words(variables).filter_map(|v| v.split_once('=')));

@@ -8,7 +8,7 @@ use crate::config::TrainConfig;
 use crate::model::Named;
 use serde::{Deserialize, Serialize};
 use signclip_common::safetensors_file::{self, SafetensorsFile};
-use signclip_common::{Error, Result, atomic, difference};
+use signclip_common::{Error, Result, atomic, difference, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,9 +37,8 @@ pub fn save(file: &Path, tensors: &Named, progress: &Progress, settings: &TrainC
     let mut sorted: Vec<&(String, Tensor)> = tensors.iter().collect();
     sorted.sort_by_key(|(name, _)| name);
     let table: Vec<_> = sorted.iter().map(|(name, t)| (name.clone(), t.kind(), t.size())).collect();
-    let progress = serde_json::to_string(progress).unwrap_or_default();
-    let settings = serde_json::to_string(settings).unwrap_or_default();
-    let metadata = [("progress", progress.as_str()), ("settings", settings.as_str())];
+    let (progress, settings) = (json::line(progress)?, json::line(settings)?);
+    let metadata = [("progress", progress.trim_end()), ("settings", settings.trim_end())];
     atomic::write_with(file, |out| {
         safetensors_file::write(out, &metadata, &table, |i| Ok(sorted[i].1.shallow_clone()))
     })
@@ -87,8 +86,8 @@ pub fn restore(
     tensors: &BTreeMap<String, Tensor>,
     settings: &TrainConfig,
 ) -> Result<()> {
+    let here = json::value(settings)?;
     let refuse = |name: &str, what: String| {
-        let here = serde_json::to_value(settings).unwrap_or_default();
         let there = settings_of(file).and_then(|there| difference::first(&there, &here));
         let cause = there.map_or(String::new(), |(field, there, here)| {
             format!("; the checkpoint was made with {field} = {there}, the run has {here}")

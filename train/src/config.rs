@@ -12,7 +12,7 @@ use crate::temporal::{ConvKind, Steps};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, json, places};
 use std::path::{Path, PathBuf};
 
 /// Settings of a run; written as `config.json` into its folder. Unknown fields are refused.
@@ -300,7 +300,7 @@ impl TrainConfig {
     pub fn with(self, file: Option<&Path>, settings: &[String]) -> Result<Self> {
         const EVERY_FIELD: &str = "config.json of any run shows all fields";
         let parse = |json: &Value| Self::deserialize(json).map_err(|e| e.to_string());
-        let mut json = serde_json::to_value(&self).unwrap_or_default();
+        let mut json = json::value(&self)?;
         if let Some(path) = file {
             let text = regular_file::read_to_string(path, SETTINGS).map_err(Error::io(path))?;
             let over: Value = serde_json::from_str(&text).map_err(|e| {
@@ -404,7 +404,7 @@ impl LanguageModel {
     /// Refuse settings of an adapter where there is none, or where another one is read.
     fn check(&self) -> Result<()> {
         let own = self.lora != LoraConfig::default();
-        let tuning = serde_json::to_value(self.tuning).unwrap_or_default();
+        let tuning = json::value(&self.tuning)?;
         let tuning = format!("language_model.tuning={}", tuning.as_str().unwrap_or_default());
         let without = match (self.tuning, &self.adapter) {
             (TuningKind::Lora, None) => None,
@@ -445,9 +445,8 @@ pub fn language_model_folder(
         (_, Some(given)) => return t5::check_files(given).map(|()| Some(given.to_path_buf())),
         _ => {}
     }
-    let base =
-        weights.map(Path::to_path_buf).or_else(|| std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from));
-    let places = [PathBuf::from(path), base.unwrap_or_else(|| "weights".into()).join(path)];
+    let below = places::weights_folders(weights).into_iter().map(|folder| folder.join(path));
+    let places: Vec<PathBuf> = std::iter::once(path.into()).chain(below).collect();
     let whole = places.iter().find(|place| t5::check_files(place).is_ok());
     let begun = || places.iter().find(|place| t5::is_model(place));
     let folder = whole.or_else(begun).cloned().ok_or_else(|| {

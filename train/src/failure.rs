@@ -6,7 +6,7 @@ use crate::corpus::Batch;
 use crate::model::Named;
 use crate::run::{FIRST_ADAPTER, RunInfo};
 use signclip_common::collective::Collective;
-use signclip_common::{Error, Result, atomic, tensor_file};
+use signclip_common::{Error, Result, atomic, json, tensor_file};
 use std::path::{Path, PathBuf};
 
 /// The first weight with a value that is not finite in the files of the language model and of the adapter that the run in
@@ -64,7 +64,7 @@ pub fn save(
             atomic::copy(&best, &failed.join(BEST))?;
         }
         let settings = failed.join("settings.json");
-        let text = serde_json::to_string_pretty(&info.settings).unwrap_or_default() + "\n";
+        let text = json::pretty(&info.settings)?;
         atomic::write(&settings, text.as_bytes())?;
         let readme = format!(
             "Step {} failed. `train --features {} --run {} --config {}` (and --weights and --gpus as in the run) goes on \

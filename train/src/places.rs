@@ -6,6 +6,7 @@ use crate::identity::check_language_model;
 use crate::run::{CONFIG, RunInfo};
 use crate::t5;
 use serde::{Deserialize, Serialize};
+use signclip_common::places::weights_folders;
 use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result};
 use std::path::{Component, Path, PathBuf};
@@ -122,8 +123,7 @@ impl RunInfo {
             (None, Some(weights)) => vec![model_in(&below(weights, name))?],
             (None, None) => {
                 let mut places = places(folder, recorded, self.from_run.language_model.as_deref());
-                let weights = std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from);
-                places.extend(weights.map(|weights| below(&weights, name)));
+                places.extend(weights_folders(None).iter().map(|weights| below(weights, name)));
                 places.retain(|place| place.join("config.json").is_file());
                 places
             }

@@ -125,7 +125,7 @@ impl RunInfo {
     /// The first field in which the run described by `begun` is another one, with the value there and here. Where
     /// features, language model and adapter lie makes no difference, but what they are; of a run of an earlier version
     /// that says nothing of that, the places count as long as they are there. `folder` is that of the run.
-    pub fn difference(&self, begun: &Self, folder: &Path) -> Option<(String, String, String)> {
+    pub fn difference(&self, begun: &Self, folder: &Path) -> Result<Option<(String, String, String)>> {
         let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
             (Ok(a), Ok(b)) => a == b,
             (Err(_), _) => true,
@@ -167,11 +167,12 @@ impl RunInfo {
         {
             then.clone_from(now);
         }
-        let json = |info: &Self| serde_json::to_value(info).unwrap_or_default();
         // The network or setting that made other features says more than that they are others.
         let making = |info: &Self| serde_json::json!({ "extraction": info.extraction });
-        difference::first(&making(&begun), &making(self))
-            .or_else(|| difference::first(&json(&begun), &json(self)))
+        match difference::first(&making(&begun), &making(self)) {
+            None => difference::between(&begun, self),
+            making => Ok(making),
+        }
     }
 
     /// A run that has begun in `folder` continues with the settings and the features that it began with, or with more
@@ -192,7 +193,7 @@ impl RunInfo {
         now.from.clone_from(&begun.from);
         let (then, epochs) = (begun.settings.optimiser.epochs, &mut now.settings.optimiser.epochs);
         *epochs = if *epochs > then { then } else { *epochs };
-        now.difference(&begun, folder).map_or(Ok(()), |(field, begun, now)| {
+        now.difference(&begun, folder)?.map_or(Ok(()), |(field, begun, now)| {
             let what = format!("the run in this folder began with {begun}, this command has {now}");
             let remedy =
                 "use the same settings and features to go on, or another folder (train --run, ablate --out)";

@@ -164,7 +164,7 @@ pub fn word_tokenizer<'t>(sentences: impl Iterator<Item = &'t str>) -> String {
         "decoder": null,
         "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" },
     });
-    serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
+    format!("{json:#}\n")
 }
 
 /// Punctuation that is a token of its own.

@@ -15,7 +15,7 @@ use crate::tensorboard::EventFile;
 use crate::text::Text;
 use crate::translation;
 use signclip_common::collective::Collective;
-use signclip_common::{Error, Result, memory, progress};
+use signclip_common::{Error, Result, json, memory, progress};
 use std::path::Path;
 use std::time::Instant;
 use tch::Tensor;
@@ -224,7 +224,7 @@ impl Trainer<'_> {
             line += &format!(", {split} BLEU-4 {bleu4:.2}, chrF {chrf:.2}");
             let by = decider(self.dev.texts.iter().map(String::as_str));
             let best = state.choice.validated(state.epoch, by, bleu4, chrf);
-            let json = serde_json::to_value(&scores).unwrap_or_default();
+            let json = json::value(&scores)?;
             if let Some(record) = record {
                 record.log.validation(state, split, &json)?;
                 let [bleu4_tag, chrf_tag] = ["bleu4", "chrf"].map(|score| format!("{split}/{score}"));

@@ -1,16 +1,16 @@
 //! Ids that a `tokenizer.json` may name: a model has one row for each, and reads beyond its table for any other.
 
 use serde_json::Value;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, json};
 use std::path::Path;
-use tokenizers::{PostProcessorWrapper, Tokenizer};
+use tokenizers::Tokenizer;
 
 const AGAIN: &str = "copy tokenizer.json again from where it came from";
 
 /// One more than the largest id. Errors: a token that is added behind a text and is not in the vocabulary.
 pub(crate) fn check(tokenizer: &Tokenizer, file: &Path) -> Result<usize> {
     if let Some(processor) = tokenizer.get_post_processor() {
-        let processor = serde_json::to_value::<&PostProcessorWrapper>(processor).unwrap_or_default();
+        let processor = json::value(processor)?;
         check_processor(&processor, tokenizer)
             .map_err(|what| Error::input(file, "post_processor", what, AGAIN))?;
     }

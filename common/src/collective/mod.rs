@@ -27,21 +27,6 @@ pub enum Collective {
 }
 
 impl Collective {
-    /// Whether `mpirun` or Slurm started this process as one of several of an MPI job. Slurm may announce itself to
-    /// every process that it starts; a single one has nobody to talk to.
-    pub fn is_mpi_job() -> bool {
-        let is_set = |name: &str| std::env::var_os(name).is_some();
-        let several = |name| std::env::var(name).is_ok_and(|n: String| n.parse().is_ok_and(|n: usize| n > 1));
-        let of_slurm = is_set("PMIX_RANK") && several("SLURM_STEP_NUM_TASKS");
-        several("OMPI_COMM_WORLD_SIZE") || several("PMI_SIZE") || of_slurm
-    }
-
-    /// Number of this process among those of its machine, where a launcher says it: which device is its own.
-    pub fn local_rank() -> usize {
-        let number = |name| std::env::var(name).ok().and_then(|n| n.parse().ok());
-        number("OMPI_COMM_WORLD_LOCAL_RANK").or_else(|| number("SLURM_LOCALID")).unwrap_or(0)
-    }
-
     /// Number of this rank, from 0.
     pub fn rank(&self) -> usize {
         match self {

@@ -9,7 +9,7 @@ mod json_lines;
 mod phoenix;
 mod table;
 
-use crate::regular_file::{self, SETTINGS};
+use crate::manifests::Manifests;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -111,26 +111,23 @@ pub struct Split {
 }
 
 impl Dataset {
-    /// Read `manifests/<name>.json` below `folder`.
-    pub fn load(folder: &Path, name: &str) -> Result<Self> {
-        let path = folder.join(format!("{name}.json"));
-        let text = regular_file::read_to_string(&path, SETTINGS).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                let names = known(folder);
-                let remedy = match names.is_empty() {
-                    true => {
-                        "no manifests there: run in the project's folder, or give a .jsonl file".to_owned()
-                    }
-                    false => format!("known here: {}; or give a .jsonl file", names.join(", ")),
-                };
-                Error::input(&path, "", format!("no manifest for the data set {name:?}"), remedy)
-            }
-            _ => Error::Io { file: path.clone(), source: e },
-        })?;
-        serde_json::from_str(&text).map_err(|e| {
-            let place = format!("line {}", e.line());
-            Error::input(&path, place, e.to_string(), "correct the manifest")
-        })
+    /// The data set `name` of the tables. Errors: there is none, or it is damaged.
+    pub fn load(manifests: &Manifests, name: &str) -> Result<Self> {
+        let names = manifests.names();
+        if names.iter().any(|known| known == name) {
+            return manifests.read(name);
+        }
+        // Other tables lie beside the data sets.
+        let known: Vec<String> =
+            names.into_iter().filter(|name| manifests.read::<Self>(name).is_ok()).collect();
+        Err(Error::usage(
+            format!("no manifest for the data set {name:?}"),
+            format!(
+                "known: {}; give one of these or a .jsonl file, or put {name}.json into a folder and name that folder in \
+                 $SIGNCLIP_MANIFESTS",
+                known.join(", ")
+            ),
+        ))
     }
 
     /// The manifest of a JSON Lines file with own data, named after the file.
@@ -257,17 +254,4 @@ fn below(file: &Path, line: usize, base: &Path, relative: &str) -> Result<PathBu
 fn first_folder(home: &Path, candidates: &[String]) -> PathBuf {
     let all: Vec<PathBuf> = candidates.iter().map(|c| home.join(c)).collect();
     all.iter().find(|p| p.is_dir()).or(all.first()).cloned().unwrap_or_else(|| home.to_path_buf())
-}
-
-fn known(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|e| e.file_name().to_str().and_then(|n| n.strip_suffix(".json")).map(str::to_owned))
-        // Other tables lie beside the manifests.
-        .filter(|name| Dataset::load(folder, name).is_ok())
-        .collect();
-    names.sort();
-    names
 }

@@ -173,16 +173,7 @@ impl StoreInfo {
 
     /// The first field in which two descriptions differ, with both values. Neither the format nor the tool counts.
     pub fn difference(&self, other: &Self) -> Result<Option<(String, String, String)>> {
-        let json = |info: &Self| {
-            let info = Self { format: FORMAT, tool: String::new(), ..info.clone() };
-            serde_json::to_value(info).map_err(|e| {
-                Error::usage(
-                    format!("{STORE_FILE} cannot be written: {e}"),
-                    "this is a bug; please report it",
-                )
-            })
-        };
-        Ok(difference::first(&json(self)?, &json(other)?))
+        difference::between(self, &Self { format: self.format, tool: self.tool.clone(), ..other.clone() })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::index::{indexes, rank_files};
 use super::lock::idle_rank;
 use crate::regular_file::{self, LINES};
-use crate::{Error, Result, atomic, disk};
+use crate::{Error, Result, atomic, disk, json};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -44,9 +44,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Failure>> {
 
 /// Add one. Not flushed to the disk: after a crash of the machine the clip is merely tried again.
 pub(super) fn add(path: &Path, failure: &Failure) -> Result<()> {
+    let line = json::line(failure)?;
     let attempt = || {
         let mut file = disk::call(|| regular_file::append(path))?;
-        disk::write(&line(failure)?, |bytes| file.write_all(bytes))
+        disk::write(line.as_bytes(), |bytes| file.write_all(bytes))
     };
     attempt().map_err(Error::io(path))
 }
@@ -60,12 +61,8 @@ pub(super) fn write(path: &Path, failures: &[Failure]) -> Result<()> {
             _ => Ok(()),
         };
     }
-    let lines = failures.iter().map(line).collect::<std::io::Result<Vec<_>>>().map_err(Error::io(path))?;
-    atomic::write(path, &lines.concat())
-}
-
-fn line(failure: &Failure) -> std::io::Result<Vec<u8>> {
-    Ok((serde_json::to_string(failure)? + "\n").into_bytes())
+    let lines = failures.iter().map(json::line).collect::<Result<String>>()?;
+    atomic::write(path, lines.as_bytes())
 }
 
 /// Every clip of the split folder `folder` that failed and is in no index, with the rank that said so. Of several

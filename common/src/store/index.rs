@@ -4,7 +4,7 @@ use super::damage::{NOT_OURS, damaged};
 use crate::error::json_line;
 use crate::manifest;
 use crate::regular_file::{self, LINES};
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ impl ClipRecord {
             },
             _ => Line { offset: None, sha256: None, streams: Some(streams), id, shard, frames, facts },
         };
-        let text = serde_json::to_string(&line).unwrap_or_else(|e| e.to_string()) + "\n";
+        let text = json::line(&line)?;
         if serde_json::from_str(&text).ok().as_ref() == Some(self) {
             return Ok(text);
         }

@@ -11,7 +11,7 @@ use super::others::Watch;
 use super::reader::Store;
 use crate::checksum::Checksum;
 use crate::regular_file;
-use crate::{Error, Result, atomic, disk};
+use crate::{Error, Result, atomic, disk, json};
 use half::f16;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
@@ -385,7 +385,7 @@ fn describe(folder: &Path, info: StoreInfo) -> Result<StoreInfo> {
             return Err(damaged(&path, "", &what));
         }
         info.check(&path)?;
-        let text = serde_json::to_string_pretty(&info).unwrap_or_else(|e| e.to_string()) + "\n";
+        let text = json::pretty(&info)?;
         if info.format != FORMAT || serde_json::from_str(&text).ok().as_ref() != Some(&info) {
             let what = format!("{}: the description does not read back as what was meant", path.display());
             return Err(Error::usage(what, "numbers must be finite"));

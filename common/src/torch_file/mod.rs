@@ -143,8 +143,8 @@ impl TorchFile {
             let reach = shape.iter().zip(strides).map(|(&n, &s)| (n - 1) * s).filter(|&n| n > 0).sum::<i64>();
             reach as usize + 1
         };
-        let storage = &self.map[self.contents.storages[view.storage as usize].clone()];
-        let begin = view.offset as usize * width;
+        let place = self.contents.storages[view.storage as usize].clone();
+        let (storage, begin) = (&self.map[place.clone()], view.offset as usize * width);
         let Some(bytes) = storage.get(begin..begin + span * width) else {
             return refuse("the tensor leads out of its storage", "download the file again");
         };
@@ -152,6 +152,8 @@ impl TorchFile {
             return refuse("a truth value is neither 0 nor 1", "download the file again");
         }
         let flat = Tensor::f_from_data_size(bytes, &[span as i64], kind)?;
+        // As for safetensors: a model never stands in memory twice, though its file stays open.
+        self.map.release(place.start + begin, place.start + begin + bytes.len());
         if span == 0 {
             return Ok(flat.f_reshape(&shape)?);
         }

@@ -6,7 +6,7 @@ use crate::recipe::checkpoint::{Architecture, Checkpoint, METADATA};
 use serde::Serialize;
 use signclip_common::safetensors_file::{self, SafetensorsFile};
 use signclip_common::torch_file::{self, TorchFile};
-use signclip_common::{Error, Result, atomic, checksum};
+use signclip_common::{Error, Result, atomic, checksum, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,7 +47,7 @@ pub fn run(input: &Path, output: Option<&Path>, json: bool) -> Result<ExitCode> 
     }
     let report = convert(input, output)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        print!("{}", json::pretty(&report)?);
         return Ok(ExitCode::SUCCESS);
     }
     println!("{}: {}", report.input.display(), report.architecture);

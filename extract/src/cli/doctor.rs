@@ -3,12 +3,13 @@
 #![allow(clippy::print_stdout)]
 
 use crate::recipe::checkpoint::{Checkpoint, METADATA};
-use crate::places;
 use serde::{Deserialize, Serialize};
+use signclip_common::manifests::Manifests;
+use signclip_common::places::{self, Form};
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weight_file::is_lfs_pointer;
-use signclip_common::{Error, Result, checksum, devices, machine, tensor_file};
+use signclip_common::{Error, Result, checksum, devices, json, machine};
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
@@ -79,10 +80,10 @@ const JOBS: [(&str, &[&str]); 3] = [
 ];
 
 /// Print the report. Reads every present weight file once for its checksum.
-pub fn report(weights: Option<&Path>, json: bool) -> Result<ExitCode, Vec<Error>> {
+pub fn report(weights: Option<&Path>, as_json: bool) -> Result<ExitCode, Vec<Error>> {
     let report = inspect(weights).map_err(|e| vec![e])?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    if as_json {
+        print!("{}", json::pretty(&report).map_err(|e| vec![e])?);
         return Ok(ExitCode::SUCCESS);
     }
     for (name, value) in &report.facts {
@@ -106,11 +107,7 @@ pub fn report(weights: Option<&Path>, json: bool) -> Result<ExitCode, Vec<Error>
 }
 
 fn inspect(weights: Option<&Path>) -> Result<Report> {
-    let manifest = places::manifests().join("weights.json");
-    let text = regular_file::read_to_string(&manifest, SETTINGS).map_err(Error::io(&manifest))?;
-    let table: WeightManifest = serde_json::from_str(&text).map_err(|e| {
-        Error::input(&manifest, format!("line {}", e.line()), e.to_string(), "restore the file")
-    })?;
+    let table: WeightManifest = Manifests::here()?.read("weights")?;
     let folder = places::weights_root(weights);
     let weights_folder = match &folder {
         Ok(folder) => folder.display().to_string(),
@@ -204,23 +201,21 @@ fn open_state() -> String {
 }
 
 fn state(folder: &Path, file: WeightFile) -> Result<WeightState> {
-    let (state, detail) = look(&folder.join(&file.path), &file)?;
+    let (state, detail) = look(folder, &file)?;
     let WeightFile { path, what, needed_by, source, optional, .. } = file;
     Ok(WeightState { path, what, needed_by, source, optional, state, detail })
 }
 
-fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
-    let checkpoint = path.extension().is_some_and(|ending| ending == "pt" || ending == "pth");
-    let converted = path.with_extension("safetensors");
-    let Ok(meta) = path.metadata() else {
-        if checkpoint && converted.is_file() {
-            return look_at_converted(&converted, file);
-        }
-        if let Some(torch) = tensor_file::in_place_of(path).filter(|torch| torch.is_file()) {
-            return Ok(("present", format!("{} in its place", torch.display())));
-        }
+fn look(folder: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
+    let Some((found, form)) = places::weight_file(folder, &file.path) else {
         return Ok(("missing", format!("from {}", file.source)));
     };
+    let path = &folder.join(found);
+    match form {
+        Form::Original => {}
+        Form::Converted => return look_at_converted(path, file),
+        Form::Torch => return Ok(("present", format!("{} in its place", path.display()))),
+    }
     let mut head = Vec::new();
     let opened = match regular_file::open(path) {
         Ok(opened) => opened,
@@ -233,11 +228,9 @@ fn look(path: &Path, file: &WeightFile) -> Result<(&'static str, String)> {
             "run `git lfs pull` where it came from, or download the file itself".to_owned(),
         ));
     }
-    if let Some(bytes) = file.bytes.filter(|b| *b != meta.len()) {
-        return Ok((
-            "wrong size",
-            format!("{} bytes where {bytes} are expected; download it again", meta.len()),
-        ));
+    let length = path.metadata().map_err(Error::io(path))?.len();
+    if let Some(bytes) = file.bytes.filter(|bytes| *bytes != length) {
+        return Ok(("wrong size", format!("{length} bytes where {bytes} are expected; download it again")));
     }
     let sum = checksum::of_file(path)?;
     let detail = match &file.sha256 {

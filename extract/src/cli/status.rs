@@ -8,7 +8,7 @@ use serde::Serialize;
 use signclip_common::manifest::Split;
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::store::{self, Failure, STORE_FILE, StoreInfo};
-use signclip_common::{Error, Result, machine};
+use signclip_common::{Error, Result, json, machine};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,7 +56,7 @@ pub struct RankStatus {
 pub fn report(args: &StatusArgs) -> Result<ExitCode, Vec<Error>> {
     let splits = look(args).map_err(|e| vec![e])?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&splits).unwrap_or_default());
+        print!("{}", json::pretty(&splits).map_err(|e| vec![e])?);
     } else {
         splits.iter().for_each(|(name, split)| print!("{}", split.table(name)));
     }

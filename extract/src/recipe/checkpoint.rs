@@ -3,8 +3,8 @@
 
 use crate::streams::mouthing::faces::retina_face::BodyKind;
 use crate::streams::mouthing::lips::LipConfig;
-use signclip_common::safetensors_file::SafetensorsFile;
-use signclip_common::torch_file::{self, Plain, TorchFile};
+use signclip_common::tensor_file::TensorFile;
+use signclip_common::torch_file::{Plain, TorchFile};
 use signclip_common::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -43,17 +43,22 @@ impl Checkpoint {
     /// # Errors
     /// What opening a file of weights reports, and a file of another network, with some of its names.
     pub fn open(path: &Path) -> Result<Self> {
-        if torch_file::is_torch(path)? {
-            return Self::of_torch(&TorchFile::open(path)?);
-        }
-        let file = SafetensorsFile::open(path)?;
+        Self::of(&TensorFile::open(path)?)
+    }
+
+    /// Recognise an open file.
+    pub fn of(file: &TensorFile) -> Result<Self> {
+        let file = match file {
+            TensorFile::Torch(file) => return Self::of_torch(file),
+            TensorFile::Safetensors(file) => file,
+        };
         let names: Vec<&str> = file.names().collect();
         let heads = file.metadata().get(&format!("{METADATA}heads")).and_then(|heads| heads.parse().ok());
         let shape = |name: &str| file.shape(name).map(<[i64]>::to_vec);
-        recognise(path, &names, &shape, heads)
+        recognise(&file.path, &names, &shape, heads)
     }
 
-    /// Recognise an open checkpoint.
+    /// Recognise an open PyTorch file.
     pub fn of_torch(file: &TorchFile) -> Result<Self> {
         let names: Vec<&str> = file.names().collect();
         // A fine-tuned file describes the encoder inside in `w2v_args`; its own `model` describes the decoder too.

@@ -138,19 +138,19 @@ impl Settings {
     fn networks(&self, device: Device) -> Result<Networks> {
         let mut networks = Networks { device: Some(device), ..Networks::default() };
         if let (Some(config), Some(source)) = (&self.spatial, &self.sources.clip) {
-            networks.spatial = Some(SpatialEncoder::load(&source.open(device, self.kind)?, config, device)?);
+            networks.spatial = Some(SpatialEncoder::load(&source.on(device, self.kind), config, device)?);
         }
         let Some(config) = &self.mouthing else { return Ok(networks) };
         if let (Some(config), Some(source)) = (&config.detector, &self.sources.detector) {
-            let weights = source.open(device, Kind::Float)?;
+            let weights = source.on(device, Kind::Float);
             networks.detector = Some(weights.build(&[], |root| RetinaFace::new(root, config))?);
         }
         if let (Some(config), Some(source)) = (&config.fan, &self.sources.fan) {
-            let weights = source.open(device, Kind::Float)?;
+            let weights = source.on(device, Kind::Float);
             networks.fan = Some(weights.build(&[], |root| Fan::new(root, config))?);
         }
         if let Some(source) = &self.sources.lips {
-            let encoder = LipEncoder::load(&source.open(device, self.kind)?, &config.lips)?;
+            let encoder = LipEncoder::load(&source.on(device, self.kind), &config.lips)?;
             networks.lips = Some(encoder.at_layer(config.layer)?);
         }
         Ok(networks)

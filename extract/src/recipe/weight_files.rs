@@ -4,11 +4,12 @@ use crate::cli::args::{Detector, FanModel, Preset, RunArgs};
 use crate::recipe::checkpoint::{Architecture, Checkpoint, METADATA};
 use crate::streams::mouthing::faces::retina_face::BodyKind;
 use crate::streams::mouthing::lips::LipConfig;
-use crate::places;
-use signclip_common::safetensors_file::SafetensorsFile;
+use signclip_common::places::{self, Form};
+use signclip_common::tensor_file::TensorFile;
 use signclip_common::weights::Weights;
-use signclip_common::{Error, Result, checksum, tensor_file};
+use signclip_common::{Error, Result, checksum};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tch::{Device, Kind};
 
 /// CLIP's file below the weights folder.
@@ -17,17 +18,18 @@ const CLIP_FILE: &str = "clip-vit-large-patch14/model.safetensors";
 /// Where the weights of one network come from.
 #[derive(Debug, Clone)]
 pub enum WeightSource {
-    /// A file, its name for the store, and what stands before the network's names in it.
-    File { path: PathBuf, name: String, prefix: String },
+    /// A file, opened once for all devices, its name for the store, and what stands before the network's names in it.
+    File { file: Arc<TensorFile>, name: String, prefix: String },
     /// Computed from the tensors' names with this salt.
     Computed(u64),
 }
 
 impl WeightSource {
-    pub fn open(&self, device: Device, kind: Kind) -> Result<Weights> {
+    /// The weights for a device.
+    pub fn on(&self, device: Device, kind: Kind) -> Weights {
         match self {
-            Self::File { path, prefix, .. } => Ok(Weights::open(path, device, kind)?.below(prefix)),
-            Self::Computed(salt) => Ok(Weights::synthetic(*salt, device, kind)),
+            Self::File { file, prefix, .. } => Weights::file(file.clone(), device, kind).below(prefix),
+            Self::Computed(salt) => Weights::synthetic(*salt, device, kind),
         }
     }
 
@@ -35,9 +37,9 @@ impl WeightSource {
     /// one it was made of, so that a store goes on after a conversion.
     pub fn identity(&self, network: &str) -> Result<(String, String)> {
         Ok(match self {
-            Self::File { path, name, .. } => match source_of(path) {
+            Self::File { file, name, .. } => match source_of(file) {
                 Some(sum) => (name.clone(), sum),
-                None => (name.clone(), checksum::of_file(path)?),
+                None => (name.clone(), checksum::of_file(file.path())?),
             },
             Self::Computed(salt) => (format!("{network} (computed)"), format!("salt {salt:#x}")),
         })
@@ -45,7 +47,7 @@ impl WeightSource {
 
     pub fn describe(&self) -> String {
         match self {
-            Self::File { path, .. } => path.display().to_string(),
+            Self::File { file, .. } => file.path().display().to_string(),
             Self::Computed(salt) => format!("computed weights, salt {salt:#x}"),
         }
     }
@@ -56,10 +58,11 @@ impl WeightSource {
 }
 
 /// SHA-256 of the file that `extract convert` made this one of.
-fn source_of(path: &Path) -> Option<String> {
-    let converted = path.extension().is_some_and(|ending| ending == "safetensors");
-    let file = converted.then(|| SafetensorsFile::open(path).ok())??;
-    file.metadata().get(&format!("{METADATA}source_sha256")).cloned()
+fn source_of(file: &TensorFile) -> Option<String> {
+    match file {
+        TensorFile::Safetensors(file) => file.metadata().get(&format!("{METADATA}source_sha256")).cloned(),
+        TensorFile::Torch(_) => None,
+    }
 }
 
 /// Finds the networks' files: below `--weights`, else `$SIGNCLIP_WEIGHTS`, else `weights/`. What is not there is an error
@@ -87,7 +90,7 @@ impl<'a> WeightFiles<'a> {
         let Some((path, name)) = self.find("the spatial encoder", CLIP_FILE)? else {
             return Ok(WeightSource::Computed(self.args.salt));
         };
-        Ok(WeightSource::File { path, name, prefix: String::new() })
+        Ok(WeightSource::File { file: Arc::new(TensorFile::open(&path)?), name, prefix: String::new() })
     }
 
     pub fn detector(&self, detector: Detector) -> Result<WeightSource> {
@@ -131,7 +134,8 @@ impl<'a> WeightFiles<'a> {
         let Some((path, name)) = found else {
             return computed(published.unwrap_or_else(LipConfig::large));
         };
-        let checkpoint = Checkpoint::open(&path)?;
+        let file = TensorFile::open(&path)?;
+        let checkpoint = Checkpoint::of(&file)?;
         let Architecture::AvHubert(config) = &checkpoint.architecture else {
             return Err(checkpoint.mistaken("AV-HuBERT"));
         };
@@ -139,7 +143,7 @@ impl<'a> WeightFiles<'a> {
             return Err(checkpoint.mistaken(&format!("AV-HuBERT {which}")));
         }
         let config = config.clone();
-        Ok((WeightSource::File { path, name, prefix: checkpoint.prefix }, config))
+        Ok((WeightSource::File { file: Arc::new(file), name, prefix: checkpoint.prefix }, config))
     }
 
     /// An official file of which `fits` says whether it is the right one.
@@ -153,26 +157,20 @@ impl<'a> WeightFiles<'a> {
         let Some((path, name)) = self.find(what, file)? else {
             return Ok(WeightSource::Computed(self.args.salt));
         };
-        let checkpoint = Checkpoint::open(&path)?;
+        let file = TensorFile::open(&path)?;
+        let checkpoint = Checkpoint::of(&file)?;
         if !fits(&checkpoint.architecture) {
             return Err(checkpoint.mistaken(wanted));
         }
-        Ok(WeightSource::File { path, name, prefix: checkpoint.prefix })
+        Ok(WeightSource::File { file: Arc::new(file), name, prefix: checkpoint.prefix })
     }
 
-    /// `file` below the weights folder, what `extract convert` made of it, or PyTorch's own in its place, with its name
-    /// there.
+    /// `file` below the weights folder, in whatever form it is there, with the name that the store gives it.
     fn find(&self, what: &str, file: &str) -> Result<Option<(PathBuf, String)>> {
         let Some(root) = &self.root else { return Ok(None) };
-        let converted = Path::new(file).with_extension("safetensors");
-        let candidates = [PathBuf::from(file), converted];
-        let found = candidates.into_iter().find(|candidate| root.join(candidate).exists());
-        if let Some(found) = found {
-            return Ok(Some((root.join(found), file.to_owned())));
-        }
-        let torch = tensor_file::in_place_of(Path::new(file));
-        if let Some(torch) = torch.filter(|torch| root.join(torch).exists()) {
-            return Ok(Some((root.join(&torch), torch.display().to_string())));
+        if let Some((found, form)) = places::weight_file(root, file) {
+            let name = if form == Form::Torch { found.display().to_string() } else { file.to_owned() };
+            return Ok(Some((root.join(found), name)));
         }
         if self.args.preset != Preset::Paper {
             return Ok(None);
@@ -183,5 +181,34 @@ impl<'a> WeightFiles<'a> {
             format!("the weights of {what} are not there"),
             "download them (README, \"Weights\"; `./justw doctor` lists what is missing), or try --preset tiny",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use signclip_common::safetensors_file;
+
+    /// The table of a large file is read once, not once a device: what comes later needs only the open file.
+    #[test]
+    fn a_file_is_opened_once() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(CLIP_FILE);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let table = [("a".to_owned(), Kind::Float, vec![2])];
+        let mut bytes = Vec::new();
+        let tensor = |_| Ok(tch::Tensor::from_slice(&[1.0_f32, 2.0]));
+        safetensors_file::write(&mut bytes, &[], &table, tensor).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let line = ["extract", "--dataset", "phoenix", "--weights", root.path().to_str().unwrap()];
+        let args = crate::cli::args::Cli::parse_from(line).run;
+        let source = WeightFiles::new(&args).unwrap().clip().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        for _device in 0..2 {
+            let weights = source.on(Device::Cpu, Kind::Float);
+            let values = weights.build(&[], |root| root.get("a", &[2])).unwrap();
+            assert_eq!(Vec::<f32>::try_from(&values).unwrap(), [1.0, 2.0]);
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::run::stages::{Shares, Stages};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::{Deserialize, Serialize};
 use signclip_common::progress::{LOG_ONLY, Progress};
-use signclip_common::{atomic, machine};
+use signclip_common::{atomic, json, machine};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -185,8 +185,8 @@ impl Heartbeat {
         change(&mut progress);
         progress.updated = now();
         progress.seconds = self.begun.lock().unwrap_or_else(PoisonError::into_inner).elapsed().as_secs_f64();
-        let text = serde_json::to_string_pretty(&*progress).unwrap_or_default() + "\n";
-        if let Err(e) = atomic::write(&self.path, text.as_bytes()) {
+        let written = json::pretty(&*progress).and_then(|text| atomic::write(&self.path, text.as_bytes()));
+        if let Err(e) = written {
             tracing::debug!("{e}");
         }
     }

@@ -28,11 +28,6 @@ pub struct Networks {
     pub device: Option<Device>,
 }
 
-// SAFETY: the networks are frozen. Once they are loaded nobody writes to a tensor of theirs, and that several threads read
-// one is what libtorch allows: its counters are atomic, and none of the operations in a forward pass changes an input.
-#[allow(unsafe_code)]
-unsafe impl Sync for Networks {}
-
 /// One piece of work for a device.
 enum Request {
     Gesture(Vec<Prepared>, Reply<Vec<f32>>),

@@ -3,12 +3,12 @@
 use crate::cli::args::RunArgs;
 use crate::cli::calibrate::Calibration;
 use crate::recipe::like::Like;
-use crate::media::frame_reader::Reading;
-use crate::places;
+use crate::media::reading::Reading;
 use rayon::prelude::*;
 use serde::Serialize;
 use signclip_common::manifest::{Clip, Dataset, Layout, Media, Split, read_json_lines};
-use signclip_common::{Error, Result};
+use signclip_common::manifests::Manifests;
+use signclip_common::{Error, Result, places};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -105,7 +105,7 @@ impl Plan {
     }
 
     fn known(name: &str, args: &RunArgs) -> Result<Self> {
-        let dataset = Dataset::load(&places::manifests(), name)?;
+        let dataset = Dataset::load(&Manifests::here()?, name)?;
         let root = dataset.home(&places::data_root(args.root.as_deref(), name)?)?;
         for wanted in &args.split {
             let known = |s: &&signclip_common::manifest::SplitPlaces| {
@@ -309,7 +309,7 @@ fn frames_of(media: &Media, reading: &Reading, there: bool) -> Option<usize> {
         let seconds = end - start.unwrap_or(0.0);
         return Some((seconds * TARGET_FPS).round().max(1.0) as usize);
     }
-    let probe = there.then(|| crate::media::frame_reader::probe(media, *reading).ok()).flatten()?;
+    let probe = there.then(|| crate::media::reading::frame_reader::probe(media, *reading).ok()).flatten()?;
     let seconds = probe.seconds()?;
     Some((seconds * TARGET_FPS).round().max(1.0) as usize)
 }

@@ -88,7 +88,7 @@ pub(super) fn text(config: &LoraConfig, base: Option<&Path>) -> String {
             json[field] = value;
         }
     }
-    serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
+    format!("{json:#}\n")
 }
 
 /// The configuration in the text of a file; `file` is for messages. Errors: a field that is not understood, or a value.

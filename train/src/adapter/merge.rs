@@ -56,7 +56,9 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
     if merging.shared.is_some() {
         let file = base.join("config.json");
         let text = regular_file::read_to_string(&file, SETTINGS).map_err(Error::io(&file))?;
-        let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
+        let mut config: Value = serde_json::from_str(&text).map_err(|e| {
+            Error::input(&file, format!("line {}", e.line()), e.to_string(), "download it again")
+        })?;
         config["tie_word_embeddings"] = false.into();
         config["scale_decoder_outputs"] = false.into();
         write_json(&out.join("config.json"), &config)?;
@@ -198,6 +200,5 @@ fn copy_the_rest(base: &Path, out: &Path) -> Result<()> {
 }
 
 fn write_json(file: &Path, json: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(json).unwrap_or_default() + "\n";
-    atomic::write(file, text.as_bytes())
+    atomic::write(file, format!("{json:#}\n").as_bytes())
 }

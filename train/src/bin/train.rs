@@ -5,6 +5,7 @@
 
 use clap::Parser;
 use signclip_common::collective::{Collective, ThreadRank, threads};
+use signclip_common::launcher::Environment;
 use signclip_common::panics::{guarded, program};
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, devices, lock, memory};
@@ -87,18 +88,19 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Vec<Error>> {
+    let mpi_job = Environment::here().is_mpi_job().map_err(|e| vec![e])?;
     #[cfg(not(feature = "mpi"))]
-    if Collective::is_mpi_job() {
+    if mpi_job {
         return Err(vec![Error::usage(
             "started by mpirun or as an MPI job, but built without MPI",
             "build with: cargo build --release --workspace --bins --features signclip-train/mpi",
         )]);
     }
     #[cfg(feature = "mpi")]
-    if Collective::is_mpi_job() {
+    if mpi_job {
         return mpi_run(args);
     }
-    prepare(args, None, &Collective::Solo)
+    prepare(args, &Collective::Solo)
 }
 
 /// As one process of an MPI job. A failure ends the job on all machines.
@@ -109,7 +111,7 @@ fn mpi_run(args: &Args) -> Result<(), Vec<Error>> {
         return Err(vec![Error::usage("MPI cannot be started", "start the job again")]);
     };
     let collective = Collective::Mpi(mpi);
-    let errors = match guarded(|| Ok(prepare(args, Some(Collective::local_rank()), &collective))) {
+    let errors = match guarded(|| Ok(prepare(args, &collective))) {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(errors)) => errors,
         Err(error) => vec![error],
@@ -122,20 +124,22 @@ fn mpi_run(args: &Args) -> Result<(), Vec<Error>> {
     }
 }
 
-/// Open everything and train. In an MPI job this process takes the device number `local` of the list.
-fn prepare(args: &Args, local: Option<usize>, collective: &Collective) -> Result<(), Vec<Error>> {
+/// Open everything and train. In an MPI job each process takes one device of the list.
+fn prepare(args: &Args, collective: &Collective) -> Result<(), Vec<Error>> {
     let one = |e| vec![e];
     let settings = args.settings.effective().map_err(one)?;
     // Everything that may be missing is looked for before anything is done, so that it can be mended in one go.
     let mut problems = Vec::new();
-    let list = args.gpus.clone().unwrap_or_else(|| match local {
-        Some(_) => devices::default_list(),
-        None => devices::default_device(),
+    let processes = collective.size() > 1;
+    let list = args.gpus.clone().unwrap_or_else(|| match processes {
+        true => devices::default_list(),
+        false => devices::default_device(),
     });
-    let mut devices = devices::open(&list).map_err(|e| problems.push(e)).unwrap_or_default();
-    if let Some(local) = local.filter(|_| !devices.is_empty()) {
-        devices = vec![devices[local % devices.len()]];
-    }
+    let devices = devices::open(&list).and_then(|all| match processes {
+        true => Environment::here().one_of(&all).map(|own| vec![own]),
+        false => Ok(all),
+    });
+    let devices = devices.map_err(|e| problems.push(e)).unwrap_or_default();
     let mut open = |split| Corpus::open(&args.features, split, &settings).map_err(|e| problems.push(e)).ok();
     let (train, dev) = (open("train"), open(&settings.validation_split));
     let language_model = language_model(args, &settings).map_err(|e| problems.push(e)).unwrap_or_default();

@@ -6,12 +6,10 @@
 use super::Scores;
 use super::final_dot::FinalDot;
 use serde::{Deserialize, Serialize};
+use signclip_common::Result;
 use signclip_common::manifest::TextRules;
-use signclip_common::{Error, Result};
+use signclip_common::manifests::Manifests;
 use std::fmt::Write;
-
-/// The file, kept in the program so that it needs no path.
-const PUBLISHED: &str = include_str!("../../../manifests/published.json");
 
 #[derive(Debug, Clone, Deserialize)]
 struct Published {
@@ -125,10 +123,7 @@ pub const SCORES_WITHOUT_DOT: &str = "scores_without_final_dot";
 impl Beside {
     /// The published rows for `clips` translations of a data set's split under its text rules. `None`: none are known.
     pub fn of(dataset: &str, split: &str, clips: usize, rules: TextRules) -> Result<Option<Self>> {
-        let published: Published = serde_json::from_str(PUBLISHED).map_err(|e| {
-            let place = format!("line {}", e.line());
-            Error::input("manifests/published.json", place, e.to_string(), "correct the file and build again")
-        })?;
+        let published: Published = Manifests::here()?.read("published")?;
         let Some(table) = published.tables.into_iter().find(|table| table.dataset == dataset) else {
             return Ok(None);
         };

@@ -204,7 +204,7 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
         word_map::show(map, absent_map),
         breakdown::show(&clips, pairs.as_ref(), dot, &commands.evaluate, without_store),
         translations::show(&clips, &commands.evaluate),
-        settings::show(&info, store.as_ref().map(|store| &store.info), &commands.extract),
+        settings::show(&info, store.as_ref().map(|store| &store.info), &commands.extract)?,
     ];
     let page =
         page::page(&format!("SignClip: {run}, {split}"), &below(&info, split, store.as_ref()), &sections);

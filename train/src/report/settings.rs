@@ -5,21 +5,19 @@ use crate::run::RunInfo;
 use maud::{Markup, html};
 use serde_json::Value;
 use signclip_common::store::StoreInfo;
+use signclip_common::{Result, json};
 
 /// The section; `store` is absent where the features are, and `extract` the command that makes them.
-pub(super) fn show(info: &RunInfo, store: Option<&StoreInfo>, extract: &str) -> Markup {
-    let run = serde_json::to_value(info).unwrap_or_default();
+pub(super) fn show(info: &RunInfo, store: Option<&StoreInfo>, extract: &str) -> Result<Markup> {
+    let (run, store) = (json::value(info)?, store.map(json::value).transpose()?);
     let body = html! {
         (table("The run: config.json.", &run))
         @match store {
-            Some(store) => (table(
-                "The features: store.json of the split.",
-                &serde_json::to_value(store).unwrap_or_default(),
-            )),
+            Some(store) => (table("The features: store.json of the split.", &store)),
             None => (missing("The features that the run was trained on are not there.", extract)),
         }
     };
-    section("settings", "Settings", body)
+    Ok(section("settings", "Settings", body))
 }
 
 fn table(caption: &str, json: &Value) -> Markup {

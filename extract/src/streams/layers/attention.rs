@@ -2,6 +2,7 @@
 //!
 //! Shapes: n sequences, t tokens, d width, h heads, e size of a head.
 
+use crate::streams::layers::frozen::Frozen;
 use crate::streams::layers::passes::{bias_quick_gelu, softmax};
 use signclip_common::devices::mkl_is_narrow;
 use signclip_common::weights::Part;
@@ -72,8 +73,8 @@ fn attend(q_nhse: &Tensor, k_nhte: &Tensor, v_nhte: &Tensor, attended_n11t: Opti
 
 /// Affine map of the last dimension. The weight is kept in memory as the product reads it.
 pub(crate) struct Linear {
-    weight_io: Tensor,
-    bias: Tensor,
+    weight_io: Frozen,
+    bias: Frozen,
     /// Multiply by oneDNN, about twice as fast where [MKL is narrow](mkl_is_narrow).
     onednn: bool,
 }
@@ -87,14 +88,15 @@ impl Linear {
         let onednn = mkl_is_narrow(&weight_oi);
         let weight_io = weight_oi.tr();
         // oneDNN reads a row for each output, MKL a column.
-        Self { weight_io: if onednn { weight_io } else { weight_io.contiguous() }, bias, onednn }
+        let weight_io = if onednn { weight_io } else { weight_io.contiguous() };
+        Self { weight_io: weight_io.into(), bias: bias.into(), onednn }
     }
 
     /// The map to these outputs alone.
     fn columns(&self, first: i64, outputs: i64) -> Self {
         Self {
-            weight_io: self.weight_io.narrow(1, first, outputs),
-            bias: self.bias.narrow(0, first, outputs),
+            weight_io: self.weight_io.narrow(1, first, outputs).into(),
+            bias: self.bias.narrow(0, first, outputs).into(),
             onednn: self.onednn,
         }
     }
@@ -132,28 +134,28 @@ impl Linear {
             return residual;
         }
         let _ = residual.view([-1, self.bias.size()[0]]).addmm_(&x.flatten(0, -2), &self.weight_io);
-        residual += &self.bias;
+        residual += &*self.bias;
         residual
     }
 }
 
 /// Layer norm of the last dimension.
 pub(crate) struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Frozen,
+    bias: Frozen,
     eps: f64,
 }
 
 impl LayerNorm {
     pub(crate) fn new(part: &Part, d: i64, eps: f64) -> Self {
         let part = part.in_kind(Kind::Float);
-        Self { weight: part.get("weight", &[d]), bias: part.get("bias", &[d]), eps }
+        Self { weight: part.get("weight", &[d]).into(), bias: part.get("bias", &[d]).into(), eps }
     }
 
     /// Statistics and affine map in float32, whatever the type of `x`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         let norm = |x: &Tensor| {
-            x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+            x.layer_norm(self.weight.size(), Some(&*self.weight), Some(&*self.bias), self.eps, false)
         };
         match x.device() {
             // Reads and writes the type of `x` itself.

@@ -1,5 +1,6 @@
 //! Layers that the convolutional networks share, in inference mode.
 
+use crate::frozen::Frozen;
 use signclip_common::weights::Part;
 use tch::{Kind, Tensor};
 
@@ -8,7 +9,7 @@ const EPS: f64 = 1e-5;
 
 /// Weight and bias of a convolution together with the batch normalisation behind it, whose statistics are fixed. Computed
 /// in float64. `shape` is that of the weight.
-pub(crate) fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> (Tensor, Tensor) {
+pub(crate) fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> (Frozen, Frozen) {
     let kind = conv.kind();
     let [conv, norm] = [conv, norm].map(|part| part.in_kind(Kind::Double));
     let channels = shape[0];
@@ -20,13 +21,13 @@ pub(crate) fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> (Tensor, Tensor
     let mut outputs_only = vec![1; shape.len()];
     outputs_only[0] = channels;
     let weight = conv.get("weight", shape) * scale.view(outputs_only.as_slice());
-    (weight.to_kind(kind), bias.to_kind(kind))
+    (weight.to_kind(kind).into(), bias.to_kind(kind).into())
 }
 
 /// A two-dimensional convolution with a square kernel, padded so that stride 1 keeps the size.
 pub(crate) struct Conv {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    weight: Frozen,
+    bias: Option<Frozen>,
     stride: i64,
     groups: i64,
 }
@@ -34,11 +35,12 @@ pub(crate) struct Conv {
 impl Conv {
     /// Without bias: the usual form behind a normalisation.
     pub(crate) fn new(part: &Part, inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Self {
-        Self { weight: part.get("weight", &[outputs, inputs, kernel, kernel]), bias: None, stride, groups: 1 }
+        let weight = part.get("weight", &[outputs, inputs, kernel, kernel]).into();
+        Self { weight, bias: None, stride, groups: 1 }
     }
 
     pub(crate) fn with_bias(part: &Part, inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Self {
-        let bias = Some(part.get("bias", &[outputs]));
+        let bias = Some(part.get("bias", &[outputs]).into());
         Self { bias, ..Self::new(part, inputs, outputs, kernel, stride) }
     }
 
@@ -63,23 +65,23 @@ impl Conv {
 
     pub(crate) fn forward(&self, x_nchw: &Tensor) -> Tensor {
         let padding = self.weight.size()[2] / 2;
-        let bias = self.bias.as_ref();
+        let bias = self.bias.as_deref();
         x_nchw.conv2d(&self.weight, bias, [self.stride; 2], [padding; 2], [1, 1], self.groups)
     }
 }
 
 /// Batch normalisation with its stored statistics, where no convolution stands before it.
 pub(crate) struct BatchNorm {
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
+    weight: Frozen,
+    bias: Frozen,
+    running_mean: Frozen,
+    running_var: Frozen,
 }
 
 impl BatchNorm {
     pub(crate) fn new(part: &Part, channels: i64) -> Self {
         part.skip("num_batches_tracked");
-        let get = |name| part.get(name, &[channels]);
+        let get = |name| part.get(name, &[channels]).into();
         Self {
             weight: get("weight"),
             bias: get("bias"),
@@ -90,7 +92,7 @@ impl BatchNorm {
 
     pub(crate) fn forward(&self, x_nchw: &Tensor) -> Tensor {
         let [weight, bias, mean, var] =
-            [&self.weight, &self.bias, &self.running_mean, &self.running_var].map(Some);
+            [&self.weight, &self.bias, &self.running_mean, &self.running_var].map(|x| Some(&**x));
         x_nchw.batch_norm(weight, bias, mean, var, false, 0.1, EPS, false)
     }
 }

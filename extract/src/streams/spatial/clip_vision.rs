@@ -3,6 +3,7 @@
 //! Shapes: n images, t tokens (class token first), d hidden size, h heads, e size of a head.
 
 use crate::streams::layers::attention::{Attention, LayerNorm, Linear};
+use crate::streams::layers::frozen::Frozen;
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::Part;
 use tch::Tensor;
@@ -59,10 +60,10 @@ pub const OTHER_KEYS: [&str; 5] = [
 
 /// The vision tower: class-token features before `post_layernorm`.
 pub struct ClipVision {
-    class_embedding: Tensor,
+    class_embedding: Frozen,
     /// A row for each value of a patch.
-    patch_embedding_cd: Tensor,
-    position_embedding: Tensor,
+    patch_embedding_cd: Frozen,
+    position_embedding: Frozen,
     pre_layrnorm: LayerNorm,
     layers: Vec<EncoderLayer>,
     post_layernorm: LayerNorm,
@@ -80,13 +81,14 @@ impl ClipVision {
             .map(|i| EncoderLayer::new(&part.sub(&format!("encoder.layers.{i}")), config))
             .collect();
         Self {
-            class_embedding: embeddings.get("class_embedding", &[d]),
+            class_embedding: embeddings.get("class_embedding", &[d]).into(),
             patch_embedding_cd: embeddings
                 .get("patch_embedding.weight", &[d, 3, patch, patch])
                 .flatten(1, -1)
                 .tr()
-                .contiguous(),
-            position_embedding: embeddings.get("position_embedding.weight", &[tokens, d]),
+                .contiguous()
+                .into(),
+            position_embedding: embeddings.get("position_embedding.weight", &[tokens, d]).into(),
             // sic: the checkpoint's own spelling
             pre_layrnorm: LayerNorm::new(&part.sub("pre_layrnorm"), d, config.layer_norm_eps),
             layers,
@@ -126,7 +128,7 @@ impl ClipVision {
         let patches = pixels.unflatten(3, [-1, p]).unflatten(2, [-1, p]).permute([0, 2, 4, 1, 3, 5]);
         let patches_ntd = patches.reshape([n, -1, 3 * p * p]).matmul(&self.patch_embedding_cd);
         let class_n1d = self.class_embedding.expand([n, 1, -1], false);
-        let x_ntd = Tensor::cat(&[class_n1d, patches_ntd], 1) + &self.position_embedding;
+        let x_ntd = Tensor::cat(&[class_n1d, patches_ntd], 1) + &*self.position_embedding;
         self.pre_layrnorm.forward(&x_ntd)
     }
 }

@@ -12,7 +12,7 @@ use rows::Table;
 use runs::Run;
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, atomic, lock};
+use signclip_common::{Error, Result, atomic, json, lock};
 use signclip_train::children;
 use signclip_train::config::{TrainConfig, language_model_folder};
 use signclip_train::corpus::{Corpus, check_split};
@@ -133,8 +133,7 @@ fn run(args: &Args) -> Result<()> {
     runs::finish(&runs, args)?;
     let ablation = summary::summarise(&runs, args, &evaluated, ambiguous.as_ref())?;
     let file = |ending: &str| out.join(format!("{}.{ending}", args.table.file()));
-    let json = serde_json::to_string_pretty(&ablation).unwrap_or_default() + "\n";
-    atomic::write(&file("json"), json.as_bytes())?;
+    atomic::write(&file("json"), json::pretty(&ablation)?.as_bytes())?;
     let markdown = summary::markdown(&ablation);
     atomic::write(&file("md"), markdown.as_bytes())?;
     println!("{markdown}\ntable: {}, {}", file("md").display(), file("json").display());

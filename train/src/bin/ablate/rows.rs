@@ -1,7 +1,7 @@
 //! The rows of the tables: which settings each one changes.
 
 use clap::ValueEnum;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, json};
 use signclip_train::config::TrainConfig;
 
 /// What is compared.
@@ -112,8 +112,7 @@ impl Table {
         if shared.seed != preset.seed {
             return refuse("seed", "every row has the same seeds", "use --seeds");
         }
-        let [shared, preset] =
-            [shared, preset].map(|config| serde_json::to_value(config).unwrap_or_default());
+        let (shared, preset) = (json::value(shared)?, json::value(preset)?);
         let keys = self.rows().iter().flat_map(|row| row.settings).filter_map(|s| s.split_once('='));
         // Other weights than 0 leave the rows what they are.
         for (key, _) in keys.filter(|(key, _)| !["loss.alpha", "loss.beta"].contains(key)) {

@@ -5,7 +5,7 @@ use crate::rows::Row;
 use serde::{Deserialize, Serialize};
 use signclip_common::progress::Progress;
 use signclip_common::regular_file::{self, LINES, SETTINGS};
-use signclip_common::{Error, Result, atomic};
+use signclip_common::{Error, Result, atomic, json};
 use signclip_train::run::RunInfo;
 use signclip_train::{checkpoint, children, step_log};
 use std::path::{Path, PathBuf};
@@ -53,10 +53,10 @@ impl Run {
         let file = self.folder.join(FINISHED);
         let finished =
             regular_file::read(&file, SETTINGS).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let is_this = |Finished { run, split }: Finished| {
-            split == args.split && self.info.difference(&run, &self.folder).is_none()
-        };
-        if finished.is_some_and(is_this) {
+        if let Some(Finished { run, split }) = finished
+            && split == args.split
+            && self.info.difference(&run, &self.folder)?.is_none()
+        {
             return Ok(false);
         }
         let folder = self.folder.display().to_string();
@@ -71,7 +71,7 @@ impl Run {
         evaluate.extend(args.settings.allow_missing.then_some("--allow-missing"));
         self.program("evaluate", evaluate.into_iter(), threads)?;
         let finished = Finished { run: self.info.clone(), split: args.split.clone() };
-        atomic::write(&file, serde_json::to_string_pretty(&finished).unwrap_or_default().as_bytes())?;
+        atomic::write(&file, json::pretty(&finished)?.as_bytes())?;
         Ok(true)
     }
 

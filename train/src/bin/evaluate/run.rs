@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(beside) = &beside {
         metrics["published"] = serde_json::json!(beside);
     }
-    let metrics = serde_json::to_string_pretty(&metrics).unwrap_or_default() + "\n";
+    let metrics = format!("{metrics:#}\n");
     // Readers of the predictions look whether the scores beside them are of others: a kill in between is seen.
     atomic::write(&folder.join(METRICS), metrics.as_bytes())?;
     atomic::write(&lines, content.as_bytes())?;

@@ -5,6 +5,7 @@
 
 use super::{EPS, LipConfig};
 use crate::streams::layers::attention::{Attention, LayerNorm, Linear};
+use crate::streams::layers::frozen::Frozen;
 use signclip_common::weights::Part;
 use tch::{Kind, Tensor};
 
@@ -46,8 +47,8 @@ impl Transformer {
 
 /// Positions relative to each other, by a wide grouped convolution over time.
 struct PositionalConvolution {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Frozen,
+    bias: Frozen,
     groups: i64,
 }
 
@@ -60,7 +61,7 @@ impl PositionalConvolution {
         let direction = exact.get("weight_v", &[d, d / groups, taps]);
         let length = direction.square().sum_dim_intlist([0_i64, 1].as_slice(), true, Kind::Double).sqrt();
         let weight = direction * (exact.get("weight_g", &[1, 1, taps]) / length);
-        Self { weight: weight.to_kind(part.kind()), bias: part.get("bias", &[d]), groups }
+        Self { weight: weight.to_kind(part.kind()).into(), bias: part.get("bias", &[d]).into(), groups }
     }
 
     fn forward(&self, x_ntd: &Tensor) -> Tensor {
@@ -68,7 +69,7 @@ impl PositionalConvolution {
         // An even kernel between equal margins gives one step too many: the reference drops the last.
         x_ntd
             .transpose(1, 2)
-            .conv1d(&self.weight, Some(&self.bias), [1], [taps / 2], [1], self.groups)
+            .conv1d(&self.weight, Some(&*self.bias), [1], [taps / 2], [1], self.groups)
             .narrow(2, 0, t)
             .gelu("none")
             .transpose(1, 2)

@@ -6,6 +6,7 @@
 //!
 //! Shapes: n clips, t frames, c channels, h and w height and width; m = n·t frames of all clips.
 
+use crate::streams::layers::frozen::Frozen;
 use crate::streams::layers::folded;
 use signclip_common::weights::Part;
 use tch::Tensor;
@@ -24,7 +25,7 @@ const WINDOW: usize = 64;
 /// The stem and the ResNet.
 pub struct VisualFrontend {
     stem: Convolution,
-    stem_slopes: Tensor,
+    stem_slopes: Frozen,
     blocks: Vec<Block>,
     outputs: i64,
 }
@@ -44,7 +45,7 @@ impl VisualFrontend {
         };
         Self {
             stem: Convolution::folded(&stem.sub("0"), &stem.sub("1"), &kernel),
-            stem_slopes: stem.get("2.weight", &[channels]),
+            stem_slopes: stem.get("2.weight", &[channels]).into(),
             blocks: blocks.map(block).collect(),
             outputs: stages[3],
         }
@@ -77,7 +78,7 @@ impl VisualFrontend {
         let n = video_n1thw.size()[0];
         let stem = &self.stem;
         let low_ncthw =
-            video_n1thw.conv3d(&stem.weight, Some(&stem.bias), [1, 2, 2], [0, 3, 3], [1, 1, 1], 1);
+            video_n1thw.conv3d(&stem.weight, Some(&*stem.bias), [1, 2, 2], [0, 3, 3], [1, 1, 1], 1);
         // What follows looks at one frame at a time.
         let low_mchw = low_ncthw.transpose(1, 2).flatten(0, 1).prelu(&self.stem_slopes);
         let mut x_mchw = low_mchw.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
@@ -92,9 +93,9 @@ impl VisualFrontend {
 /// convolution.
 struct Block {
     conv1: Convolution,
-    slopes1: Tensor,
+    slopes1: Frozen,
     conv2: Convolution,
-    slopes2: Tensor,
+    slopes2: Frozen,
     shortcut: Option<Convolution>,
     stride: i64,
 }
@@ -107,9 +108,9 @@ impl Block {
         let halves = inputs != outputs;
         Self {
             conv1: convolution("conv1", "bn1", inputs, 3),
-            slopes1: part.get("relu1.weight", &[outputs]),
+            slopes1: part.get("relu1.weight", &[outputs]).into(),
             conv2: convolution("conv2", "bn2", outputs, 3),
-            slopes2: part.get("relu2.weight", &[outputs]),
+            slopes2: part.get("relu2.weight", &[outputs]).into(),
             shortcut: halves.then(|| convolution("downsample.0", "downsample.1", inputs, 1)),
             stride: if halves { 2 } else { 1 },
         }
@@ -128,8 +129,8 @@ impl Block {
 
 /// A convolution together with the batch normalisation behind it.
 struct Convolution {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Frozen,
+    bias: Frozen,
 }
 
 impl Convolution {
@@ -139,6 +140,6 @@ impl Convolution {
     }
 
     fn forward(&self, x_mchw: &Tensor, stride: i64, padding: i64) -> Tensor {
-        x_mchw.conv2d(&self.weight, Some(&self.bias), [stride; 2], [padding; 2], [1, 1], 1)
+        x_mchw.conv2d(&self.weight, Some(&*self.bias), [stride; 2], [padding; 2], [1, 1], 1)
     }
 }
