@@ -7,38 +7,14 @@ use crate::streams::mouthing::faces::signer::{Look, Signer};
 use crate::media::frame::Frame;
 use crate::streams::mouthing::landmarks::crop::CropBox;
 use crate::streams::mouthing::landmarks::fan::{FanConfig, Landmarks};
-use crate::media::frame_reader::Probe;
-use crate::streams::mouthing::crop::{POINTS, Points, read_landmarks};
-use crate::run::networks::Desk;
+use crate::run::queue::Queue;
+use crate::streams::clip_stream::Numbered;
+use crate::streams::mouthing::crop::landmarks::POINTS;
+use crate::streams::mouthing::landmark_file::LandmarkFile;
 use crate::streams::mouthing::picture_size::PictureSize;
-use crate::run::plan::TARGET_FPS;
 use crate::run::stages::Stage;
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-use signclip_common::{Error, Result, checksum};
-use std::cell::Cell;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use signclip_common::Result;
 use std::sync::Arc;
-
-/// Where the points come from that the mouth is aligned by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LandmarkSource {
-    /// 68 points by FAN in the detector's box.
-    Fan,
-    /// The detector's own five points: no second network.
-    Retinaface5,
-    /// 68 points from files (--landmarks DIR).
-    Files,
-}
-
-/// A frame with its number and the number of its source frame.
-pub struct Numbered {
-    pub frame: Arc<Frame>,
-    pub number: usize,
-    pub source: usize,
-}
 
 /// What is known about the signer's face in one frame.
 #[derive(Debug, Clone, Default)]
@@ -63,14 +39,18 @@ impl FacePoints {
     pub fn window(&mut self, frames: &[Numbered]) -> Result<Vec<Found>> {
         match self {
             Self::Detected(detected) => detected.window(frames),
-            Self::File(file) => Ok(frames.iter().map(|frame| file.frame(frame)).collect()),
+            Self::File(file) => {
+                let found = |points: [[f32; 2]; POINTS]| points.to_vec();
+                let found = |frame| Found { points: file.points(frame).map(found), looked: true, ..Found::default() };
+                Ok(frames.iter().map(found).collect())
+            }
         }
     }
 }
 
 /// Points by detector, and landmark network where there is one.
 pub struct Detected {
-    desk: Desk,
+    queue: Queue,
     signer: Signer,
     /// What the last picture that was looked at shows.
     scene: Option<Thumbnail>,
@@ -95,15 +75,15 @@ struct Followed {
 const LOST: f32 = 0.5;
 
 impl Detected {
-    pub fn new(desk: Desk, fan: Option<FanConfig>, every: usize) -> Self {
-        Self { desk, signer: Signer::default(), scene: None, fan, every, followed: None }
+    pub fn new(queue: Queue, fan: Option<FanConfig>, every: usize) -> Self {
+        Self { queue, signer: Signer::default(), scene: None, fan, every, followed: None }
     }
 
     fn window(&mut self, frames: &[Numbered]) -> Result<Vec<Found>> {
         let every = self.every;
         let looked = || frames.iter().filter(|frame| frame.number.is_multiple_of(every));
         let pictures: Vec<Arc<Frame>> = looked().map(|f| f.frame.clone()).collect();
-        let faces = if pictures.is_empty() { Vec::new() } else { self.desk.faces(pictures).wait()? };
+        let faces = if pictures.is_empty() { Vec::new() } else { self.queue.faces(pictures).wait()? };
         let look = |(frame, faces): (&Numbered, Vec<Face>)| {
             let scene = Thumbnail::new(&frame.frame, &faces);
             let another_scene = self.scene.as_ref().is_some_and(|before| scene.is_another(before));
@@ -136,10 +116,10 @@ impl Detected {
     fn five_points(&self, frames: &[Numbered], faces: &[Option<Option<Face>>]) -> Result<Vec<Found>> {
         let with_face = frames.iter().zip(faces).filter_map(|(frame, face)| Some((frame, face.flatten()?)));
         let enlarge = || with_face.map(|(frame, face)| Enlarged::new(&frame.frame, &face)).collect();
-        let enlarged: Result<Vec<Enlarged>> = self.desk.stages.time(Stage::Crop, enlarge);
+        let enlarged: Result<Vec<Enlarged>> = self.queue.stages.time(Stage::Crop, enlarge);
         let enlarged = enlarged?;
         let pictures: Vec<Arc<Frame>> = enlarged.iter().map(|e| e.picture.clone()).collect();
-        let seen = if pictures.is_empty() { Vec::new() } else { self.desk.faces(pictures).wait()? };
+        let seen = if pictures.is_empty() { Vec::new() } else { self.queue.faces(pictures).wait()? };
         let mut points = enlarged.iter().zip(seen).map(|(enlarged, faces)| enlarged.points(&faces));
         let found = |face: &Option<Option<Face>>| {
             let known = face.flatten();
@@ -158,9 +138,9 @@ impl Detected {
         let bounds: Vec<Option<[f32; 4]>> = faces.iter().map(|f| f.flatten().map(|f| f.bounds)).collect();
         let with_face = frames.iter().zip(&bounds).filter_map(|(f, bounds)| Some((f, (*bounds)?)));
         let cut = || with_face.map(|(f, bounds)| fan.cut(&f.frame, bounds)).collect();
-        let crops: Result<Vec<_>> = self.desk.stages.time(Stage::Crop, cut);
+        let crops: Result<Vec<_>> = self.queue.stages.time(Stage::Crop, cut);
         let crops = crops?;
-        let landmarks = if crops.is_empty() { Vec::new() } else { self.desk.landmarks(crops).wait()? };
+        let landmarks = if crops.is_empty() { Vec::new() } else { self.queue.landmarks(crops).wait()? };
         let mut landmarks = landmarks.into_iter();
         let found = |bounds: Option<[f32; 4]>| {
             let points = bounds.and_then(|_| landmarks.next()).map(|landmarks| landmarks.points);
@@ -182,8 +162,8 @@ impl Detected {
             self.followed = None;
             return Ok(Found { looked: true, ..Found::default() });
         };
-        let crop = self.desk.stages.time(Stage::Crop, || fan.cut(&frame.frame, bounds))?;
-        let Some(landmarks) = self.desk.landmarks(vec![crop]).wait()?.pop() else {
+        let crop = self.queue.stages.time(Stage::Crop, || fan.cut(&frame.frame, bounds))?;
+        let Some(landmarks) = self.queue.landmarks(vec![crop]).wait()?.pop() else {
             return Ok(Found { looked: true, ..Found::default() });
         };
         self.followed = match self.followed.take() {
@@ -270,125 +250,4 @@ fn middle(points: &[[f32; 2]]) -> ([f32; 2], f32) {
 
 fn mean(values: &[f32]) -> f32 {
     values.iter().sum::<f32>() / values.len().max(1) as f32
-}
-
-/// What the rows of a file of landmarks are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// Frames of the source, before it was resampled.
-    Source,
-    /// Frames at 25 a second.
-    At25,
-}
-
-impl Rows {
-    /// What so many rows are for a clip of these numbers of frames. Where the numbers are equal, rows are the source's.
-    pub fn of(rows: usize, source_frames: usize, frames: usize) -> Option<Self> {
-        if rows == source_frames {
-            return Some(Self::Source);
-        }
-        (rows == frames).then_some(Self::At25)
-    }
-}
-
-/// Landmarks made elsewhere: one row for each frame of the source, or for each frame at 25 a second.
-pub struct LandmarkFile {
-    path: PathBuf,
-    rows: Vec<Option<Points<POINTS>>>,
-    meaning: Rows,
-    /// Frames of the source and at 25 a second, once the clip has been read.
-    counts: Rc<Cell<Option<(usize, usize)>>>,
-    /// Of the whole file.
-    pub sha256: String,
-    /// Frames with a face, and those in which hardly a point is inside of the picture.
-    faces: usize,
-    outside: usize,
-}
-
-impl LandmarkFile {
-    /// Find and read the file of the clip `id`: `DIR/ID.npy` or `DIR/ID.pkl`, else in `DIR/SPLIT/` by one of the split's
-    /// names.
-    ///
-    /// Where the clip has another rate than 25, the number of rows tells which frames are meant: here by what the headers
-    /// say, which is a guess ([`Self::check`] knows).
-    pub fn open(folder: &Path, splits: &[&str], id: &str, probe: &Probe) -> Result<Self> {
-        let folders = [folder.to_path_buf()].into_iter().chain(splits.iter().map(|split| folder.join(split)));
-        let names = ["npy", "pkl"].map(|ending| format!("{id}.{ending}"));
-        let places: Vec<PathBuf> =
-            folders.flat_map(|folder| names.each_ref().map(|name| folder.join(name))).collect();
-        let mut found = places.iter().filter(|path| path.exists());
-        let path = found.next();
-        if let (Some(path), Some(other)) =
-            (path, found.find(|other| path.is_some_and(|p| p.parent() == other.parent())))
-        {
-            let what = format!("there is {} as well: which has the landmarks?", other.display());
-            return Err(Error::input(path, "", what, "take one of the two away"));
-        }
-        let Some(path) = path else {
-            let looked: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
-            return Err(Error::usage(
-                format!("no landmarks of clip {id:?}; looked for {}", looked.join(", ")),
-                "give the folder that has them, as DIR/CLIP.npy with [frames, 68, 2] in pixels: --landmarks DIR",
-            ));
-        };
-        let rows = read_landmarks(path)?;
-        let seconds = probe.seconds();
-        let off = |fps: f64| seconds.map_or(f64::INFINITY, |s| (s * fps - rows.len() as f64).abs());
-        let nearer = probe.fps.is_none_or(|fps| off(fps) <= off(TARGET_FPS) + 0.5);
-        let meaning = if nearer { Rows::Source } else { Rows::At25 };
-        let (sha256, counts) = (checksum::of_file(path)?, Rc::default());
-        Ok(Self { path: path.clone(), rows, meaning, counts, sha256, faces: 0, outside: 0 })
-    }
-
-    /// Take the rows for these.
-    pub fn set_meaning(&mut self, meaning: Rows) {
-        self.meaning = meaning;
-    }
-
-    /// Tells, once the clip has been read, whether its rows were taken for what they are, and what they are if not.
-    pub fn watch(&self) -> impl Fn() -> Option<Rows> + use<> {
-        let (counts, rows, taken) = (self.counts.clone(), self.rows.len(), self.meaning);
-        move || {
-            let (source_frames, frames) = counts.get()?;
-            Rows::of(rows, source_frames, frames).filter(|meaning| *meaning != taken)
-        }
-    }
-
-    fn frame(&mut self, frame: &Numbered) -> Found {
-        let row = if self.meaning == Rows::Source { frame.source } else { frame.number };
-        let points = self.rows.get(row).copied().flatten();
-        if let Some(points) = &points {
-            let (width, height) = (frame.frame.width as f32, frame.frame.height as f32);
-            let inside = |p: &&[f32; 2]| (0.0..width).contains(&p[0]) && (0.0..height).contains(&p[1]);
-            self.faces += 1;
-            // The lower part of a face may well be outside; eyes and brows alone are a third of the points.
-            self.outside += usize::from(4 * points.iter().filter(inside).count() < POINTS);
-        }
-        Found { points: points.map(|points| points.to_vec()), looked: true, ..Found::default() }
-    }
-
-    /// Whether there is a row for each frame, now that the clip has been read.
-    pub fn check(&self, source_frames: usize, frames: usize) -> Result<()> {
-        self.counts.set(Some((source_frames, frames)));
-        if Rows::of(self.rows.len(), source_frames, frames).is_some() {
-            if 2 * self.outside > self.faces {
-                let what = format!(
-                    "in {} of {} frames most points are outside of the picture",
-                    self.outside, self.faces
-                );
-                let remedy = "landmarks are x, y in pixels of the video itself, not of a resized or cut one";
-                return Err(Error::input(&self.path, "", what, remedy));
-            }
-            return Ok(());
-        }
-        Err(Error::input(
-            &self.path,
-            "shape",
-            format!(
-                "landmarks of {} frames for a clip of {source_frames} in the video, {frames} at 25 frames per second",
-                self.rows.len()
-            ),
-            "make them from the same video and range, one row for each of its frames",
-        ))
-    }
 }

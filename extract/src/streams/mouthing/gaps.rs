@@ -1,7 +1,7 @@
 //! Frames of a clip in which no mouth was found: what was missed, for how long, and which of it is too long to be
 //! interpolated.
 
-use crate::run::plan::TARGET_FPS;
+use crate::media::reading::TARGET_FPS;
 
 /// Seconds from which on a gap is named in the summary and marked on the contact sheet.
 pub const NAMED: f64 = 2.0;
@@ -70,6 +70,11 @@ pub fn seconds([first, last]: [usize; 2]) -> f64 {
 /// From when to when a gap is.
 pub fn times([first, last]: [usize; 2]) -> [f64; 2] {
     [first as f64 / TARGET_FPS, (last + 1) as f64 / TARGET_FPS]
+}
+
+/// The gaps that are to be named, with their times.
+pub fn long(gaps: &[[usize; 2]]) -> (Vec<[usize; 2]>, Vec<[f64; 2]>) {
+    gaps.iter().copied().filter(|gap| seconds(*gap) > NAMED).map(|gap| (gap, times(gap))).unzip()
 }
 
 /// The times of gaps for people, at most so many: `1.2-4.0 s, 7.5-10.0 s and 2 more`.

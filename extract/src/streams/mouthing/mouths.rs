@@ -6,7 +6,8 @@
 //!
 //! A face whose mouth lies outside of the picture is as good as none.
 
-use crate::streams::mouthing::face_points::{FacePoints, Found, Numbered};
+use crate::streams::clip_stream::{Numbered, Stop};
+use crate::streams::mouthing::face_points::{FacePoints, Found};
 use crate::media::frame::Frame;
 use crate::streams::mouthing::gaps::{self, Gaps, Seen};
 use crate::media::frame_reader::FrameReader;
@@ -95,9 +96,9 @@ impl<'m, const N: usize> MouthReader<'m, N> {
     }
 
     /// The next frames of the clip.
-    pub fn push(&mut self, frames: Vec<Numbered>) -> Result<()> {
-        let found = self.points.window(&frames)?;
-        for (frame, found) in frames.into_iter().zip(found) {
+    pub fn push(&mut self, frames: &[Numbered]) -> Result<()> {
+        let found = self.points.window(frames)?;
+        for (frame, found) in frames.iter().zip(found) {
             let size = PictureSize::of(&frame.frame);
             let (seen, points) = self.mouth(&found, size);
             if let Some(sheet) = &mut self.sheet {
@@ -107,7 +108,7 @@ impl<'m, const N: usize> MouthReader<'m, N> {
             self.found += usize::from(seen == Seen::Mouth);
             self.outside += usize::from(seen == Seen::Outside);
             self.gaps.push(frame.number, seen);
-            self.hold(frame.frame);
+            self.hold(frame.frame.clone());
             self.changed |= found.changed;
             let changed = points.is_some() && std::mem::take(&mut self.changed);
             let ready = self.aligner.push(points.as_ref(), size, changed);
@@ -130,14 +131,14 @@ impl<'m, const N: usize> MouthReader<'m, N> {
     }
 
     /// The clip has ended after this many frames of its source, and as many at 25 a second.
-    pub fn finish(mut self, source_frames: usize, frames: usize) -> Result<Mouths> {
+    pub fn finish(mut self, source_frames: usize, frames: usize) -> Result<Mouths, Stop> {
         if let FacePoints::File(file) = &self.points {
             file.check(source_frames, frames)?;
         }
         self.gaps.close();
         let rest = self.aligner.finish();
         if let Some(rest) = &rest {
-            self.crop(rest)?;
+            self.crop(rest).map_err(Stop::at("face"))?;
         }
         let coverage = self.found as f64 / self.looked.max(1) as f64;
         let (gaps, outside) = (self.gaps.all(), self.outside);

@@ -10,7 +10,8 @@ use tch::{Device, IndexOp, Kind, Tensor};
 
 pub use super::bodies::BodyKind;
 use super::bodies::{Body, leaky_relu};
-use super::{Face, nms, priors};
+use super::face::Face;
+use super::{nms, priors};
 use crate::media::frame::Frame;
 use crate::streams::layers::Conv;
 

@@ -1,6 +1,6 @@
 //! Whether a picture shows another scene than the one before, faces aside.
 
-use super::Face;
+use super::face::Face;
 use crate::media::frame::Frame;
 
 /// Cells of a thumbnail, across and down.

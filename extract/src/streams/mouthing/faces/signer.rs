@@ -6,7 +6,7 @@
 //! back is preferred. Not in the reference (`detector.py` of mpc001/auto_avsr), which takes the largest face of each
 //! frame anew.
 
-use super::Face;
+use super::face::Face;
 use super::tracks::{Beside, ESTABLISHED, LATELY, PAUSE, Sighting, Track, Tracks};
 use std::cmp::Ordering;
 

@@ -1,6 +1,6 @@
 //! Every face of a clip over time: which face of a picture is which of the picture before, and where the film cuts.
 
-use super::Face;
+use super::face::Face;
 use crate::streams::mouthing::crop::Similarity;
 use crate::streams::mouthing::picture_size::PictureSize;
 

@@ -3,7 +3,7 @@
 //!
 //! Shapes: n clips, t frames, d width, h heads, e size of a head.
 
-use super::{EPS, LipConfig};
+use super::config::{EPS, LipConfig};
 use crate::streams::layers::attention::{Attention, LayerNorm, Linear};
 use crate::streams::layers::frozen::Frozen;
 use signclip_common::weights::Part;

@@ -2,7 +2,7 @@
 //! pre-trained, or inside a fine-tuned model), RetinaFace, FAN.
 
 use crate::streams::mouthing::faces::retina_face::BodyKind;
-use crate::streams::mouthing::lips::LipConfig;
+use crate::streams::mouthing::lips::config::LipConfig;
 use signclip_common::tensor_file::TensorFile;
 use signclip_common::torch_file::{Plain, TorchFile};
 use signclip_common::{Error, Result};
@@ -17,6 +17,21 @@ pub enum Architecture {
     Fan {
         hourglasses: i64,
     },
+}
+
+impl Architecture {
+    /// The network in a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::AvHubert(config) => {
+                let (layers, width) = (config.encoder_layers, config.encoder_embed_dim);
+                format!("AV-HuBERT of {layers} layers, width {width}, video")
+            }
+            Self::RetinaFace(BodyKind::MobileNet025) => "RetinaFace with MobileNet-0.25".to_owned(),
+            Self::RetinaFace(BodyKind::ResNet50) => "RetinaFace with ResNet-50".to_owned(),
+            Self::Fan { hourglasses } => format!("FAN of {hourglasses} hourglasses"),
+        }
+    }
 }
 
 /// Prefix of a converted file's metadata that belongs to this program.
@@ -73,16 +88,8 @@ impl Checkpoint {
 
     /// This file's network in a few words.
     pub fn describe(&self) -> String {
-        match &self.architecture {
-            Architecture::AvHubert(config) => {
-                let tuned = if self.prefix.contains("w2v_model") { ", from a fine-tuned model" } else { "" };
-                let (layers, width) = (config.encoder_layers, config.encoder_embed_dim);
-                format!("AV-HuBERT of {layers} layers, width {width}, video{tuned}")
-            }
-            Architecture::RetinaFace(BodyKind::MobileNet025) => "RetinaFace with MobileNet-0.25".to_owned(),
-            Architecture::RetinaFace(BodyKind::ResNet50) => "RetinaFace with ResNet-50".to_owned(),
-            Architecture::Fan { hourglasses } => format!("FAN of {hourglasses} hourglasses"),
-        }
+        let tuned = if self.prefix.contains("w2v_model") { ", from a fine-tuned model" } else { "" };
+        self.architecture.describe() + tuned
     }
 
     /// The error that this file is not what `wanted` says.

@@ -1,0 +1,211 @@
+//! The queue of requests between clips and devices.
+//!
+//! A tensor belongs to one thread, so everything that touches one happens in the device's thread; what goes in and comes
+//! out are pictures and plain numbers.
+
+use crate::media::frame::Frame;
+use crate::run::stages::{Stage, Stages};
+use crate::streams::mouthing::faces::face::Face;
+use crate::streams::mouthing::landmarks::fan::{FaceCrop, Landmarks};
+use crate::streams::spatial::encoder::Prepared;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use signclip_common::{Error, Result};
+use std::sync::Arc;
+
+/// One piece of work for a device.
+pub(super) enum Request {
+    Spatial(Vec<Prepared>, Reply<Vec<f32>>),
+    Faces(Vec<Arc<Frame>>, Reply<Vec<Vec<Face>>>),
+    Landmarks(Vec<FaceCrop>, Reply<Vec<Landmarks>>),
+    Mouthing(Vec<u8>, Reply<Vec<f32>>),
+}
+
+impl Request {
+    pub(super) fn stage(&self) -> Stage {
+        match self {
+            Self::Spatial(..) => Stage::Gesture,
+            Self::Faces(..) | Self::Landmarks(..) => Stage::Faces,
+            Self::Mouthing(..) => Stage::Lips,
+        }
+    }
+}
+
+pub(super) type Reply<T> = Sender<Reached<T>>;
+
+/// How far a request got.
+pub(super) enum Reached<T> {
+    Done(Result<T>),
+    /// The device broke over it; another one may do it.
+    Again(Request),
+}
+
+/// Takes the requests of all clips; a worker of each device takes the next one.
+#[derive(Clone)]
+pub struct Queue {
+    requests: Sender<Request>,
+    /// Where the senders note how they spend their time.
+    pub stages: Arc<Stages>,
+}
+
+/// The end of the queue that workers take from.
+#[derive(Clone)]
+pub struct Requests {
+    requests: Receiver<Request>,
+    stages: Arc<Stages>,
+}
+
+/// A reply to come.
+pub struct Pending<T>(Receiver<Reached<T>>, Queue);
+
+/// A queue in which `waiting` requests may wait, none of them larger than a window of one clip.
+pub fn queue(waiting: usize, stages: &Arc<Stages>) -> (Queue, Requests) {
+    let (requests, served) = bounded(waiting);
+    (Queue { requests, stages: stages.clone() }, Requests { requests: served, stages: stages.clone() })
+}
+
+impl Queue {
+    /// Z_s of frames, row-major `[n, dim]`.
+    pub fn spatial(&self, frames: Vec<Prepared>) -> Pending<Vec<f32>> {
+        self.ask(|reply| Request::Spatial(frames, reply))
+    }
+
+    /// All faces of each picture.
+    pub fn faces(&self, frames: Vec<Arc<Frame>>) -> Pending<Vec<Vec<Face>>> {
+        self.ask(|reply| Request::Faces(frames, reply))
+    }
+
+    /// 68 points of each face.
+    pub fn landmarks(&self, faces: Vec<FaceCrop>) -> Pending<Vec<Landmarks>> {
+        self.ask(|reply| Request::Landmarks(faces, reply))
+    }
+
+    /// Z_m of a whole clip of gray mouth crops `[t, 88, 88]`, row-major `[t, dim]`.
+    pub fn mouthing(&self, levels: Vec<u8>) -> Pending<Vec<f32>> {
+        self.ask(|reply| Request::Mouthing(levels, reply))
+    }
+
+    fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Pending<T> {
+        let (reply, pending) = bounded(1);
+        // Without a worker the request is dropped, and waiting for the reply says so.
+        let _ = self.requests.send(request(reply));
+        Pending(pending, self.clone())
+    }
+}
+
+impl Requests {
+    /// Takes requests until there is no sender left.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Request> {
+        self.requests.iter().inspect(|_| self.stages.take(self.requests.len()))
+    }
+
+    /// Times the work on a request.
+    pub(super) fn time<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        self.stages.time(stage, work)
+    }
+
+    /// Refuses every request until there is no sender left; otherwise their senders would block forever.
+    pub fn refuse(&self) {
+        self.requests.iter().for_each(drop);
+    }
+}
+
+impl<T> Pending<T> {
+    /// Wait for it. Errors: what the network reports; no device left that works.
+    pub fn wait(self) -> Result<T> {
+        loop {
+            match self.0.recv() {
+                Ok(Reached::Done(result)) => return result,
+                // Dropped where there is no worker left, which the next turn notices.
+                Ok(Reached::Again(request)) => drop(self.1.requests.send(request)),
+                Err(_) => {
+                    let what = "no device works any more";
+                    return Err(Error::usage(what, "see the log for why, and run again"));
+                }
+            }
+        }
+    }
+}
+
+/// Replies to a request, or hands it back where the device has broken over it.
+pub(super) fn settle<T>(
+    result: Result<T>,
+    reply: Reply<T>,
+    works: &dyn Fn() -> bool,
+    again: impl FnOnce(Reply<T>) -> Request,
+) -> Result<()> {
+    match result {
+        // After a CUDA error every call on that device fails. One that can still add has nothing to do with the
+        // refusal, which is the clip's own then.
+        Err(error @ Error::Torch(_)) if !works() => {
+            drop(reply.clone().send(Reached::Again(again(reply))));
+            Err(error)
+        }
+        // A reply that nobody waits for belongs to a clip that was given up.
+        result => {
+            drop(reply.send(Reached::Done(result)));
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(waiting: usize) -> (Queue, Requests) {
+        super::queue(waiting, &Arc::new(Stages::new(1, 1)))
+    }
+
+    /// A queue with one asker's requests served by two devices, the first of which breaks.
+    #[test]
+    fn what_a_broken_device_was_doing_is_done_by_another() {
+        let (queue, requests) = queue(4);
+        let first = queue.mouthing(vec![1]);
+        let second = queue.mouthing(vec![2]);
+        let refusal = || Err(Error::Torch("CUDA error: an illegal memory access was enrequestsed".into()));
+        let Ok(Request::Mouthing(levels, reply)) = requests.requests.recv() else { panic!("a request") };
+        let lost = settle::<Vec<f32>>(refusal(), reply, &|| false, |reply| Request::Mouthing(levels, reply));
+        assert!(lost.unwrap_err().to_string().contains("illegal memory access"));
+        std::thread::scope(|scope| {
+            let requests = requests;
+            scope.spawn(move || {
+                for request in &requests.requests {
+                    let Request::Mouthing(levels, reply) = request else { panic!("mouthing") };
+                    let rows = Ok(vec![f32::from(levels[0])]);
+                    settle(rows, reply, &|| true, |reply| Request::Mouthing(levels, reply)).unwrap();
+                }
+            });
+            assert_eq!(first.wait().unwrap(), [1.0]);
+            assert_eq!(second.wait().unwrap(), [2.0]);
+            // A device that still adds has not broken: the clip has failed.
+            drop(queue);
+        });
+    }
+
+    #[test]
+    fn a_refusal_of_a_working_device_is_the_clips() {
+        let (queue, requests) = queue(1);
+        let answer = queue.mouthing(vec![1]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| Networks::default().serve(&requests).unwrap());
+            assert!(answer.wait().unwrap_err().to_string().contains("AV-HuBERT"));
+            drop(queue);
+        });
+    }
+
+    #[test]
+    fn without_any_device_an_answer_is_an_error() {
+        let (queue, requests) = queue(2);
+        let (taken, waiting) = (queue.mouthing(vec![1]), queue.mouthing(vec![2]));
+        let Ok(Request::Mouthing(levels, reply)) = requests.requests.recv() else { panic!("a request") };
+        let broken = Err(Error::Torch("gone".into()));
+        settle::<Vec<f32>>(broken, reply, &|| false, |reply| Request::Mouthing(levels, reply)).unwrap_err();
+        std::thread::scope(|scope| {
+            scope.spawn(|| requests.turn_away());
+            for answer in [taken, waiting, queue.mouthing(vec![3])] {
+                assert!(answer.wait().unwrap_err().to_string().contains("no device serves"));
+            }
+            drop(queue);
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! The streams that can be made, and how each is made.
+
+use crate::streams::mouthing::config::MouthingConfig;
+use crate::streams::spatial::encoder::SpatialConfig;
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::Value;
+use signclip_common::store::{MOUTHING, RowRule, SPATIAL};
+
+/// Name of a stream, in flags, in `store.json` and in the names of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum StreamName {
+    Mouthing,
+    Spatial,
+}
+
+impl StreamName {
+    pub const ALL: [Self; 2] = [Self::Mouthing, Self::Spatial];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mouthing => MOUTHING,
+            Self::Spatial => SPATIAL,
+        }
+    }
+}
+
+/// A frozen network of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Network {
+    Clip,
+    RetinaFace,
+    Fan,
+    AvHubert,
+}
+
+impl Network {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clip => "CLIP",
+            Self::RetinaFace => "RetinaFace",
+            Self::Fan => "FAN",
+            Self::AvHubert => "AV-HuBERT",
+        }
+    }
+}
+
+/// Settings of a stream: `config` in a store's description.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum StreamConfig {
+    Mouthing(MouthingConfig),
+    Spatial(SpatialConfig),
+}
+
+impl StreamConfig {
+    /// Reads the settings of the stream `name`.
+    pub fn read(name: StreamName, config: Value) -> serde_json::Result<Self> {
+        Ok(match name {
+            StreamName::Mouthing => Self::Mouthing(serde_json::from_value(config)?),
+            StreamName::Spatial => Self::Spatial(serde_json::from_value(config)?),
+        })
+    }
+
+    pub fn name(&self) -> StreamName {
+        match self {
+            Self::Mouthing(_) => StreamName::Mouthing,
+            Self::Spatial(_) => StreamName::Spatial,
+        }
+    }
+
+    /// Columns of a row.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Mouthing(config) => config.lips.encoder_embed_dim as usize,
+            Self::Spatial(config) => config.dim(),
+        }
+    }
+
+    /// Rows of a clip.
+    pub fn rows(&self) -> RowRule {
+        match self {
+            Self::Mouthing(_) | Self::Spatial(_) => RowRule::EACH_FRAME,
+        }
+    }
+
+    /// The encoder, as the store names it.
+    pub fn encoder(&self) -> String {
+        match self {
+            Self::Mouthing(config) => format!("AV-HuBERT, {} layers, video only", config.lips.encoder_layers),
+            Self::Spatial(config) => {
+                format!("CLIP vision tower, {} layers, with S2", config.tower.num_hidden_layers)
+            }
+        }
+    }
+
+    /// The encoder and its size, for the log.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Mouthing(config) => {
+                let (layers, width) = (config.lips.encoder_layers, config.lips.encoder_embed_dim);
+                format!("mouthing: AV-HuBERT ({layers} layers, width {width})")
+            }
+            Self::Spatial(config) => {
+                let t = &config.tower;
+                format!(
+                    "spatial: CLIP vision tower ({} layers, width {}, {}x{} images) with S2",
+                    t.num_hidden_layers, t.hidden_size, t.image_size, t.image_size
+                )
+            }
+        }
+    }
+
+    /// The networks that make it.
+    pub fn networks(&self) -> Vec<Network> {
+        match self {
+            Self::Mouthing(config) => {
+                let found = [
+                    config.detector.is_some().then_some(Network::RetinaFace),
+                    config.fan.is_some().then_some(Network::Fan),
+                ];
+                found.into_iter().flatten().chain([Network::AvHubert]).collect()
+            }
+            Self::Spatial(_) => vec![Network::Clip],
+        }
+    }
+}

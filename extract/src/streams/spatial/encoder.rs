@@ -1,0 +1,117 @@
+//! Frames to Z_s.
+
+use super::clip_vision::{ClipVision, ClipVisionConfig, OTHER_KEYS};
+use super::s2::{self, S2Source};
+use crate::media::frame::Frame;
+use crate::media::resize::{clip_resize_crop, squash_lanczos};
+use crate::streams::layers::rows::finite_rows;
+use serde::{Deserialize, Serialize};
+use signclip_common::weights::Weights;
+use signclip_common::{Result, devices};
+use std::borrow::Cow;
+use tch::{Device, Kind, Tensor};
+
+/// Mean and standard deviation of CLIP's image processor, by channel (R, G, B).
+const MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+const STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+
+/// Values of one activation that stay in the processor's cache: measured, five images of ViT-L run faster than more.
+const CACHED_VALUES: i64 = 1 << 20;
+
+/// Settings of the spatial encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpatialConfig {
+    pub tower: ClipVisionConfig,
+    pub s2_source: S2Source,
+    /// Squash frames to this (width, height) by OpenCV's Lanczos before anything else, or not at all.
+    pub squash: Option<(usize, usize)>,
+}
+
+impl SpatialConfig {
+    /// Features a frame gets: the small image's class token beside the mean of its tiles'.
+    pub fn dim(&self) -> usize {
+        2 * self.tower.hidden_size as usize
+    }
+
+    /// Resize one decoded frame for the tower. Runs on any thread; no tensor is involved.
+    pub fn prepare(&self, frame: &Frame) -> Result<Prepared> {
+        let size = self.tower.image_size as usize;
+        let frame = match self.squash {
+            Some((width, height)) => Cow::Owned(squash_lanczos(frame, width, height)?),
+            None => Cow::Borrowed(frame),
+        };
+        Ok(Prepared {
+            small: clip_resize_crop(&frame, size).rgb,
+            double: (self.s2_source == S2Source::Frame).then(|| clip_resize_crop(&frame, 2 * size).rgb),
+        })
+    }
+}
+
+/// A frame resized and cropped to the tower's input, 8-bit RGB `[size, size, 3]`.
+pub struct Prepared {
+    pub small: Vec<u8>,
+    /// `[2·size, 2·size, 3]`, where S² takes its double from the frame.
+    pub double: Option<Vec<u8>>,
+}
+
+/// The frozen tower on one device.
+pub struct SpatialEncoder {
+    tower: ClipVision,
+    config: SpatialConfig,
+    device: Device,
+}
+
+impl SpatialEncoder {
+    /// Load the tower; keys of CLIP's text side are skipped, anything else unexpected is an error.
+    pub fn load(weights: &Weights, config: &SpatialConfig, device: Device) -> Result<Self> {
+        let tower = weights.build(&OTHER_KEYS, |root| ClipVision::new(root, &config.tower))?;
+        Ok(Self { tower, config: config.clone(), device })
+    }
+
+    /// Z_s of n frames, row-major `[n, dim]`.
+    pub fn encode(&self, frames: &[Prepared]) -> Result<Vec<f32>> {
+        let _frozen = tch::no_grad_guard();
+        let parts = frames.chunks(self.frames_at_once());
+        let rows = parts.map(|frames| finite_rows(&self.forward(frames), "spatial encoder"));
+        Ok(rows.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Frames that pass the tower together. On the CPU as many as keep a layer's activations in the cache, which for
+    /// ViT-L is one frame, five images; always counted from the clip's beginning, so that a clip's features do not
+    /// depend on what ran before it.
+    pub fn frames_at_once(&self) -> usize {
+        if self.device.is_cuda() {
+            // The last batch of a window or clip is smaller: filling it up with another clip's frames would let these
+            // decide how the sums in its kernels are split up.
+            return 32;
+        }
+        let tower = &self.config.tower;
+        let tokens = (tower.image_size / tower.patch_size).pow(2) + 1;
+        (CACHED_VALUES / (5 * tokens * tower.hidden_size)).clamp(1, 16) as usize
+    }
+
+    fn forward(&self, frames: &[Prepared]) -> Tensor {
+        let size = self.config.tower.image_size;
+        let small = self.normalise(frames.iter().map(|f| f.small.as_slice()), size);
+        let double = match self.config.s2_source {
+            S2Source::Upsampled => s2::upsample(&small),
+            S2Source::Frame => self.normalise(frames.iter().filter_map(|f| f.double.as_deref()), 2 * size),
+        };
+        s2::features(&self.tower, &small, &double)
+    }
+
+    /// 8-bit RGB images to normalised pixels `[n, 3, size, size]` on the device.
+    fn normalise<'a>(&self, images: impl Iterator<Item = &'a [u8]>, size: i64) -> Tensor {
+        let images: Vec<Tensor> = images.map(|rgb| Tensor::from_slice(rgb).view([size, size, 3])).collect();
+        normalise(&devices::upload(&Tensor::stack(&images, 0), self.device))
+    }
+}
+
+/// (x / 255 - mean) / std: 8-bit `[n, h, w, 3]` to float32 `[n, 3, h, w]`.
+pub fn normalise(rgb_nhw3: &Tensor) -> Tensor {
+    let device = rgb_nhw3.device();
+    let [mean, std] =
+        [MEAN, STD].map(|v| Tensor::from_slice(&v.map(|x| x as f32)).view([3, 1, 1]).to_device(device));
+    ((rgb_nhw3.permute([0, 3, 1, 2]).to_kind(Kind::Float) / 255.0 - mean) / std).contiguous()
+}

@@ -1,0 +1,4 @@
+//! Official files of weights: recognised by their content, and where each network's is.
+
+pub mod checkpoint;
+pub mod sources;
