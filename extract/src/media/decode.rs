@@ -4,6 +4,7 @@
 //! pictures that the decoder had to invent, less video than the header promises) is an error that names the file and
 //! the time: a clip is complete or it fails.
 
+mod allocation;
 mod asf;
 mod avi;
 mod clock;

@@ -10,6 +10,7 @@ use std::ptr;
 use ffmpeg_next::ffi::*;
 use signclip_common::{Error, Result};
 
+use super::allocation;
 use super::format;
 use super::header::Header;
 use super::log::{Listener, capture};
@@ -137,6 +138,7 @@ impl Container {
     }
 
     fn open_format(&mut self, url: &CStr) -> Result<()> {
+        allocation::bound();
         // SAFETY: the out-pointers are fields of self, so that drop frees whatever was made before an early return;
         // `avformat_open_input` frees and nulls the context itself on failure and leaves the I/O to us.
         unsafe {

@@ -6,6 +6,7 @@ use std::ptr;
 
 use ffmpeg_next::ffi::*;
 
+use super::allocation;
 use super::container::{codec_options, text};
 use super::log::capture;
 use super::picture::{AvFrame, Painter};
@@ -26,6 +27,7 @@ pub enum Coding {
 /// are one.
 pub fn decode_still(bytes: &[u8], coding: Coding) -> Result<Frame, String> {
     capture();
+    allocation::bound();
     let mut decoder = Decoder { codec: ptr::null_mut(), packet: ptr::null_mut() };
     let mut frame = AvFrame::new();
     decoder.decode(bytes, coding, &mut frame)?;
