@@ -45,13 +45,16 @@ impl Recipe {
         for (name, stream) in &info.streams {
             let field = format!("streams.{name}");
             let known = StreamName::ALL.into_iter().find(|known| known.as_str() == name);
-            let known = known.ok_or_else(|| other(field.clone(), "a stream that is not known here".to_owned()))?;
+            let known =
+                known.ok_or_else(|| other(field.clone(), "a stream that is not known here".to_owned()))?;
             let config = StreamConfig::read(known, stream.config.clone())
                 .map_err(|e| other(format!("{field}.config"), e.to_string()))?;
-            let kind = devices::compute_kind(&stream.compute, Device::Cpu).map_err(|e| other(format!("{field}.compute"), e.to_string()))?;
+            let kind = devices::compute_kind(&stream.compute, Device::Cpu)
+                .map_err(|e| other(format!("{field}.compute"), e.to_string()))?;
             streams.insert(known, StreamRecipe { config, kind, weights: stream.weights.clone() });
         }
-        let video = serde_json::from_value(info.config.clone()).map_err(|e| other("config".to_owned(), e.to_string()))?;
+        let video = serde_json::from_value(info.config.clone())
+            .map_err(|e| other("config".to_owned(), e.to_string()))?;
         Ok(Self { dtype: info.dtype, fps: info.fps, streams, video })
     }
 
@@ -101,13 +104,16 @@ impl Recipe {
 
     /// Bytes that a clip of so many frames takes in the store.
     pub fn bytes(&self, frames: usize) -> u64 {
-        let values = self.streams.values().map(|stream| stream.config.dim() * stream.config.rows().rows(frames));
+        let values =
+            self.streams.values().map(|stream| stream.config.dim() * stream.config.rows().rows(frames));
         (values.sum::<usize>() * self.dtype.bytes()) as u64
     }
 
     /// One line for each stream.
     pub fn lines(&self) -> Vec<String> {
-        let line = |stream: &StreamRecipe| format!("{}, {}", stream.config.describe(), devices::kind_name(stream.kind));
+        let line = |stream: &StreamRecipe| {
+            format!("{}, {}", stream.config.describe(), devices::kind_name(stream.kind))
+        };
         self.streams.values().map(line).collect()
     }
 }

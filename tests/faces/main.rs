@@ -9,13 +9,13 @@
 
 use signclip_common::manifest::Media;
 use signclip_common::weights::Weights;
-use signclip_extract::streams::mouthing::faces::retina_face::{RetinaFace, RetinaFaceConfig, THRESHOLD};
-use signclip_extract::streams::mouthing::face_points::{Detected, FacePoints, Found, Numbered};
 use signclip_extract::media::frame::Frame;
 use signclip_extract::media::frame_reader::FrameReader;
-use signclip_extract::streams::mouthing::crop::{Layout, Points, align, read_landmarks};
 use signclip_extract::run::networks::{Desk, Networks, desk};
 use signclip_extract::run::stages::Stages;
+use signclip_extract::streams::mouthing::crop::{Layout, Points, align, read_landmarks};
+use signclip_extract::streams::mouthing::face_points::{Detected, FacePoints, Found, Numbered};
+use signclip_extract::streams::mouthing::faces::retina_face::{RetinaFace, RetinaFaceConfig, THRESHOLD};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::{Device, Kind};

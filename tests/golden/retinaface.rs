@@ -5,10 +5,10 @@
 use crate::case::{Case, further};
 use signclip_common::checksum;
 use signclip_common::weights::Weights;
+use signclip_extract::media::frame::Frame;
 use signclip_extract::streams::mouthing::faces::Face;
 use signclip_extract::streams::mouthing::faces::priors::priors;
 use signclip_extract::streams::mouthing::faces::retina_face::{RetinaFace, RetinaFaceConfig};
-use signclip_extract::media::frame::Frame;
 use std::path::{Path, PathBuf};
 use tch::{Device, IndexOp, Kind, Tensor};
 

@@ -1,12 +1,9 @@
 //! The command line of `extract`.
 
-use crate::streams::mouthing::faces::retina_face::RetinaFaceConfig;
-use crate::streams::mouthing::face_points::LandmarkSource;
-use crate::streams::mouthing::landmarks::fan::FanConfig;
-use crate::streams::spatial::s2::S2Source;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::num::NonZero;
-use std::path::PathBuf;
+use crate::cli::recipe_flags::{InputFlags, RecipeFlags};
+use crate::run::plan::Selection;
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,132 +81,13 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
-/// Which networks, with which weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// The paper's, from their official files.
-    Paper,
-    /// The paper's networks, untrained where a file is missing: for timing and tests.
-    Synthetic,
-    /// Small untrained encoders, and the small face detector (trained where its file is there): for trying the programs
-    /// out.
-    Tiny,
-}
-
-/// A feature stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Stream {
-    Spatial,
-    Mouthing,
-}
-
-/// The face detector's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Detector {
-    #[value(name = "resnet50")]
-    Resnet50,
-    #[value(name = "mobilenet0.25")]
-    Mobilenet025,
-}
-
-impl Detector {
-    pub fn config(self) -> RetinaFaceConfig {
-        match self {
-            Self::Resnet50 => RetinaFaceConfig::resnet50(),
-            Self::Mobilenet025 => RetinaFaceConfig::mobilenet025(),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Resnet50 => "RetinaFace with ResNet-50",
-            Self::Mobilenet025 => "RetinaFace with MobileNet-0.25",
-        }
-    }
-}
-
-/// The landmark network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FanModel {
-    #[value(name = "2dfan2")]
-    TwoHourglasses,
-    #[value(name = "2dfan2_alt")]
-    TwoHourglassesAlt,
-    #[value(name = "2dfan4")]
-    FourHourglasses,
-}
-
-impl FanModel {
-    pub fn config(self) -> FanConfig {
-        match self {
-            Self::TwoHourglasses | Self::TwoHourglassesAlt => FanConfig::two_hourglasses(),
-            Self::FourHourglasses => FanConfig::four_hourglasses(),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TwoHourglasses => "2dfan2",
-            Self::TwoHourglassesAlt => "2dfan2_alt",
-            Self::FourHourglasses => "2dfan4",
-        }
-    }
-}
-
-/// Element type of the stored features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StoreType {
-    F16,
-    F32,
-}
-
-/// What `--like` takes from the store.
-const LIKE: [&str; 14] = [
-    "preset",
-    "salt",
-    "streams",
-    "s2_source",
-    "landmark_source",
-    "detector",
-    "fan",
-    "detect_every",
-    "lip_layer",
-    "max_gap",
-    "dtype",
-    "store_dtype",
-    "video_stream",
-    "deinterlace",
-];
-
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A data set of manifests/ by name (phoenix, how2sign), or a .jsonl file with own clips, whose paths may lead anywhere
-    #[arg(long, value_name = "NAME|FILE", conflicts_with = "videos")]
-    pub dataset: Option<String>,
-    /// Videos, each a clip of its own
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    pub videos: Vec<PathBuf>,
-    /// The data set's folder [default: $SIGNCLIP_DATA/<dataset>, else data/<dataset>]
-    #[arg(long, value_name = "DIR")]
-    pub root: Option<PathBuf>,
-    /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
-    #[arg(long, value_name = "DIR")]
-    pub weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub selection: Selection,
     /// Where the features go [default: cache/<dataset>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Only these splits (train,dev,test) [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub split: Vec<String>,
-    /// Only this clip; may be given several times
-    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
-    pub only: Vec<String>,
-    /// Only the first N clips of each split
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// Language of own data, for the prompt of the language model
-    #[arg(long, value_name = "WORD")]
-    pub language: Option<String>,
     /// This process's share, the I-th of N (from 1) [default: as Slurm, Open MPI or torchrun say, else everything]
     #[arg(long, value_name = "I/N", allow_hyphen_values = true)]
     pub shard: Option<String>,
@@ -220,56 +98,14 @@ pub struct RunArgs {
     /// machine; else cpu]
     #[arg(long, value_name = "LIST")]
     pub gpus: Option<String>,
+    #[command(flatten)]
+    pub inputs: InputFlags,
     /// Make the features as those of this store were made (cache/NAME or one split of it): its networks, weights and
     /// settings; refused where a weight file is another one by now
-    #[arg(long, value_name = "STORE", conflicts_with_all = LIKE)]
+    #[arg(long, value_name = "STORE", conflicts_with = "RecipeFlags")]
     pub like: Option<PathBuf>,
-    /// Which networks, with which weights
-    #[arg(long, value_enum, default_value = "paper")]
-    pub preset: Preset,
-    /// Salt of computed weights (presets synthetic and tiny)
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub salt: u64,
-    /// Which streams are made
-    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "spatial,mouthing")]
-    pub streams: Vec<Stream>,
-    /// Where S² takes its double-size image from
-    #[arg(long, value_enum, default_value = "upsampled")]
-    pub s2_source: S2Source,
-    /// Which video stream of files with several, counted from 0 without sound and cover pictures [default: the first]
-    #[arg(long, value_name = "N")]
-    pub video_stream: Option<usize>,
-    /// Deinterlace: keep the rows of the first field, fill the others with the mean of their neighbours
-    #[arg(long)]
-    pub deinterlace: bool,
-    /// Where the points come from that the mouth is aligned by [default: fan; files with --landmarks; retinaface5 with
-    /// preset tiny]
-    #[arg(long, value_enum, value_name = "SOURCE")]
-    pub landmark_source: Option<LandmarkSource>,
-    /// Folder with landmarks made elsewhere: DIR/CLIP.npy or DIR/SPLIT/CLIP.npy, [frames, 68, 2] in pixels, NaN where
-    /// there is no face; or CLIP.pkl as AV-HuBERT's preparation writes it. One row for each frame of the video, or for
-    /// each at 25 a second
-    #[arg(long, value_name = "DIR")]
-    pub landmarks: Option<PathBuf>,
-    /// Face detector [default: resnet50; mobilenet0.25 with preset tiny]
-    #[arg(long, value_enum, value_name = "NAME")]
-    pub detector: Option<Detector>,
-    /// Landmark network
-    #[arg(long, value_enum, value_name = "NAME", default_value = "2dfan2_alt")]
-    pub fan: FanModel,
-    /// Look for faces in every K-th frame, and follow the landmarks (fan) or interpolate (retinaface5) in between
-    #[arg(long, value_name = "K", default_value = "1")]
-    pub detect_every: NonZero<usize>,
-    /// Lip encoder: large, base, or an AV-HuBERT file
-    #[arg(long, value_name = "NAME|FILE", default_value = "large")]
-    pub lip_encoder: String,
-    /// Take the output of this layer of the lip encoder, counted from 1 [default: the last, after the final layer norm]
-    #[arg(long, value_name = "N")]
-    pub lip_layer: Option<usize>,
-    /// Frames in which no face is found for longer than this get rows of zeros in the mouthing stream, as a clip without any
-    /// face does [default: their mouths are interpolated, however long]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
-    pub max_gap: Option<f64>,
+    #[command(flatten)]
+    pub recipe: RecipeFlags,
     /// A clip in which no face is found, or none with its mouth in the picture, fails; without this it gets a mouthing
     /// stream of zeros and is counted
     #[arg(long)]
@@ -277,12 +113,6 @@ pub struct RunArgs {
     /// Also write a contact sheet for each clip, DIR/SPLIT/CLIP.png: frames with box and landmarks, mouth crops
     #[arg(long, value_name = "DIR")]
     pub preview: Option<PathBuf>,
-    /// Compute type of the encoders: f32, bf16, or auto (bf16 on GPUs and on processors that multiply it natively)
-    #[arg(long, value_name = "TYPE", default_value = "auto")]
-    pub dtype: String,
-    /// Element type of the stored features
-    #[arg(long, value_enum, default_value = "f16")]
-    pub store_dtype: StoreType,
     /// Print the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -299,15 +129,8 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// Whether a data set is named, with all clips of its splits.
-    pub fn all_clips(&self) -> bool {
-        self.dataset.is_some() && self.only.is_empty() && self.limit.is_none()
+    /// Where the features of a data set go.
+    pub fn out_of(&self, dataset: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| Path::new("cache").join(dataset))
     }
-}
-
-/// A length of time.
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    let valid = seconds.is_finite() && seconds >= 0.0;
-    valid.then_some(seconds).ok_or_else(|| "give 0 or more seconds".to_owned())
 }

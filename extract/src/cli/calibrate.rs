@@ -3,13 +3,16 @@
 //! A run on the first clips, with the settings of the real one, into a folder that is thrown away. What is timed is the
 //! pipeline itself, not a model of it, so that stages that take each other's cores are seen to.
 
+use crate::cli::job::Job;
+use crate::cli::recipe_flags::InputFlags;
+use crate::media::reading::TARGET_FPS;
+use crate::recipe::Recipe;
 use crate::run::heartbeat::Heartbeat;
 use crate::run::in_flight::InFlight;
 use crate::run::networks::Networks;
 use crate::run::pipeline::{Outcome, Work};
-use crate::run::plan::{Plan, TARGET_FPS, bytes};
+use crate::run::plan::{Plan, bytes};
 use crate::run::rank::Rank;
-use crate::recipe::{Settings, WeightSums};
 use crate::run::stages::Shares;
 use serde::Serialize;
 use signclip_common::manifest::{Clip, Media, Split};
@@ -18,7 +21,6 @@ use signclip_common::store::StoreWriter;
 use signclip_common::{Error, Result, devices, temporary};
 use std::sync::Arc;
 use std::time::Instant;
-use tch::Device;
 
 /// A sample that took so many seconds is long enough.
 const SECONDS: f64 = 10.0;
@@ -46,19 +48,14 @@ pub struct Calibration {
     pub bytes: u64,
 }
 
-/// Time the clips of `plan` on `devices`. `row_bytes` is what a frame takes in the store.
+/// Times the first clips of a job.
 ///
 /// # Errors
 /// Weights that do not load; no clip of the sample can be encoded; no room for it in the temporary folder.
-pub fn calibrate(
-    plan: &Plan,
-    rank: &Rank,
-    settings: &Settings,
-    devices: &[Device],
-    row_bytes: usize,
-) -> Result<Calibration> {
+pub fn calibrate(job: &Job, inputs: &InputFlags) -> Result<Calibration> {
+    let Job { plan, rank, devices, recipe, sources } = job;
     let begun = Instant::now();
-    let mut networks = settings.all_networks(devices)?;
+    let mut networks = Networks::load_all(recipe, sources, devices)?;
     let there = |split: &Split| -> Vec<Clip> {
         split.clips.iter().filter(|clip| clip.media.path().exists()).cloned().collect()
     };
@@ -68,8 +65,8 @@ pub fn calibrate(
     };
     let clips = there(split);
     let mut time = |frames: usize| -> Result<(Outcome, usize)> {
-        let sample = sample(plan, settings, &clips, frames, frames.div_ceil(devices.len()));
-        Ok((run(plan, split, &sample, rank, settings, &mut networks)?, sample.len()))
+        let sample = sample(plan, inputs, &clips, frames, frames.div_ceil(devices.len()));
+        Ok((run(plan, split, &sample, rank, (recipe, inputs), &mut networks)?, sample.len()))
     };
     time(FRAMES)?;
     let loading_seconds = begun.elapsed().as_secs_f64();
@@ -99,20 +96,20 @@ pub fn calibrate(
         limiting_stage: outcome.stages.limiting(),
         frames: all as u64,
         hours: (all / frames_per_second + loading_seconds) / 3600.0,
-        bytes: (all * row_bytes as f64) as u64,
+        bytes: recipe.bytes(all as usize),
     })
 }
 
 /// The first clips up to this number of frames, cut where they are longer than `each`: a short sample has a clip for
 /// every device, as a long run has at any moment.
-fn sample(plan: &Plan, settings: &Settings, clips: &[Clip], frames: usize, each: usize) -> Vec<Clip> {
+fn sample(plan: &Plan, inputs: &InputFlags, clips: &[Clip], frames: usize, each: usize) -> Vec<Clip> {
     let (mut sample, mut left) = (Vec::new(), frames as u64);
     for clip in clips {
         let mut clip = clip.clone();
         let (mut length, wanted) = (plan.frames(std::iter::once(&clip)), left.min(each as u64));
         // One of unknown length cannot be cut, nor one whose file of landmarks has a row for each of its frames.
         if length > wanted
-            && settings.landmarks.is_none()
+            && inputs.landmarks.is_none()
             && let Media::Video { start, end, .. } = &mut clip.media
         {
             *end = Some(start.unwrap_or(0.0) + wanted as f64 / TARGET_FPS);
@@ -132,17 +129,19 @@ fn run(
     split: &Split,
     clips: &[Clip],
     rank: &Rank,
-    settings: &Settings,
+    (recipe, inputs): (&Recipe, &InputFlags),
     networks: &mut Vec<Arc<Networks>>,
 ) -> Result<Outcome> {
     let folder = temporary::folder()?;
-    let info = settings.store_info(plan, &split.name, &WeightSums::default());
+    let info = recipe.describe(&plan.dataset, &split.name)?;
     let mut store = StoreWriter::open(folder.path(), info, 0)?;
     let heartbeat = Heartbeat::new(folder.path(), rank, clips.len());
     let progress = Progress::new("calibrate", plan.frames(clips.iter()), "frames");
     let work = Work {
         clips,
-        settings,
+        recipe,
+        landmarks: inputs.landmarks.as_deref(),
+        require_face: false,
         reading: plan.reading,
         root: &plan.root,
         splits: &plan.names(split),

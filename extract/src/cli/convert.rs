@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::recipe::checkpoint::{Architecture, Checkpoint, METADATA};
+use crate::weights::checkpoint::{Architecture, Checkpoint, METADATA};
 use serde::Serialize;
 use signclip_common::safetensors_file::{self, SafetensorsFile};
 use signclip_common::torch_file::{self, TorchFile};

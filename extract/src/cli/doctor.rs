@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::recipe::checkpoint::{Checkpoint, METADATA};
+use crate::weights::checkpoint::{Checkpoint, METADATA};
 use serde::{Deserialize, Serialize};
 use signclip_common::manifests::Manifests;
 use signclip_common::places::{self, Form};

@@ -1,9 +1,9 @@
 //! `extract status`: what a store has, who is at work on it, and what is missing. Reads only.
 
-use crate::cli::args::{Cli, StatusArgs};
+use crate::cli::args::StatusArgs;
+use crate::media::reading::VideoConfig;
 use crate::run::heartbeat::{self, BEAT, RankProgress, State};
-use crate::run::plan::Plan;
-use clap::Parser;
+use crate::run::plan::{Plan, Selection};
 use serde::Serialize;
 use signclip_common::manifest::Split;
 use signclip_common::regular_file::{self, SETTINGS};
@@ -106,10 +106,8 @@ fn look(args: &StatusArgs) -> Result<BTreeMap<String, SplitStatus>> {
 
 /// The data set's name, and the ids of its clips by split.
 fn planned(dataset: &str, args: &StatusArgs) -> Result<(String, BTreeMap<String, Vec<String>>)> {
-    // The defaults of a run that names nothing but its data.
-    let mut run = Cli::parse_from(["extract", "--dataset", dataset]).run;
-    run.root.clone_from(&args.root);
-    let plan = Plan::new(&run)?;
+    let (dataset, root) = (Some(dataset.to_owned()), args.root.clone());
+    let plan = Plan::new(&Selection { dataset, root, ..Selection::default() }, VideoConfig::default())?;
     let ids = |split: Split| (split.name, split.clips.into_iter().map(|clip| clip.id).collect());
     Ok((plan.dataset.name, plan.splits.into_iter().map(ids).collect()))
 }

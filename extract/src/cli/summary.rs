@@ -2,12 +2,14 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::cli::args::{RunArgs, Stream};
-use crate::streams::mouthing::gaps;
+use crate::cli::args::RunArgs;
+use crate::media::remark::Remark;
+use crate::recipe::Recipe;
 use crate::run::interrupt;
 use crate::run::pipeline::Outcome;
 use crate::run::plan::Plan;
-use crate::media::remark::Remark;
+use crate::streams::config::StreamName;
+use crate::streams::mouthing::gaps;
 use signclip_common::manifest::Clip;
 use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result};
@@ -19,7 +21,13 @@ use std::process::ExitCode;
 pub type Outcomes = BTreeMap<String, Outcome>;
 
 /// Prints what was done, as text or JSON. Returns the exit code: 1 where clips failed, 130 where some were not tried.
-pub fn summarise(args: &RunArgs, plan: &Plan, out: &Path, outcomes: &Outcomes) -> Result<ExitCode> {
+pub fn summarise(
+    args: &RunArgs,
+    recipe: &Recipe,
+    plan: &Plan,
+    out: &Path,
+    outcomes: &Outcomes,
+) -> Result<ExitCode> {
     let failed: usize = outcomes.values().map(|o| o.failures.len()).sum();
     let left: usize = outcomes.values().map(|o| o.left).sum();
     let faceless: usize = outcomes.values().map(|o| o.without_face).sum();
@@ -46,7 +54,7 @@ pub fn summarise(args: &RunArgs, plan: &Plan, out: &Path, outcomes: &Outcomes) -
         }
         remarks(outcomes);
         faces(outcomes);
-        gaps(args, outcomes);
+        gaps(recipe.mouthing().and_then(|(config, _)| config.max_gap), outcomes);
         match (faceless, args.require_face) {
             (0, _) => {}
             (n, false) => {
@@ -64,7 +72,9 @@ pub fn summarise(args: &RunArgs, plan: &Plan, out: &Path, outcomes: &Outcomes) -
             }
         }
         println!("\nfeatures: {}", out.display());
-        if let Some(folder) = args.preview.as_ref().filter(|_| args.streams.contains(&Stream::Mouthing)) {
+        if let Some(folder) =
+            args.preview.as_ref().filter(|_| recipe.streams.contains_key(&StreamName::Mouthing))
+        {
             let stored: usize = outcomes.values().map(|o| o.stored).sum();
             let already: usize = outcomes.values().map(|o| o.already_done).sum();
             println!("sheets:   {} ({stored} clips; none of the {already} already there)", folder.display());
@@ -143,7 +153,7 @@ fn faces(outcomes: &Outcomes) {
 }
 
 /// Clips in which the signer's mouth was not found for long, and those in which it lies outside of the picture.
-fn gaps(args: &RunArgs, outcomes: &Outcomes) {
+fn gaps(max_gap: Option<f64>, outcomes: &Outcomes) {
     const CLIPS: usize = 20;
     const GAPS: usize = 5;
     let rest = |clips: usize, field: &str| {
@@ -152,7 +162,7 @@ fn gaps(args: &RunArgs, outcomes: &Outcomes) {
     };
     let long: Vec<_> = outcomes.values().flat_map(|o| &o.long_gaps).collect();
     if !long.is_empty() {
-        let becomes = match args.max_gap {
+        let becomes = match max_gap {
             Some(seconds) => format!("zeros where it is longer than {seconds} s, else interpolated"),
             None => "interpolated; --max-gap SECONDS makes them zeros".to_owned(),
         };

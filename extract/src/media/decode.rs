@@ -97,7 +97,7 @@ impl VideoSource {
     ///
     /// Fails on everything that can be seen without decoding, a range outside the video's duration included.
     pub fn open(file: &Path, range: Range, reading: &Reading) -> Result<Self> {
-        let (container, header) = Container::open(file, reading.video_stream)?;
+        let (container, header) = Container::open(file, reading.video.video_stream)?;
         check_range(file, &header, range)?;
         let structure = structure(file, &header.format).map_err(Error::io(file))?;
         if let Some(damage) = structure.damage.as_ref().filter(|damage| !damage.end) {
@@ -158,8 +158,8 @@ impl VideoSource {
 
     /// What a user should know about the frames read so far.
     pub fn remarks(&self) -> Vec<Remark> {
-        let several = self.container.videos > 1 && self.reading.video_stream.is_none();
-        let interlaced = self.interlaced && !self.reading.deinterlace;
+        let several = self.container.videos > 1 && self.reading.video.video_stream.is_none();
+        let interlaced = self.interlaced && !self.reading.video.deinterlace;
         [
             (several, Remark::SeveralVideoStreams),
             (interlaced, Remark::Interlaced),
@@ -214,7 +214,7 @@ impl VideoSource {
 
     /// Begin at the beginning.
     fn rewind(&mut self) -> Result<()> {
-        (self.container, self.header) = Container::open(&self.file, self.reading.video_stream)?;
+        (self.container, self.header) = Container::open(&self.file, self.reading.video.video_stream)?;
         self.key_time = None;
         Ok(())
     }
@@ -309,7 +309,7 @@ impl VideoSource {
     }
 
     fn paint(&mut self, time: f64, duration: f64, frame: &AvFrame) -> Result<Timed<Frame>> {
-        let field = frame.first_field().filter(|_| self.reading.deinterlace);
+        let field = frame.first_field().filter(|_| self.reading.video.deinterlace);
         let painted = match field {
             Some(field) => self.painter.paint_field(frame, field),
             None => self.painter.paint(frame),
@@ -366,7 +366,7 @@ impl Iterator for VideoSource {
 
 /// What the container's header says about the part of `file` in `range`.
 pub fn probe(file: &Path, range: Range, reading: &Reading) -> Result<Probe> {
-    let (_, header) = Container::open(file, reading.video_stream)?;
+    let (_, header) = Container::open(file, reading.video.video_stream)?;
     check_range(file, &header, range)?;
     let start = range.start.unwrap_or(0.0);
     let duration = range.end.or(header.duration).map(|end| end - start);

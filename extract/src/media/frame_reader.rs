@@ -6,8 +6,8 @@ use signclip_common::{Error, Result};
 
 use crate::media::decode::{self, VideoSource};
 use crate::media::frame::Frame;
-use crate::media::reading::{Probe, Reading};
 use crate::media::frame_folder::{self, FrameFolder};
+use crate::media::reading::{Probe, Reading};
 use crate::media::remark::Remark;
 use crate::media::resample::{Range, Resampler, Shown, Timed};
 

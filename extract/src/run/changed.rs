@@ -1,6 +1,5 @@
 //! Whether the data set is still the one that a store was made from.
 
-use crate::run::pipeline::size_and_time;
 use signclip_common::manifest::{Clip, Media};
 use signclip_common::store::{self, ClipRecord};
 use signclip_common::{Error, Result};
@@ -82,4 +81,20 @@ fn difference(
 /// How a store records a path.
 pub fn source(path: &Path, root: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+/// Bytes and modification time of a video, or of a folder's files together.
+pub fn size_and_time(media: &Media) -> (u64, u64) {
+    let of = |meta: std::fs::Metadata| {
+        let time = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+        (meta.len(), time.map_or(0, |t| t.as_secs()))
+    };
+    match media {
+        Media::Video { path, .. } => path.metadata().map(of).unwrap_or_default(),
+        Media::Frames(folder) => {
+            let files =
+                std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok());
+            files.map(of).fold((0, 0), |(bytes, latest), (b, t)| (bytes + b, latest.max(t)))
+        }
+    }
 }

@@ -4,17 +4,19 @@
 //! and the others go on. A device that breaks leaves its work to the others. A full disk ends the run, and so does a
 //! request to end, after the clips in flight.
 
-use crate::run::changed::source;
-use crate::run::clip::{Clips, Encoded, long_gaps};
+use crate::media::reading::Reading;
+use crate::media::remark::Remark;
+use crate::recipe::Recipe;
+use crate::run::changed::{size_and_time, source};
+use crate::run::clip::{Clips, Encoded};
 use crate::run::faults::Working;
 use crate::run::heartbeat::Heartbeat;
 use crate::run::in_flight::InFlight;
 use crate::run::interrupt;
-use crate::media::frame_reader::Reading;
-use crate::run::networks::{Networks, desk};
-use crate::media::remark::Remark;
-use crate::recipe::Settings;
+use crate::run::networks::Networks;
+use crate::run::queue::queue;
 use crate::run::stages::{Shares, Stage, Stages};
+use crate::streams::mouthing::gaps;
 use crossbeam_channel::bounded;
 use signclip_common::manifest::{Clip, Media};
 use signclip_common::progress::Progress;
@@ -24,7 +26,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::Instant;
 
 /// What one split's run did.
 #[derive(Debug, Default, serde::Serialize)]
@@ -67,7 +69,11 @@ impl Outcome {
 /// One split's work.
 pub struct Work<'a> {
     pub clips: &'a [Clip],
-    pub settings: &'a Settings,
+    pub recipe: &'a Recipe,
+    /// Folder of landmark files.
+    pub landmarks: Option<&'a Path>,
+    /// A clip in which no face is found fails, instead of getting zeros.
+    pub require_face: bool,
     pub reading: Reading,
     /// Folder that recorded paths are relative to.
     pub root: &'a Path,
@@ -128,7 +134,7 @@ impl Work<'_> {
         let at_once =
             networks.iter().filter_map(|n| Some(n.spatial.as_ref()?.frames_at_once())).max().unwrap_or(1);
         let stages = Arc::new(Stages::new(readers, devices));
-        let (desk, counter) = desk(readers, &stages);
+        let (queue, requests) = queue(readers, &stages);
         let (done_sender, done) = bounded(2);
         let (working, watch, tried) = (Working::new(devices), store.watch(), AtomicUsize::new(0));
 
@@ -138,12 +144,14 @@ impl Work<'_> {
             scope.spawn(move || heartbeat.run(progress, watched, &end));
             in_flight.watch();
             for reader in 0..readers {
-                let (desk, done, watch) = (desk.clone(), done_sender.clone(), watch.clone());
+                let (queue, done, watch) = (queue.clone(), done_sender.clone(), watch.clone());
                 let (next, todo, stop, tried) = (&next, &todo, &stop, &tried);
                 scope.spawn(move || {
                     let clips = Clips {
-                        settings: self.settings,
-                        desk: &desk,
+                        recipe: self.recipe,
+                        landmarks: self.landmarks,
+                        require_face: self.require_face,
+                        queue: &queue,
                         reading: self.reading,
                         splits: self.splits,
                         preview: self.preview.is_some(),
@@ -172,18 +180,18 @@ impl Work<'_> {
                 });
             }
             for (number, networks) in networks.iter().enumerate() {
-                let (counter, working) = (counter.clone(), &working);
+                let (requests, working) = (requests.clone(), &working);
                 scope.spawn(move || {
-                    if let Err(reason) = networks.serve(&counter) {
+                    if let Err(reason) = networks.serve(&requests) {
                         working.lose(number, reason);
                         if working.none() {
-                            counter.turn_away();
+                            requests.refuse();
                         }
                     }
                 });
             }
             // The threads hold the only ends now: their end is the end of the channels.
-            drop((desk, counter, done_sender));
+            drop((queue, requests, done_sender));
             let write = || -> Result<()> {
                 for (clip, encoded) in done {
                     let clip = &self.clips[clip];
@@ -251,7 +259,8 @@ impl Work<'_> {
             }
         }
         // The features are safe: a sheet that cannot be written is no reason to stop.
-        if let (Some(sheet), Some(folder)) = (&encoded.sheet, self.preview)
+        let sheet = encoded.mouths.as_ref().and_then(|found| found.sheet.as_ref());
+        if let (Some(sheet), Some(folder)) = (sheet, self.preview)
             && let Err(error) = atomic::write(&folder.join(sheet_name(&clip.id)), sheet)
         {
             tracing::warn!("{}: no contact sheet: {error}", clip.id);
@@ -264,9 +273,9 @@ impl Work<'_> {
             }
             clips.push(clip.id.clone());
         }
-        if let Some(found) = encoded.found {
+        if let Some(found) = encoded.mouths {
             outcome.face_coverage.insert(clip.id.clone(), found.coverage);
-            let (_, times) = long_gaps(&found.gaps);
+            let (_, times) = gaps::long(&found.gaps);
             // A clip without any mouth has no gaps: nothing is interpolated.
             if found.coverage > 0.0 && !times.is_empty() {
                 outcome.long_gaps.insert(clip.id.clone(), times);
@@ -298,10 +307,10 @@ impl Work<'_> {
             turned: timing.turned,
             video_stream: timing.video_stream,
             end_unknown: timing.end_unknown,
-            face_coverage: encoded.found.as_ref().map(|found| found.coverage),
-            missed: encoded.found.as_ref().map_or_else(Vec::new, |found| found.gaps.clone()),
-            mouths_outside: encoded.found.as_ref().map_or(0, |found| found.outside),
-            landmarks: encoded.landmarks.clone(),
+            face_coverage: encoded.mouths.as_ref().map(|found| found.coverage),
+            missed: encoded.mouths.as_ref().map_or_else(Vec::new, |found| found.gaps.clone()),
+            mouths_outside: encoded.mouths.as_ref().map_or(0, |found| found.outside),
+            landmarks: encoded.mouths.as_ref().and_then(|found| found.landmarks.clone()),
             source: source(path, self.root),
             start,
             end,
@@ -310,25 +319,9 @@ impl Work<'_> {
         };
         let mut writer = store.begin()?;
         for (stream, rows) in &encoded.rows {
-            writer.append(stream, rows)?;
+            writer.append(stream.as_str(), rows)?;
         }
         writer.finish(&clip.id, timing.frames, facts)?;
         Ok(())
-    }
-}
-
-/// Bytes and modification time of a video, or of a folder's files together.
-pub(crate) fn size_and_time(media: &Media) -> (u64, u64) {
-    let of = |meta: std::fs::Metadata| {
-        let time = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-        (meta.len(), time.map_or(0, |t| t.as_secs()))
-    };
-    match media {
-        Media::Video { path, .. } => path.metadata().map(of).unwrap_or_default(),
-        Media::Frames(folder) => {
-            let files =
-                std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok());
-            files.map(of).fold((0, 0), |(bytes, latest), (b, t)| (bytes + b, latest.max(t)))
-        }
     }
 }

@@ -1,9 +1,7 @@
 //! What a run would do: clips by split, what is missing, how many frames and bytes.
 
-use crate::cli::args::RunArgs;
-use crate::cli::calibrate::Calibration;
-use crate::recipe::like::Like;
-use crate::media::reading::Reading;
+use crate::media::reading::{Reading, TARGET_FPS, VideoConfig};
+use crate::recipe::Recipe;
 use rayon::prelude::*;
 use serde::Serialize;
 use signclip_common::manifest::{Clip, Dataset, Layout, Media, Split, read_json_lines};
@@ -12,8 +10,38 @@ use signclip_common::{Error, Result, places};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-/// The rate both encoders work at (AV-HuBERT was trained at it).
-pub const TARGET_FPS: f64 = 25.0;
+/// Which clips a run is about.
+#[derive(Debug, Default, clap::Args)]
+pub struct Selection {
+    /// A data set of manifests/ by name (phoenix, how2sign), or a .jsonl file with own clips, whose paths may lead anywhere
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "videos")]
+    pub dataset: Option<String>,
+    /// Videos, each a clip of its own
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub videos: Vec<PathBuf>,
+    /// The data set's folder [default: $SIGNCLIP_DATA/<dataset>, else data/<dataset>]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Only these splits (train,dev,test) [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub split: Vec<String>,
+    /// Only this clip; may be given several times
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub only: Vec<String>,
+    /// Only the first N clips of each split
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Language of own data, for the prompt of the language model
+    #[arg(long, value_name = "WORD")]
+    pub language: Option<String>,
+}
+
+impl Selection {
+    /// Whether a data set is named, with all clips of its splits.
+    pub fn all_clips(&self) -> bool {
+        self.dataset.is_some() && self.only.is_empty() && self.limit.is_none()
+    }
+}
 
 /// A data set opened at its folder, with the clips this run is about.
 pub struct Plan {
@@ -43,7 +71,8 @@ pub struct SplitSummary {
     /// Distinct words of the sentences, split at white space.
     pub vocabulary: usize,
     pub frames_to_encode: usize,
-    pub bytes_to_write: u64,
+    /// Absent where the recipe cannot be made.
+    pub bytes_to_write: Option<u64>,
 }
 
 /// The printed plan.
@@ -55,19 +84,16 @@ pub struct Summary {
     pub splits: BTreeMap<String, SplitSummary>,
     pub absent_splits: BTreeMap<String, String>,
     pub remarks: Vec<String>,
-    /// Weights and settings with which a run could not begin.
-    pub not_ready: Vec<String>,
     pub clips: usize,
     pub missing_media: usize,
     pub frames_to_encode: usize,
-    pub bytes_to_write: u64,
-    /// How long it takes here, where that was asked for.
-    pub calibration: Option<Calibration>,
+    /// Absent where the recipe cannot be made.
+    pub bytes_to_write: Option<u64>,
 }
 
 impl Plan {
-    /// Read manifests and annotations for what the command line asks.
-    pub fn new(args: &RunArgs) -> Result<Self> {
+    /// Reads manifests and annotations of what is selected. `video`: how videos are read.
+    pub fn new(args: &Selection, video: VideoConfig) -> Result<Self> {
         let mut plan = match &args.dataset {
             Some(file) if file.ends_with(".jsonl") => Self::own(Path::new(file), args)?,
             Some(name) => Self::known(name, args)?,
@@ -79,14 +105,7 @@ impl Plan {
                 ));
             }
         };
-        if let Some(store) = &args.like {
-            Like::read(store)?.lay_over_dataset(&mut plan.dataset)?;
-        }
-        plan.reading = Reading {
-            folder_fps: plan.dataset.fps,
-            video_stream: args.video_stream,
-            deinterlace: args.deinterlace,
-        };
+        plan.reading = Reading { folder_fps: plan.dataset.fps, video };
         plan.narrow(args)?;
         Ok(plan)
     }
@@ -104,7 +123,7 @@ impl Plan {
         self.totals.get(&split.name).copied().unwrap_or(split.clips.len())
     }
 
-    fn known(name: &str, args: &RunArgs) -> Result<Self> {
+    fn known(name: &str, args: &Selection) -> Result<Self> {
         let dataset = Dataset::load(&Manifests::here()?, name)?;
         let root = dataset.home(&places::data_root(args.root.as_deref(), name)?)?;
         for wanted in &args.split {
@@ -138,7 +157,7 @@ impl Plan {
         Ok(plan)
     }
 
-    fn own(file: &Path, args: &RunArgs) -> Result<Self> {
+    fn own(file: &Path, args: &Selection) -> Result<Self> {
         let mut splits = read_json_lines(file)?;
         if let Some(wanted) = args.split.iter().find(|wanted| !splits.iter().any(|s| s.name == **wanted)) {
             let names: Vec<&str> = splits.iter().map(|s| s.name.as_str()).collect();
@@ -152,7 +171,7 @@ impl Plan {
         Ok(Self { reading: dataset.fps.into(), dataset, root, splits, absent, totals })
     }
 
-    fn videos(args: &RunArgs) -> Result<Self> {
+    fn videos(args: &Selection) -> Result<Self> {
         let mut clips: Vec<Clip> = Vec::new();
         for path in &args.videos {
             let id = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
@@ -185,7 +204,7 @@ impl Plan {
     }
 
     /// Keep the clips that `--only` and `--limit` name.
-    fn narrow(&mut self, args: &RunArgs) -> Result<()> {
+    fn narrow(&mut self, args: &Selection) -> Result<()> {
         self.totals = self.splits.iter().map(|split| (split.name.clone(), split.clips.len())).collect();
         if !args.only.is_empty() {
             let mut wanted: HashSet<&str> = args.only.iter().map(String::as_str).collect();
@@ -247,10 +266,10 @@ impl Plan {
         known.sum::<usize>() as u64
     }
 
-    /// Count what is there. Reads folder listings and headers, no more. `row_bytes`: bytes a frame takes in the store.
-    pub fn summary(&self, row_bytes: usize) -> Summary {
+    /// Counts what is there. Reads folder listings and headers, no more.
+    pub fn summary(&self, recipe: Option<&Recipe>) -> Summary {
         let splits: BTreeMap<String, SplitSummary> =
-            self.splits.iter().map(|split| (split.name.clone(), self.summarise(split, row_bytes))).collect();
+            self.splits.iter().map(|split| (split.name.clone(), self.summarise(split, recipe))).collect();
         let sum = |f: fn(&SplitSummary) -> usize| splits.values().map(f).sum();
         Summary {
             dataset: self.dataset.name.clone(),
@@ -258,17 +277,15 @@ impl Plan {
             root: self.root.clone(),
             absent_splits: self.absent.clone(),
             remarks: self.splits.iter().flat_map(|s| s.remarks.clone()).collect(),
-            not_ready: Vec::new(),
-            calibration: None,
             clips: sum(|s| s.clips),
             missing_media: sum(|s| s.missing_media),
             frames_to_encode: sum(|s| s.frames_to_encode),
-            bytes_to_write: splits.values().map(|s| s.bytes_to_write).sum(),
+            bytes_to_write: splits.values().map(|s| s.bytes_to_write).sum::<Option<u64>>(),
             splits,
         }
     }
 
-    fn summarise(&self, split: &Split, row_bytes: usize) -> SplitSummary {
+    fn summarise(&self, split: &Split, recipe: Option<&Recipe>) -> SplitSummary {
         let words: BTreeSet<&str> =
             split.clips.iter().filter_map(|c| c.text.as_deref()).flat_map(str::split_whitespace).collect();
         let mut summary = SplitSummary {
@@ -280,7 +297,7 @@ impl Plan {
             missing_examples: Vec::new(),
             vocabulary: words.len(),
             frames_to_encode: 0,
-            bytes_to_write: 0,
+            bytes_to_write: None,
         };
         for clip in &split.clips {
             let there = clip.media.path().exists();
@@ -298,7 +315,7 @@ impl Plan {
                 None => summary.clips_of_unknown_length += 1,
             }
         }
-        summary.bytes_to_write = (summary.frames_to_encode * row_bytes) as u64;
+        summary.bytes_to_write = recipe.map(|recipe| recipe.bytes(summary.frames_to_encode));
         summary
     }
 }
@@ -309,7 +326,7 @@ fn frames_of(media: &Media, reading: &Reading, there: bool) -> Option<usize> {
         let seconds = end - start.unwrap_or(0.0);
         return Some((seconds * TARGET_FPS).round().max(1.0) as usize);
     }
-    let probe = there.then(|| crate::media::reading::frame_reader::probe(media, *reading).ok()).flatten()?;
+    let probe = there.then(|| crate::media::frame_reader::probe(media, *reading).ok()).flatten()?;
     let seconds = probe.seconds()?;
     Some((seconds * TARGET_FPS).round().max(1.0) as usize)
 }
@@ -327,7 +344,7 @@ impl Summary {
                 s.missing_media,
                 format!("{}{unknown}", s.frames),
                 s.frames_to_encode,
-                bytes(s.bytes_to_write),
+                s.bytes_to_write.map_or("?".to_owned(), bytes),
                 s.vocabulary
             );
         }
@@ -338,7 +355,7 @@ impl Summary {
             self.missing_media,
             "",
             self.frames_to_encode,
-            bytes(self.bytes_to_write)
+            self.bytes_to_write.map_or("?".to_owned(), bytes)
         );
         for (name, looked) in &self.absent_splits {
             out += &format!("\nsplit {name}: no annotation file; looked for {looked}\n");
@@ -352,9 +369,6 @@ impl Summary {
         }
         for remark in &self.remarks {
             out += &format!("\n{remark}\n");
-        }
-        if let Some(calibration) = &self.calibration {
-            out += &format!("\n{}", calibration.text());
         }
         if self.splits.values().any(|s| s.clips_of_unknown_length > 0) {
             out += "\n+: more, in clips whose length is not known before decoding\n";

@@ -107,7 +107,10 @@ impl Sources {
     /// The weights of a network for a device.
     pub fn on(&self, network: Network, device: Device, kind: Kind) -> Result<Weights> {
         let source = self.0.get(&network).ok_or_else(|| {
-            Error::usage(format!("{}: no weights were looked for", network.name()), "this is a bug; please report it")
+            Error::usage(
+                format!("{}: no weights were looked for", network.name()),
+                "this is a bug; please report it",
+            )
         })?;
         Ok(source.on(device, kind))
     }
@@ -117,7 +120,8 @@ impl Sources {
         for StreamRecipe { config, weights, .. } in recipe.streams.values_mut() {
             let networks = config.networks().into_iter();
             let sources = networks.filter_map(|network| Some((network, self.0.get(&network)?)));
-            *weights = sources.map(|(network, source)| source.identity(network.name())).collect::<Result<_>>()?;
+            *weights =
+                sources.map(|(network, source)| source.identity(network.name())).collect::<Result<_>>()?;
         }
         Ok(recipe)
     }
@@ -133,13 +137,20 @@ impl Sources {
 
     /// One line for each network.
     pub fn lines(&self) -> Vec<String> {
-        let line = |(network, source): (&Network, &WeightSource)| format!("{} from {}", network.name(), source.describe());
+        let line = |(network, source): (&Network, &WeightSource)| {
+            format!("{} from {}", network.name(), source.describe())
+        };
         self.0.iter().map(line).collect()
     }
 }
 
 /// The weights of one network of a stream.
-fn find(network: Network, config: &StreamConfig, wanted: &Wanted, root: Option<&Path>) -> Result<WeightSource> {
+fn find(
+    network: Network,
+    config: &StreamConfig,
+    wanted: &Wanted,
+    root: Option<&Path>,
+) -> Result<WeightSource> {
     let (path, name) = match wanted {
         Wanted::Computed(salt) => return Ok(WeightSource::Computed(*salt)),
         Wanted::Own(path) => (path.clone(), path.file_name().unwrap_or_default().display().to_string()),
@@ -174,7 +185,9 @@ fn find(network: Network, config: &StreamConfig, wanted: &Wanted, root: Option<&
 fn architecture(network: Network, config: &StreamConfig) -> Option<Architecture> {
     let StreamConfig::Mouthing(config) = config else { return None };
     match network {
-        Network::RetinaFace => config.detector.as_ref().map(|detector| Architecture::RetinaFace(detector.body)),
+        Network::RetinaFace => {
+            config.detector.as_ref().map(|detector| Architecture::RetinaFace(detector.body))
+        }
         Network::Fan => config.fan.as_ref().map(|fan| Architecture::Fan { hourglasses: fan.num_modules }),
         Network::AvHubert => Some(Architecture::AvHubert(config.lips.clone())),
         Network::Clip => None,
@@ -199,7 +212,8 @@ mod tests {
         let tensor = |_| Ok(tch::Tensor::from_slice(&[1.0_f32, 2.0]));
         safetensors_file::write(&mut bytes, &[], &table, tensor).unwrap();
         std::fs::write(&path, bytes).unwrap();
-        let config = SpatialConfig { tower: ClipVisionConfig::tiny(), s2_source: S2Source::Upsampled, squash: None };
+        let config =
+            SpatialConfig { tower: ClipVisionConfig::tiny(), s2_source: S2Source::Upsampled, squash: None };
         let wanted = Wanted::Official("model.safetensors".to_owned(), None);
         let source = find(Network::Clip, &StreamConfig::Spatial(config), &wanted, Some(root.path())).unwrap();
         std::fs::remove_file(&path).unwrap();

@@ -1,6 +1,11 @@
 //! Layers that the convolutional networks share, in inference mode.
 
-use crate::frozen::Frozen;
+use crate::streams::layers::frozen::Frozen;
+pub mod attention;
+pub(crate) mod frozen;
+pub mod passes;
+pub(crate) mod rows;
+
 use signclip_common::weights::Part;
 use tch::{Kind, Tensor};
 

@@ -1,18 +1,18 @@
 //! Points of the signer's face in every frame of a clip, window by window: from the face detector alone, from the
 //! landmark network on its boxes, or from a file.
 
-use crate::streams::mouthing::faces::Face;
-use crate::streams::mouthing::faces::scene::Thumbnail;
-use crate::streams::mouthing::faces::signer::{Look, Signer};
 use crate::media::frame::Frame;
-use crate::streams::mouthing::landmarks::crop::CropBox;
-use crate::streams::mouthing::landmarks::fan::{FanConfig, Landmarks};
 use crate::run::queue::Queue;
+use crate::run::stages::Stage;
 use crate::streams::clip_stream::Numbered;
 use crate::streams::mouthing::crop::landmarks::POINTS;
+use crate::streams::mouthing::faces::face::Face;
+use crate::streams::mouthing::faces::scene::Thumbnail;
+use crate::streams::mouthing::faces::signer::{Look, Signer};
 use crate::streams::mouthing::landmark_file::LandmarkFile;
+use crate::streams::mouthing::landmarks::crop::CropBox;
+use crate::streams::mouthing::landmarks::fan::{FanConfig, Landmarks};
 use crate::streams::mouthing::picture_size::PictureSize;
-use crate::run::stages::Stage;
 use signclip_common::Result;
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ impl FacePoints {
             Self::Detected(detected) => detected.window(frames),
             Self::File(file) => {
                 let found = |points: [[f32; 2]; POINTS]| points.to_vec();
-                let found = |frame| Found { points: file.points(frame).map(found), looked: true, ..Found::default() };
+                let found =
+                    |frame| Found { points: file.points(frame).map(found), looked: true, ..Found::default() };
                 Ok(frames.iter().map(found).collect())
             }
         }

@@ -2,8 +2,8 @@
 
 use crate::media::reading::{Probe, TARGET_FPS};
 use crate::streams::clip_stream::{Numbered, Stop};
-use crate::streams::mouthing::landmark_rows::LandmarkRows;
 use crate::streams::mouthing::crop::landmarks::{POINTS, Points, read_landmarks};
+use crate::streams::mouthing::landmark_rows::LandmarkRows;
 use signclip_common::{Error, Result, checksum};
 use std::path::{Path, PathBuf};
 

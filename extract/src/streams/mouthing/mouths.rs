@@ -6,17 +6,17 @@
 //!
 //! A face whose mouth lies outside of the picture is as good as none.
 
-use crate::streams::clip_stream::{Numbered, Stop};
-use crate::streams::mouthing::face_points::{FacePoints, Found};
 use crate::media::frame::Frame;
-use crate::streams::mouthing::gaps::{self, Gaps, Seen};
 use crate::media::frame_reader::FrameReader;
+use crate::run::stages::{Stage, Stages};
+use crate::streams::clip_stream::{Numbered, Stop};
 use crate::streams::mouthing::crop::{
     Aligner, Alignment, INPUT, Layout, NOTHING, Points, lip_levels, mouth_crop, usable,
 };
+use crate::streams::mouthing::face_points::{FacePoints, Found};
+use crate::streams::mouthing::gaps::{self, Gaps, Seen};
 use crate::streams::mouthing::picture_size::PictureSize;
 use crate::streams::mouthing::sheet::Sheet;
-use crate::run::stages::{Stage, Stages};
 use signclip_common::{Error, Result};
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -5,7 +5,7 @@
 //! conversion.
 
 use crate::media::frame::Frame;
-use crate::streams::mouthing::crop::Similarity;
+use crate::streams::mouthing::crop::similarity::Similarity;
 
 /// Width and height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 //! pixels, `mouth` null where none was cut.
 
 use crate::media::frame::Frame;
+use crate::media::resize::opencv_resize;
+use crate::streams::mouthing::crop::CROP;
 use crate::streams::mouthing::gaps::{self, Seen};
 use crate::streams::mouthing::landmarks::crop::CropBox;
-use crate::streams::mouthing::crop::CROP;
-use crate::media::resize::opencv_resize;
 use opencv::core::{Mat, Point, Rect, Scalar};
 use opencv::imgproc;
 use opencv::prelude::*;

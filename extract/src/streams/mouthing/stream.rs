@@ -53,7 +53,8 @@ impl<const N: usize> ClipStream for MouthingStream<'_, N> {
     fn finish(self: Box<Self>, timing: &Timing) -> Result<Finished, Stop> {
         let Self { queue, config, id, require_face, landmarks, mouths } = *self;
         let finish = || Ok(mouths.finish(timing.source_frames, timing.frames));
-        let Mouths { levels, coverage, gaps, outside, sheet } = guarded(finish).map_err(Stop::at("face"))??;
+        let Mouths { levels, coverage, gaps, outside, sheet } =
+            guarded(finish).map_err(Stop::at("face"))??;
         let rows = match levels {
             Some(levels) => {
                 let mut rows = queue.mouthing(levels).wait().map_err(Stop::at("encode"))?;
@@ -67,7 +68,8 @@ impl<const N: usize> ClipStream for MouthingStream<'_, N> {
             None => vec![0.0; timing.frames * config.lips.encoder_embed_dim as usize],
         };
         let (marked, times) = gaps::long(&gaps);
-        let missed = if times.is_empty() { String::new() } else { format!("; no face at {}", gaps::text(&times, 3)) };
+        let missed =
+            if times.is_empty() { String::new() } else { format!("; no face at {}", gaps::text(&times, 3)) };
         let title = format!("{id}: {} frames, face in {:.1} %{missed}", timing.frames, 100.0 * coverage);
         let sheet = sheet.map(|sheet| sheet.png(&title, &marked)).transpose().map_err(Stop::at("preview"))?;
         let mouths = Some(MouthFacts { coverage, gaps, outside, landmarks, sheet });

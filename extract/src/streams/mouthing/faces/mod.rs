@@ -1,7 +1,7 @@
 //! Faces in a picture (RetinaFace), and which of them is the signer's.
 
 pub mod bodies;
-mod face;
+pub mod face;
 pub mod nms;
 pub mod priors;
 pub mod retina_face;

@@ -1,7 +1,7 @@
 //! Every face of a clip over time: which face of a picture is which of the picture before, and where the film cuts.
 
 use super::face::Face;
-use crate::streams::mouthing::crop::Similarity;
+use crate::streams::mouthing::crop::similarity::Similarity;
 use crate::streams::mouthing::picture_size::PictureSize;
 
 /// A face may move by this share of its width from one frame to the next, and its width may change by this factor.

@@ -6,8 +6,8 @@
 //!
 //! Shapes: n clips, t frames, c channels, h and w height and width; m = n·t frames of all clips.
 
-use crate::streams::layers::frozen::Frozen;
 use crate::streams::layers::folded;
+use crate::streams::layers::frozen::Frozen;
 use signclip_common::weights::Part;
 use tch::Tensor;
 

@@ -369,12 +369,9 @@ fn the_size_of_the_pictures_changes() {
     let small = PictureSize { width: 426, height: 240 };
     let all: Vec<Look> = (0..120)
         .map(|t| {
-            let to = SIZE.to(small).filter(|_| half(t)).unwrap_or(crate::streams::mouthing::crop::Similarity {
-                a: 1.0,
-                b: 0.0,
-                tx: 0.0,
-                ty: 0.0,
-            });
+            let to = SIZE.to(small).filter(|_| half(t)).unwrap_or(
+                crate::streams::mouthing::crop::similarity::Similarity { a: 1.0, b: 0.0, tx: 0.0, ty: 0.0 },
+            );
             let place = |face: Face| {
                 let at = |[x, y]: [f32; 2]| to.apply([x.into(), y.into()]).map(|v| v as f32);
                 let [x1, y1, x2, y2] = face.bounds;
