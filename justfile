@@ -143,6 +143,10 @@ demo: build
     echo '  target/release/extract --dataset phoenix --root /path/to/PHOENIX-2014-T --dry-run'
     echo '  ./justw doctor          # which weight files are missing, and where they come from'
 
+# checksums of the features and losses that these programs make, into a file: the same at two commits, or something changed
+feature-sums file clips="": build
+    python3 scripts/feature_sums.py target/release {{ file }} {{ clips }}
+
 # a video to text: `just translate clip.mp4 --run runs/x` (translate --help)
 translate +args: build
     @target/release/translate {{ args }}

@@ -6,7 +6,8 @@
 use fuzzing::{Place, answer, seeds};
 use libfuzzer_sys::fuzz_target;
 use signclip_common::Result;
-use signclip_extract::media::frame_reader::{FrameReader, Media};
+use signclip_extract::media::frame_reader::FrameReader;
+use signclip_common::manifest::Media;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;

@@ -11,10 +11,12 @@ use signclip_common::manifest::Media;
 use signclip_common::weights::Weights;
 use signclip_extract::media::frame::Frame;
 use signclip_extract::media::frame_reader::FrameReader;
-use signclip_extract::run::networks::{Desk, Networks, desk};
+use signclip_extract::run::networks::Networks;
+use signclip_extract::run::queue::{Queue, queue};
 use signclip_extract::run::stages::Stages;
 use signclip_extract::streams::mouthing::crop::{Layout, Points, align, read_landmarks};
-use signclip_extract::streams::mouthing::face_points::{Detected, FacePoints, Found, Numbered};
+use signclip_extract::streams::clip_stream::Numbered;
+use signclip_extract::streams::mouthing::face_points::{Detected, FacePoints, Found};
 use signclip_extract::streams::mouthing::faces::retina_face::{RetinaFace, RetinaFaceConfig, THRESHOLD};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,12 +47,12 @@ struct Seen {
     sources: Vec<usize>,
 }
 
-fn watch(desk: &Desk, path: &Path) -> Seen {
+fn watch(queue: &Queue, path: &Path) -> Seen {
     let media = Media::Video { path: path.to_path_buf(), start: None, end: None };
     let mut stream = FrameReader::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
     let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
     let mut seen = Seen { name, found: Vec::new(), sources: Vec::new() };
-    let mut points = FacePoints::Detected(Box::new(Detected::new(desk.clone(), None, 1)));
+    let mut points = FacePoints::Detected(Box::new(Detected::new(queue.clone(), None, 1)));
     loop {
         let window = stream.next_window(16).unwrap_or_else(|e| panic!("{e}"));
         if window.is_empty() {
@@ -109,8 +111,8 @@ fn videos(folder: &Path) -> Vec<PathBuf> {
 fn faces_are_found_and_followed() {
     let Some(data) = data() else { return };
     let networks = Networks { detector: Some(detector(&data)), ..Networks::default() };
-    let (desk, counter) = desk(1, &Arc::new(Stages::new(1, 1)));
-    std::thread::spawn(move || networks.serve(&counter));
+    let (queue, requests) = queue(1, &Arc::new(Stages::new(1, 1)));
+    std::thread::spawn(move || networks.serve(&requests));
     let all = std::env::var_os("SIGNCLIP_FACES").is_some_and(|value| value == "all");
     let mut clips = Vec::new();
     for (folder, few) in [("sign/slovak_sentences", 2), ("faces/grid", 1), ("faces/talking", 0)] {
@@ -120,7 +122,7 @@ fn faces_are_found_and_followed() {
     }
     let (mut frames, mut covered, mut gaps) = (0, 0, Vec::new());
     for clip in &clips {
-        let seen = watch(&desk, clip);
+        let seen = watch(&queue, clip);
         let gap = seen.mouth_gap(&data.join("landmarks").join(format!("{}.npy", seen.name)));
         println!(
             "{:<20} {:>4} frames, face in {:>5.1} %, largest jump {:.2} widths, mouth {:.2} px from 68 landmarks",

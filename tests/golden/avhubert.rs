@@ -4,7 +4,8 @@
 
 use crate::case::{Case, Difference, further};
 use signclip_common::weights::Weights;
-use signclip_extract::streams::mouthing::lips::{LipConfig, LipEncoder, pad_batch};
+use signclip_extract::streams::mouthing::lips::config::LipConfig;
+use signclip_extract::streams::mouthing::lips::encoder::{LipEncoder, pad_batch};
 use tch::{Device, IndexOp, Kind, Tensor};
 
 /// Width of the small network.

@@ -16,7 +16,9 @@ mod videos;
 
 use signclip_common::Result;
 use signclip_extract::media::frame::Frame;
-use signclip_extract::media::frame_reader::{FrameReader, Media, Reading, Timing, probe};
+use signclip_extract::media::frame_reader::{FrameReader, Timing, probe};
+use signclip_extract::media::reading::{Reading, VideoConfig};
+use signclip_common::manifest::Media;
 use signclip_extract::media::remark::Remark;
 use tempfile::TempDir;
 
