@@ -8,7 +8,10 @@ use signclip_common::weights::Weights;
 use signclip_extract::media::frame::Frame;
 use signclip_extract::media::resize::{clip_resize_crop, squash_lanczos};
 use signclip_extract::streams::spatial::clip_vision::{ClipVision, ClipVisionConfig};
-use signclip_extract::streams::spatial::{encoder::{SpatialConfig, SpatialEncoder, normalise}, s2};
+use signclip_extract::streams::spatial::{
+    encoder::{SpatialConfig, SpatialEncoder, normalise},
+    s2,
+};
 use tch::{Device, IndexOp, Kind, Tensor};
 
 fn config(case: &Case) -> ClipVisionConfig {

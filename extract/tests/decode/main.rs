@@ -15,10 +15,10 @@ mod reported;
 mod videos;
 
 use signclip_common::Result;
+use signclip_common::manifest::Media;
 use signclip_extract::media::frame::Frame;
 use signclip_extract::media::frame_reader::{FrameReader, Timing, probe};
 use signclip_extract::media::reading::{Reading, VideoConfig};
-use signclip_common::manifest::Media;
 use signclip_extract::media::remark::Remark;
 use tempfile::TempDir;
 

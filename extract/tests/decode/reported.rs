@@ -64,7 +64,8 @@ fn the_first_of_two_streams() {
     let (got, timing) = frames(&video(&path)).expect("decodes");
     assert_eq!((got.len(), got[0].width, timing.video_stream), (95, 852, Some(0)));
     assert_eq!(timing.remarks, [Remark::SeveralVideoStreams]);
-    let second = Reading { folder_fps: 25.0, video: VideoConfig { video_stream: Some(1), ..VideoConfig::default() } };
+    let second =
+        Reading { folder_fps: 25.0, video: VideoConfig { video_stream: Some(1), ..VideoConfig::default() } };
     let (got, timing) = frames_as(&video(&path), second).expect("decodes");
     assert_eq!((got.len(), got[0].width, timing.video_stream), (300, 320, Some(1)));
     assert!(timing.remarks.is_empty());

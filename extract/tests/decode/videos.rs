@@ -60,7 +60,10 @@ fn one_of_several_streams() {
         // Nothing in a transport stream tells where it ends.
         let end = if name == "both.ts" { &[Remark::EndUnknown][..] } else { &[] };
         assert_eq!(timing.remarks, [&[Remark::SeveralVideoStreams], end].concat(), "{name}");
-        let number = |number: usize| Reading { folder_fps: 25.0, video: VideoConfig { video_stream: Some(number), ..VideoConfig::default() } };
+        let number = |number: usize| Reading {
+            folder_fps: 25.0,
+            video: VideoConfig { video_stream: Some(number), ..VideoConfig::default() },
+        };
         let (got, timing) = frames_as(&video(&path), number(1)).expect("decodes");
         assert_eq!((got.len(), got[0].width, timing.video_stream), (50, 192, Some(1)), "{name}");
         assert_eq!(timing.remarks, end, "{name}");
@@ -111,7 +114,8 @@ fn fields() {
         ffmpeg(&[&["-i", &from, "-vf", &fields][..], &codec, &[&target]].concat(), b"");
         let (combed, timing) = frames(&video(&path)).expect("decodes");
         assert_eq!((combed.len(), timing.remarks), (20, vec![Remark::Interlaced]), "{name}");
-        let reading = Reading { folder_fps: 25.0, video: VideoConfig { deinterlace: true, ..VideoConfig::default() } };
+        let reading =
+            Reading { folder_fps: 25.0, video: VideoConfig { deinterlace: true, ..VideoConfig::default() } };
         let (got, timing) = frames_as(&video(&path), reading).expect("decodes");
         assert_eq!(timing.remarks, [], "{name}");
         assert_eq!((got.len(), got[0].width, got[0].height), (20, SIZE.0, SIZE.1), "{name}");
@@ -130,7 +134,8 @@ fn fields() {
         }
     }
     // Frames of no fields are left alone.
-    let reading = Reading { folder_fps: 25.0, video: VideoConfig { deinterlace: true, ..VideoConfig::default() } };
+    let reading =
+        Reading { folder_fps: 25.0, video: VideoConfig { deinterlace: true, ..VideoConfig::default() } };
     let (got, _) = frames_as(&video(&progressive), reading).expect("decodes");
     assert!(got == frames(&video(&progressive)).expect("decodes").0);
 }

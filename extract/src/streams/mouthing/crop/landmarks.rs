@@ -131,8 +131,29 @@ fn parse_header(path: &Path, bytes: &[u8]) -> Result<(NpyHeader, usize)> {
     if end > head.len() {
         return Err(refused("it is cut off, or too long for an array of numbers"));
     }
+    if depth(&head[..end]) > DEEPEST {
+        return Err(refused("more brackets inside of each other than an array of numbers has"));
+    }
     let header = NpyHeader::from_reader(&head[..end]).map_err(|error| refused(&error.to_string()))?;
     Ok((header, end))
+}
+
+/// Brackets of a header that are open at once: its own, and those of a list of records. The parser takes twice as long for
+/// each one more.
+const DEEPEST: usize = 4;
+
+/// The most brackets that are open at once.
+fn depth(text: &[u8]) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in text {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
 }
 
 /// Refuse numbers that a face cannot have and that are no NaN either.
@@ -249,5 +270,17 @@ mod tests {
             let _ = read_bytes(&mutated);
         }
         assert!(refusal(read_landmarks(Path::new("no such.npy"))).contains("no such.npy"));
+    }
+
+    /// Found by random changes: the parser tried each bracket in two ways, and what is inside of it in each.
+    #[test]
+    fn brackets_inside_of_each_other_do_not_take_forever() {
+        for bracket in [b'{', b'(', b'['] {
+            let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+            bytes.resize(128, bracket);
+            let begun = std::time::Instant::now();
+            let error = parse_header(Path::new("x.npy"), &bytes).expect_err("no header").to_string();
+            assert!(error.contains("brackets") && begun.elapsed().as_secs() < 5, "{error}");
+        }
     }
 }
