@@ -18,7 +18,7 @@ use signclip_common::panics::program;
 use signclip_common::store::{
     ClipFacts, FORMAT, MOUTHING, RowRule, SPATIAL, Store, StoreDtype, StoreInfo, StoreWriter, StreamInfo,
 };
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Random;
 use signclip_common::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -112,9 +112,9 @@ fn write(dir: &Path, clips: usize, frames: usize) -> Result<Value> {
         tool: "bench_store".to_owned(),
     };
     let mut store = StoreWriter::open(dir, info, 0)?;
-    let lengths = Stream::new("lengths", 0);
+    let lengths = Random::new("lengths", 0);
     let longest = frames / 2 + frames;
-    let values = Stream::new("values", 0);
+    let values = Random::new("values", 0);
     let random: Vec<f32> = (0..longest.max(1) * 2048).map(|i| values.signed(i as u64) as f32).collect();
     let begun = Instant::now();
     for clip in 0..clips {
@@ -141,7 +141,7 @@ fn write(dir: &Path, clips: usize, frames: usize) -> Result<Value> {
 
 /// Copy every clip's rows of both streams into memory of their own, as a batch does: bytes and seconds.
 fn read(store: &Store, turn: u64) -> Result<(usize, f64)> {
-    let order = Stream::new("order", turn);
+    let order = Random::new("order", turn);
     let mut clips: Vec<usize> = (0..store.clips.len()).collect();
     clips.sort_by_key(|&clip| order.bits(clip as u64));
     let begun = Instant::now();

@@ -203,16 +203,6 @@ pub fn warn_of_slow_bf16(kind: Kind, devices: &[Device]) {
     }
 }
 
-/// Whether libtorch multiplies `x` at half of this processor's width: it leaves float32 to MKL, which has AVX-512 for
-/// Intel's processors only. oneDNN, which libtorch has as well, takes what there is.
-pub fn mkl_is_narrow(x: &Tensor) -> bool {
-    static NARROW: LazyLock<bool> = LazyLock::new(|| {
-        let text = machine::cpuinfo();
-        text.contains("AuthenticAMD") && text.contains(" avx512f")
-    });
-    x.kind() == Kind::Float && x.device() == Device::Cpu && *NARROW
-}
-
 /// Short name of a compute type, as `--dtype` takes it.
 pub fn kind_name(kind: Kind) -> &'static str {
     match kind {

@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod manifests;
 mod map;
 pub mod memory;
+pub mod onednn;
 pub mod panics;
 pub mod places;
 pub mod progress;

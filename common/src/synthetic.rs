@@ -1,8 +1,8 @@
 //! Weights computed from tensor names: the same value on every machine without a weight file.
 //!
 //! Networks under these weights are not trained; they serve tests against reference implementations, timings, and
-//! the `tiny` preset. A tensor is a pure function of (key, shape, salt): FNV-1a of the key seeds a splitmix64
-//! stream, and the key's ending chooses the scale, so that activations stay finite at full size.
+//! the `tiny` preset. A tensor is a pure function of (key, shape, salt): FNV-1a of the key seeds
+//! splitmix64, and the key's ending chooses the scale, so that activations stay finite at full size.
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
@@ -11,14 +11,14 @@ use tch::{Device, Kind, Tensor};
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 const FACTORS: [u64; 2] = [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB];
 
-/// Splitmix64 stream of a key: element `i` is a pure function of (key, salt, i).
+/// Random numbers of a key, by splitmix64: element `i` is a pure function of (key, salt, i).
 #[derive(Debug, Clone, Copy)]
-pub struct Stream {
+pub struct Random {
     seed: u64,
 }
 
-impl Stream {
-    /// The stream of `key` under `salt`.
+impl Random {
+    /// The numbers of `key` under `salt`.
     pub fn new(key: &str, salt: u64) -> Self {
         let hash = key
             .bytes()
@@ -26,7 +26,7 @@ impl Stream {
         Self { seed: hash ^ salt }
     }
 
-    /// The stream that begins at `seed`.
+    /// The numbers that follow from `seed`.
     pub const fn seeded(seed: u64) -> Self {
         Self { seed }
     }
@@ -65,7 +65,7 @@ impl Stream {
     }
 }
 
-/// How the elements of one tensor follow from its stream.
+/// How the elements of one tensor follow from its random numbers.
 struct Rule {
     offset: f64,
     factor: f64,
@@ -109,10 +109,10 @@ impl Rule {
 /// The float32 elements of tensor `key` with `shape` under `salt`, row-major.
 pub fn tensor(key: &str, shape: &[i64], salt: u64) -> Vec<f32> {
     let rule = Rule::of(key, shape);
-    let stream = Stream::new(key, salt);
+    let random = Random::new(key, salt);
     let n = shape.iter().product::<i64>() as u64;
     let value = |i| {
-        let s = if rule.signed { stream.signed(i) } else { stream.unit(i) };
+        let s = if rule.signed { random.signed(i) } else { random.unit(i) };
         (rule.offset + s * rule.factor) as f32
     };
     (0..n).into_par_iter().map(value).collect()

@@ -4,7 +4,7 @@
 //! missing, of another shape, or never asked for is collected and reported at once by [`Weights::build`], so that a
 //! file of another architecture never loads halfway.
 
-use crate::synthetic::{self, Stream};
+use crate::synthetic::{self, Random};
 use crate::tensor_file::{self, TensorFile};
 use crate::{Error, Result};
 use std::cell::RefCell;
@@ -308,20 +308,20 @@ impl Part<'_> {
 /// A fresh tensor as a pure function of (name, shape, seed).
 fn fresh(name: &str, shape: &[i64], init: Init, seed: u64) -> Option<Tensor> {
     let n = shape.iter().product::<i64>() as u64;
-    let stream = Stream::new(name, seed);
+    let random = Random::new(name, seed);
     let values: Vec<f32> = match init {
         Init::Required => return None,
         Init::Constant(value) => vec![value as f32; n as usize],
-        Init::Uniform(bound) => (0..n).map(|i| (bound * stream.signed(i)) as f32).collect(),
-        Init::Normal(std) => (0..n).map(|i| (std * normal(&stream, i)) as f32).collect(),
+        Init::Uniform(bound) => (0..n).map(|i| (bound * random.signed(i)) as f32).collect(),
+        Init::Normal(std) => (0..n).map(|i| (std * normal(&random, i)) as f32).collect(),
     };
     Some(Tensor::from_slice(&values).reshape(shape))
 }
 
 /// Standard normal element `i` by Box and Muller's transform.
-fn normal(stream: &Stream, i: u64) -> f64 {
-    let radius = (-2.0 * (1.0 - stream.unit(2 * i)).ln()).sqrt();
-    radius * (std::f64::consts::TAU * stream.unit(2 * i + 1)).cos()
+fn normal(random: &Random, i: u64) -> f64 {
+    let radius = (-2.0 * (1.0 - random.unit(2 * i)).ln()).sqrt();
+    radius * (std::f64::consts::TAU * random.unit(2 * i + 1)).cos()
 }
 
 fn copy_list(list: &[(String, Tensor)]) -> Vec<(String, Tensor)> {

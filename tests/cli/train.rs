@@ -138,7 +138,7 @@ fn a_killed_run_goes_on_to_the_same_end() {
 #[test]
 #[ignore = "minutes long; just check-kills"]
 fn twenty_kills() {
-    let random = signclip_common::synthetic::Stream::new("kills", 20);
+    let random = signclip_common::synthetic::Random::new("kills", 20);
     // The log has 24 steps and 2 validations.
     let kill = |i: u64| ((random.unit(2 * i) * 26.0) as u64, (random.unit(2 * i + 1) * 60.0) as u64);
     let mut kills: Vec<(u64, u64)> = (0..20).map(kill).collect();

@@ -100,9 +100,9 @@ impl Head {
     }
 
     fn stream(&self, key: &str, shape: &[i64], factor: f64) -> Tensor {
-        let stream = synthetic::Stream::new(key, self.case.salt());
+        let random = synthetic::Random::new(key, self.case.salt());
         let n = shape.iter().product::<i64>() as u64;
-        let values: Vec<f32> = (0..n).map(|i| (factor * stream.signed(i)) as f32).collect();
+        let values: Vec<f32> = (0..n).map(|i| (factor * random.signed(i)) as f32).collect();
         Tensor::from_slice(&values).reshape(shape)
     }
 

@@ -10,7 +10,7 @@ use crate::text::{Text, prepare};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use signclip_common::store::{ClipRecord, MOUTHING, Missing, SPATIAL, Store, StoreDtype};
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Random;
 use signclip_common::{Error, Result, checksum};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -244,7 +244,7 @@ impl Corpus {
             let first = match window {
                 Window::Middle => middle,
                 Window::Random { seed, epoch } => {
-                    let unit = Stream::new(&format!("window of {epoch}"), seed).unit(clip as u64);
+                    let unit = Random::new(&format!("window of {epoch}"), seed).unit(clip as u64);
                     (unit * (frames - taken + 1) as f64) as usize
                 }
             };
@@ -326,7 +326,7 @@ impl Corpus {
 
 /// For each of `n` clips another one, each given once: neighbours in a random circle.
 fn others(n: usize, seed: u64) -> Vec<usize> {
-    let circle = permutation(n, &Stream::new("shuffled features", seed));
+    let circle = permutation(n, &Random::new("shuffled features", seed));
     let mut others = vec![0; n];
     for place in 0..n {
         others[circle[place]] = circle[(place + 1) % n];

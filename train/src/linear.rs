@@ -2,7 +2,7 @@
 
 use crate::few_rows;
 use crate::lora::{Adapted, LoraPair};
-use signclip_common::devices::mkl_is_narrow;
+use signclip_common::onednn;
 use signclip_common::weights::Init;
 use tch::{Tensor, no_grad};
 
@@ -111,20 +111,8 @@ fn product(x: &Tensor, weight_oi: &Tensor) -> Tensor {
     }
     let rows = x.numel() as i64 / weight_oi.size()[1].max(1);
     let large = rows >= 64 && weight_oi.numel() >= 1 << 18;
-    if large && mkl_is_narrow(x) {
-        return by_convolution(x, weight_oi, rows);
+    if large && onednn::is_faster(x) {
+        return onednn::product(x, weight_oi);
     }
     x.linear::<&Tensor>(weight_oi, None)
-}
-
-/// `x W^T` as a convolution of one pixel, which libtorch gives to oneDNN: where MKL is narrow about twice as fast, forwards
-/// and backwards.
-fn by_convolution(x: &Tensor, weight_oi: &Tensor, rows: i64) -> Tensor {
-    let [outputs, inputs] = [0, 1].map(|axis| weight_oi.size()[axis]);
-    let mut size = x.size();
-    size.splice(size.len() - 1.., [outputs]);
-    // Channels last: the memory is that of the matrices.
-    let pixels = x.reshape([1, rows, 1, inputs]).permute([0, 3, 1, 2]);
-    let y = pixels.conv2d::<&Tensor>(&weight_oi.view([outputs, inputs, 1, 1]), None, 1, 0, 1, 1);
-    y.permute([0, 2, 3, 1]).reshape(size.as_slice())
 }

@@ -16,7 +16,7 @@ use crate::temporal::Steps;
 use crate::text::Text;
 use signclip_common::collective::Collective;
 use signclip_common::store::{MOUTHING, SPATIAL};
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Random;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -226,7 +226,7 @@ impl SignClip {
         for part in 0..parts {
             // Dropout is a function of this, so that a resumed run draws the same masks.
             let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
-            dropout::seed((Stream::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
+            dropout::seed((Random::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
             let range = Collective::share(clips, part, parts);
             let of_part = |x: &Tensor| x.narrow(0, range.start as i64, range.len() as i64);
             let (inputs_bsd, mask_bs) = self.inputs(&of_part(tokens_btd), &of_part(lengths_b));

@@ -6,7 +6,7 @@
 use signclip_common::collective::{Collective, threads};
 use signclip_common::manifest::TextRules;
 use signclip_common::store::{ClipFacts, FORMAT, RowRule, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Random;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
 use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
@@ -50,8 +50,8 @@ fn copies(lists: &[&Named]) -> Vec<Tensor> {
 
 /// Random values in [-1, 1) of a name.
 fn random(name: &str, shape: &[i64]) -> Tensor {
-    let stream = Stream::new(name, 3);
-    let values: Vec<f64> = (0..shape.iter().product::<i64>() as u64).map(|i| stream.signed(i)).collect();
+    let random = Random::new(name, 3);
+    let values: Vec<f64> = (0..shape.iter().product::<i64>() as u64).map(|i| random.signed(i)).collect();
     Tensor::from_slice(&values).reshape(shape)
 }
 

@@ -4,7 +4,7 @@
 
 use crate::streams::layers::frozen::Frozen;
 use crate::streams::layers::passes::{bias_quick_gelu, softmax};
-use signclip_common::devices::mkl_is_narrow;
+use signclip_common::onednn;
 use signclip_common::weights::Part;
 use tch::{Device, Kind, Tensor};
 
@@ -75,7 +75,7 @@ fn attend(q_nhse: &Tensor, k_nhte: &Tensor, v_nhte: &Tensor, attended_n11t: Opti
 pub(crate) struct Linear {
     weight_io: Frozen,
     bias: Frozen,
-    /// Multiply by oneDNN, about twice as fast where [MKL is narrow](mkl_is_narrow).
+    /// Multiply by oneDNN.
     onednn: bool,
 }
 
@@ -85,7 +85,7 @@ impl Linear {
     }
 
     fn of(weight_oi: Tensor, bias: Tensor) -> Self {
-        let onednn = mkl_is_narrow(&weight_oi);
+        let onednn = onednn::is_faster(&weight_oi);
         let weight_io = weight_oi.tr();
         // oneDNN reads a row for each output, MKL a column.
         let weight_io = if onednn { weight_io } else { weight_io.contiguous() };
@@ -116,8 +116,7 @@ impl Linear {
         size.splice(size.len() - 1.., [self.bias.size()[0]]);
         let x_ni = x.flatten(0, -2);
         let y_no = if self.onednn {
-            let weight_oi = self.weight_io.tr();
-            x_ni.contiguous().to_mkldnn().mkldnn_linear(&weight_oi, bias).to_dense(None, false)
+            onednn::linear(&x_ni, &self.weight_io.tr(), bias)
         } else if let Some(bias) = bias {
             Tensor::addmm(bias, &x_ni, &self.weight_io)
         } else {
