@@ -8,7 +8,8 @@ use signclip_common::manifest::Dataset;
 use signclip_common::manifests::Manifests;
 use std::sync::LazyLock;
 
-static DATASET: LazyLock<Dataset> = LazyLock::new(|| Dataset::load(&Manifests::default(), "how2sign").expect("a manifest"));
+static DATASET: LazyLock<Dataset> =
+    LazyLock::new(|| Dataset::load(&Manifests::default(), "how2sign").expect("a manifest"));
 static PLACE: LazyLock<Place> = LazyLock::new(|| {
     let annotation = &DATASET.splits[0].annotations;
     let plain = annotation.iter().find(|file| !file.contains('/')).expect("a file beside the media");

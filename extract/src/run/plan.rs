@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Which clips a run is about.
 #[derive(Debug, Default, clap::Args)]
 pub struct Selection {
-    /// A data set of manifests/ by name (phoenix, how2sign), or a .jsonl file with own clips, whose paths may lead anywhere
+    /// A data set by name (phoenix, how2sign, or one of $SIGNCLIP_MANIFESTS), or a .jsonl file with own clips, whose paths may lead anywhere
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "videos")]
     pub dataset: Option<String>,
     /// Videos, each a clip of its own

@@ -75,6 +75,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     caveats.iter().for_each(|caveat| tracing::warn!("{caveat}"));
     tracing::info!("{} clips of {}, weights of epoch {}", corpus.len(), args.split, state.choice.best_epoch);
+    let rules = corpus.store.info.text;
+    // A table that cannot be read is told before the translation, not after it.
+    let beside = Beside::of(&corpus.store.info.dataset, &args.split, corpus.len(), rules)?;
     let predictions =
         translate(&model, &corpus, &text, &info.settings.decoding, args.batch.get(), &Collective::Solo)?;
     let lines = folder.join(PREDICTIONS);
@@ -85,9 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })?;
         content += &(line + "\n");
     }
-    let rules = corpus.store.info.text;
     let (scores, without_dot) = score_both_ways(&predictions, rules);
-    let beside = Beside::of(&corpus.store.info.dataset, &args.split, predictions.len(), rules)?;
     let mut metrics = serde_json::json!({
         "split": args.split,
         "clips": predictions.len(),
