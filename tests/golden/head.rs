@@ -167,7 +167,7 @@ fn run(name: &str) {
     let [spatial, mouth, z_t] =
         [&inputs.spatial, &inputs.mouth, &inputs.z_t].map(|x| x.copy().set_requires_grad(true));
 
-    let out = head.forward(Some(&spatial), Some(&mouth), &inputs.lengths, None).expect("one device");
+    let out = head.forward(Some(&spatial), Some(&mouth), &inputs.lengths, false).expect("both streams");
     assert_eq!(out.out_lengths, head_case.case.tensor("out_lengths"), "{name}: valid steps");
     let HeadOutput { gate: Some(gate), z_s: Some(z_s), z_m: Some(z_m), .. } = &out else {
         panic!("{name}: both streams are expected")

@@ -4,13 +4,11 @@
 //! `spamo/tconv.py`.
 //!
 //! Deviations: in training the statistics are those of the valid steps alone (SpaMo counts padding, so that a clip's
-//! normalisation depends on how long its neighbours are), on all devices together. `num_batches_tracked` is not kept:
-//! it has no influence at a fixed momentum.
+//! normalisation depends on how long its neighbours are). `num_batches_tracked` is not kept: it has no influence at a
+//! fixed momentum.
 //
 // Shapes: B clips, D channels, T steps.
 
-use crate::exchange::Exchange;
-use signclip_common::Result;
 use signclip_common::weights::{Init, Part};
 use tch::Tensor;
 
@@ -35,51 +33,30 @@ impl BatchNorm {
         }
     }
 
-    /// Normalise `x_bdt + offset_d`, where `mask_b1t` is 1 at valid steps and 0 elsewhere. In training (`batch` is
-    /// there) by the statistics of the batch on all devices, towards which the running statistics move; otherwise by
-    /// the running ones. In training the offset cancels out: it gets no gradient, where the rounding errors that it
-    /// would get would be magnified to full steps by Adam.
-    pub fn forward(
-        &self,
-        x_bdt: Tensor,
-        offset_d: &Tensor,
-        mask_b1t: &Tensor,
-        batch: Option<&Exchange>,
-    ) -> Result<Tensor> {
-        let (x_bdt, mean_d, var_d) = match batch {
-            Some(exchange) => self.batch_statistics(x_bdt, offset_d, mask_b1t, exchange)?,
-            None => (x_bdt, &self.running_mean_d - offset_d, self.running_var_d.shallow_clone()),
+    /// Normalises `x_bdt + offset_d`, where `mask_b1t` is 1 at valid steps and 0 elsewhere: in training by the
+    /// statistics of the batch, towards which the running statistics move, otherwise by the running ones. In training
+    /// the offset cancels out and gets no gradient: Adam would magnify its rounding errors to full steps.
+    pub fn forward(&self, x_bdt: &Tensor, offset_d: &Tensor, mask_b1t: &Tensor, train: bool) -> Tensor {
+        let (mean_d, var_d) = match train {
+            true => self.batch_statistics(x_bdt, offset_d, mask_b1t),
+            false => (&self.running_mean_d - offset_d, self.running_var_d.shallow_clone()),
         };
         let scale_d = &self.weight_d * (var_d + EPS).rsqrt();
         let shift_d = &self.bias_d - mean_d * &scale_d;
-        Ok(x_bdt * scale_d.unsqueeze(-1) + shift_d.unsqueeze(-1))
+        x_bdt * scale_d.unsqueeze(-1) + shift_d.unsqueeze(-1)
     }
 
-    /// Mean and biased variance over the valid steps of all devices, and `x_bdt` to go on with.
-    fn batch_statistics(
-        &self,
-        x_bdt: Tensor,
-        offset_d: &Tensor,
-        mask_b1t: &Tensor,
-        exchange: &Exchange,
-    ) -> Result<(Tensor, Tensor, Tensor)> {
+    /// Mean and biased variance over the valid steps.
+    fn batch_statistics(&self, x_bdt: &Tensor, offset_d: &Tensor, mask_b1t: &Tensor) -> (Tensor, Tensor) {
         let over_steps = |x: &Tensor| x.sum_dim_intlist([0, 2].as_slice(), false, x.kind());
         let mask_b1t = mask_b1t.to_kind(x_bdt.kind());
-        let sum_d = over_steps(&(&x_bdt * &mask_b1t));
-        let totals = exchange.totals(&[&sum_d, &mask_b1t.sum(mask_b1t.kind())])?;
-        let (centre_d, count) = (&totals[0] / &totals[1], &totals[1]);
-        // Around a constant: the variance does not change, to first order, where its centre does.
-        let squares_d = over_steps(&((&x_bdt - centre_d.unsqueeze(-1)) * &mask_b1t).square());
-        let (x_bdt, sum_d, squares_d) = if exchange.is_solo() {
-            (x_bdt, sum_d, squares_d)
-        } else {
-            let (mut through, mut sums) = exchange.cut(&[&x_bdt], &[&sum_d, &squares_d])?;
-            let squares_d = sums.remove(1);
-            (through.remove(0), sums.remove(0), squares_d)
-        };
-        let (mean_d, var_d) = (sum_d / count, squares_d / count);
-        self.track(&(&mean_d + offset_d), &var_d, count);
-        Ok((x_bdt, mean_d, var_d))
+        let count = mask_b1t.sum(mask_b1t.kind());
+        let mean_d = over_steps(&(x_bdt * &mask_b1t)) / &count;
+        // Around a constant: to first order, the variance does not change when its centre does.
+        let centred_bdt = (x_bdt - mean_d.detach().unsqueeze(-1)) * &mask_b1t;
+        let var_d = over_steps(&centred_bdt.square()) / &count;
+        self.track(&(&mean_d + offset_d), &var_d, &count);
+        (mean_d, var_d)
     }
 
     fn track(&self, mean_d: &Tensor, var_d: &Tensor, count: &Tensor) {
@@ -94,7 +71,7 @@ impl BatchNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signclip_common::collective::Collective;
+    use signclip_common::Result;
     use signclip_common::weights::Weights;
     use tch::{Device, Kind};
 
@@ -113,7 +90,6 @@ mod tests {
         let packed_1dn = Tensor::cat(&packed, 1).unsqueeze(0);
         let (mean, var) = (norm.running_mean_d.copy(), norm.running_var_d.copy());
         let offset_d = Tensor::randn([d], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        let solo = Collective::Solo;
         for train in [false, true] {
             let want = (&packed_1dn + offset_d.unsqueeze(-1)).batch_norm(
                 Some(&norm.weight_d),
@@ -125,10 +101,7 @@ mod tests {
                 EPS,
                 false,
             );
-            let exchange = Exchange::new(&solo);
-            let batch = train.then_some(&exchange);
-            let mask_b1t = mask_b1t.to_kind(Kind::Float);
-            let got_bdt = norm.forward(x_bdt.shallow_clone(), &offset_d, &mask_b1t, batch)?;
+            let got_bdt = norm.forward(&x_bdt, &offset_d, &mask_b1t.to_kind(Kind::Float), train);
             let got: Vec<Tensor> = (0..2).map(|b| got_bdt.get(b).narrow(1, 0, lengths[b as usize])).collect();
             let got_1dn = Tensor::cat(&got, 1).unsqueeze(0);
             assert!(got_1dn.allclose(&want, 1e-5, 1e-5, false), "training: {train}");

@@ -332,15 +332,6 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// Refuse what several devices would not compute as one does: padding is that of each device's own clips.
-    pub fn check_for_devices(&self) -> Result<()> {
-        let padded = [("head.norm_over", self.head.norm_over), ("loss.vt_mean", self.loss.vt_mean)];
-        padded.iter().find(|(_, steps)| *steps == Steps::All).map_or(Ok(()), |(name, _)| {
-            let what = format!("{name}=all counts padding, which differs with the number of devices");
-            Err(Error::usage(what, format!("train on one device, or with {name}=valid")))
-        })
-    }
-
     /// Refuse values that no run can have.
     fn check(&self) -> Result<()> {
         let o = &self.optimiser;

@@ -255,7 +255,6 @@ impl Corpus {
             self.verify(clip)?;
             self.verify(self.mouths[clip])?;
         }
-        // A device without a share of the last batch has no clips, but takes part in what is done together.
         let longest = cuts.iter().map(|(_, _, taken)| *taken).max().unwrap_or(1);
         let stream = |name: &str| self.padded(name, &cuts, longest);
         let lengths: Vec<i64> = cuts.iter().map(|(_, _, taken)| *taken as i64).collect();

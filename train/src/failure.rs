@@ -33,8 +33,8 @@ pub fn damaged_weights(folder: &Path, info: &RunInfo) -> Result<Option<Error>> {
     Ok(None)
 }
 
-/// Write `failed-step-<N>` into the run's `folder`: every device its share of the batch, the first one the rest.
-/// `tensors` are parameters, statistics and optimiser as they were before the step.
+/// Writes `failed-step-<N>` into the run's `folder`, on the first device. `tensors` are parameters, statistics and
+/// optimiser as they were before the step.
 pub fn save(
     folder: &Path,
     info: &RunInfo,
@@ -44,19 +44,18 @@ pub fn save(
     collective: &Collective,
 ) -> Result<PathBuf> {
     let failed = folder.join(format!("failed-step-{}", state.step));
-    let checkpoint = checkpoint::after(&failed, state.step);
-    for folder in [Some(failed.as_path()), checkpoint.parent()].into_iter().flatten() {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    }
-    let streams = [("spatial", &batch.spatial), ("mouthing", &batch.mouthing)];
-    let streams = streams.into_iter().filter_map(|(name, x)| Some((name, x.as_ref()?)));
-    let batch: Named = streams
-        .chain([("lengths", &batch.lengths), ("labels", &batch.labels)])
-        .map(|(name, x)| (name.to_owned(), x.shallow_clone()))
-        .collect();
-    let name = format!("batch-{:05}.safetensors", collective.rank());
-    checkpoint::save(&failed.join(name), &batch, state, &info.settings)?;
     if collective.leads() {
+        let checkpoint = checkpoint::after(&failed, state.step);
+        for folder in [Some(failed.as_path()), checkpoint.parent()].into_iter().flatten() {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        let streams = [("spatial", &batch.spatial), ("mouthing", &batch.mouthing)];
+        let streams = streams.into_iter().filter_map(|(name, x)| Some((name, x.as_ref()?)));
+        let batch: Named = streams
+            .chain([("lengths", &batch.lengths), ("labels", &batch.labels)])
+            .map(|(name, x)| (name.to_owned(), x.shallow_clone()))
+            .collect();
+        checkpoint::save(&failed.join("batch.safetensors"), &batch, state, &info.settings)?;
         checkpoint::save(&checkpoint, tensors, state, &info.settings)?;
         info.copy_into(folder, &failed)?;
         let best = folder.join(BEST);
@@ -68,7 +67,7 @@ pub fn save(
         atomic::write(&settings, text.as_bytes())?;
         let readme = format!(
             "Step {} failed. `train --features {} --run {} --config {}` (and --weights and --gpus as in the run) goes on \
-             right before it and fails again. batch-<device>.safetensors has the step's batch, checkpoints/ the \
+             right before it and fails again. batch.safetensors has the step's batch, checkpoints/ the \
              parameters and the optimiser before it.\n",
             state.step,
             info.features.display(),
@@ -77,7 +76,7 @@ pub fn save(
         );
         atomic::write(&failed.join("README.md"), readme.as_bytes())?;
     }
-    // Nobody may end the run while another still writes.
+    // No device may end the run while the first one still writes.
     collective.barrier()?;
     Ok(failed)
 }

@@ -32,7 +32,7 @@ impl GateTrack {
         let clips: Vec<usize> = (0..corpus.len()).collect();
         for clips in clips.chunks(batch) {
             let read = corpus.batch(clips, Window::Middle)?.to_device(model.device());
-            let Some(gate_btd) = model.see(&read)?.gate else { return Ok(None) };
+            let Some(gate_btd) = model.see(&read, false)?.gate else { return Ok(None) };
             for (row, &clip) in (0..).zip(clips) {
                 let (first_frame, frames) = corpus.middle(clip);
                 let gate_td = gate_btd.get(row).narrow(0, 0, frames as i64);

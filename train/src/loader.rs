@@ -13,21 +13,19 @@ use tch::Tensor;
 /// Steps that are kept ready.
 const AHEAD: usize = 4;
 
-/// One update: what every device knows of its whole batch, and this device's share of it.
+/// One update.
 pub struct Step {
     /// Number of the update, from 0, and the epoch it belongs to.
     pub number: u64,
     pub epoch: usize,
-    /// Clips of the whole batch, as places in the corpus.
-    pub clips: Vec<usize>,
-    /// Which of them are in `batch`.
-    pub own: Range<usize>,
-    /// Target tokens and frames of the whole batch.
-    pub tokens: usize,
-    pub frames: usize,
-    /// `[N, N]` bool: clips of the whole batch with the same sentence.
-    pub same: Tensor,
+    /// All clips of the step, on every device.
     pub batch: Batch,
+    /// Which of them this device takes through the language model.
+    pub own: Range<usize>,
+    /// Target tokens of the batch.
+    pub tokens: usize,
+    /// `[b, b]` bool: clips with the same sentence.
+    pub same: Tensor,
 }
 
 /// Which steps to read.
@@ -65,9 +63,7 @@ impl Loader {
                 if batches.is_empty() || number.is_multiple_of(per_epoch) {
                     batches = epoch_batches(&frames, plan.batch_size, plan.pool, plan.seed, epoch);
                 }
-                let clips = std::mem::take(&mut batches[(number % per_epoch) as usize]);
-                let total = clips.iter().map(|&clip| frames[clip]).sum();
-                let step = read(corpus, &plan, number, epoch, clips, total);
+                let step = read(corpus, &plan, number, epoch, &batches[(number % per_epoch) as usize]);
                 let failed = step.is_err();
                 if sender.send(step).is_err() || failed {
                     return;
@@ -94,16 +90,9 @@ impl Iterator for Loader {
     }
 }
 
-fn read(
-    corpus: &Corpus,
-    plan: &Plan,
-    number: u64,
-    epoch: usize,
-    clips: Vec<usize>,
-    frames: usize,
-) -> Result<Step> {
+fn read(corpus: &Corpus, plan: &Plan, number: u64, epoch: usize, clips: &[usize]) -> Result<Step> {
+    let batch = corpus.batch(clips, Window::Random { seed: plan.seed, epoch })?;
     let own = Collective::share(clips.len(), plan.rank, plan.size);
-    let batch = corpus.batch(&clips[own.clone()], Window::Random { seed: plan.seed, epoch })?;
     let tokens = clips.iter().map(|&clip| corpus.target(clip).len()).sum();
-    Ok(Step { number, epoch, same: corpus.same(&clips), own, tokens, frames, batch, clips })
+    Ok(Step { number, epoch, batch, own, tokens, same: corpus.same(clips) })
 }

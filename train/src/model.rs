@@ -6,8 +6,8 @@ use crate::adapter;
 use crate::beam_search::{BeamSearchConfig, Hypothesis};
 use crate::config::{LossSettings, TrainConfig, TuningKind, VtTarget};
 use crate::corpus::{Batch, Corpus};
+use crate::cut::{leaf, summed_gradient};
 use crate::dropout;
-use crate::exchange::Exchange;
 use crate::loader::Step;
 use crate::lora::LoraConfig;
 use crate::sign_head::{HeadConfig, HeadOutput, SignHead};
@@ -166,52 +166,45 @@ impl SignClip {
         (count(&self.visual), count(&self.language))
     }
 
-    /// Forward and backward pass of one step: adds the gradients of this device's share of
-    /// L_total = L_trans + α L_vt + β L_sm to those of the parameters, so that their sum over all devices is the
-    /// gradient of the loss of the whole batch.
+    /// Forward and backward pass of one step: adds the gradients of L_total = L_trans + α L_vt + β L_sm to those of
+    /// the parameters.
     ///
-    /// L_trans is the mean over all target tokens of the whole batch, and the contrastive losses are those of all its
-    /// clips, on however many devices. Accumulation divides only the pass through the language model, where the
-    /// memory goes: the visual head has all clips of the device at once. So neither changes anything but rounding and
-    /// dropout.
+    /// Every device computes the visual head and the contrastive losses of the whole batch, and takes its own share of
+    /// the clips through the language model, in parts where memory is short. The graph is cut at the visual tokens:
+    /// their gradients are summed over the devices, and each goes back through the head with the sums. So the head's
+    /// gradients are those of the whole batch on every device; the language model's are [still to be
+    /// summed](crate::gradients::sum_gradients).
     pub fn backward(&self, step: &Step, config: &TrainConfig, collective: &Collective) -> Result<Losses> {
         let (batch, loss) = (&step.batch, &config.loss);
-        let exchange = Exchange::new(collective);
-        let head = self.head.forward(
-            batch.spatial.as_ref(),
-            batch.mouthing.as_ref(),
-            &batch.lengths,
-            Some(&exchange),
-        )?;
-        let z_t = self.head.has_loss_vt().then(|| self.sentence_embedding(&batch.labels, loss));
-        // Every device gets the embeddings of all clips: its own at their places, zeros elsewhere, added up.
-        let behind = (step.clips.len() - step.own.end) as i64;
-        let rows = |own: &Tensor| own.constant_pad_nd([0, 0, step.own.start as i64, behind]);
-        let vt_pair = z_t.as_ref().map(|z_t| [rows(&head.z_v), rows(z_t)]);
-        let sm_pair = head.z_s.as_ref().zip(head.z_m.as_ref()).map(|(z_s, z_m)| [rows(z_s), rows(z_m)]);
-        let pairs: Vec<&Tensor> = vt_pair.iter().chain(&sm_pair).flatten().collect();
-        let (tokens, all) = exchange.cut(&[&head.tokens], &pairs)?;
-        let (all_vt, all_sm) = all.split_at(if vt_pair.is_some() { 2 } else { 0 });
+        let head = self.see(batch, true)?;
+        let z_t = match self.head.has_loss_vt() {
+            true => Some(self.sentence_embeddings(step, loss, collective)?),
+            false => None,
+        };
+        let tokens = leaf(&head.tokens);
+        let trans = self.translation(&tokens, &head.out_lengths, step, config, collective.rank());
+        collective.sum(&trans)?;
+        let gradient = summed_gradient(&tokens, collective)?;
 
-        let trans = self.translation(&tokens[0], &head.out_lengths, step, config, collective.rank());
         let same = Some(&step.same);
-        let vt = vt_pair.and_then(|_| self.head.loss_vt(&all_vt[0], &all_vt[1], same, loss.symmetric));
-        let sm = sm_pair.and_then(|_| self.head.loss_sm(&all_sm[0], &all_sm[1], same, loss.symmetric));
-        let weighted = [(&vt, loss.alpha), (&sm, loss.beta)];
-        let contrast = weighted.iter().filter_map(|(part, weight)| part.as_ref().map(|part| part * *weight));
-        if let Some(contrast) = contrast.reduce(|a, b| a + b) {
-            // Every device computes it for the whole batch; together they contribute it once.
-            (contrast / collective.size() as f64).backward();
+        let vt = z_t.and_then(|z_t| self.head.loss_vt(&head.z_v, &z_t, same, loss.symmetric));
+        let pair = head.z_s.as_ref().zip(head.z_m.as_ref());
+        let sm = pair.and_then(|(z_s, z_m)| self.head.loss_sm(z_s, z_m, same, loss.symmetric));
+        let mut objective = (&head.tokens * gradient).sum(head.tokens.kind());
+        for (part, weight) in [(&vt, loss.alpha), (&sm, loss.beta)] {
+            if let Some(part) = part {
+                objective += part * weight;
+            }
         }
-        let trans = Exchange::new(collective).totals(&[&trans])?[0].double_value(&[]);
-        exchange.backward()?;
+        objective.backward();
         let [vt, sm] = [vt, sm].map(|part| part.map(|part| part.double_value(&[])));
+        let trans = trans.double_value(&[0]);
         let total = trans + vt.unwrap_or(0.0) * loss.alpha + sm.unwrap_or(0.0) * loss.beta;
         Ok(Losses { total, trans, vt, sm })
     }
 
     /// Forward and backward pass through the language model from the visual tokens, part by part: this device's share
-    /// of L_trans (float64), its gradients added to those of the parameters and of `tokens_btd`.
+    /// of L_trans (float64, `[1]`), its gradients added to those of the parameters and of `tokens_btd`.
     fn translation(
         &self,
         tokens_btd: &Tensor,
@@ -221,14 +214,15 @@ impl SignClip {
         rank: usize,
     ) -> Tensor {
         let clips = step.own.len();
-        let mut trans = Tensor::zeros([], (Kind::Double, self.device));
+        let mut trans = Tensor::zeros([1], (Kind::Double, self.device));
         let parts = config.optimiser.accumulation.min(clips);
         for part in 0..parts {
             // Dropout is a function of this, so that a resumed run draws the same masks.
             let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
             dropout::seed((Stream::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
             let range = Collective::share(clips, part, parts);
-            let of_part = |x: &Tensor| x.narrow(0, range.start as i64, range.len() as i64);
+            let first = (step.own.start + range.start) as i64;
+            let of_part = |x: &Tensor| x.narrow(0, first, range.len() as i64);
             let (inputs_bsd, mask_bs) = self.inputs(&of_part(tokens_btd), &of_part(lengths_b));
             let labels = of_part(&step.batch.labels);
             let tokens = step.tokens as f64;
@@ -260,7 +254,7 @@ impl SignClip {
     /// Best translations of each clip of a batch, best first.
     pub fn translate(&self, batch: &Batch, search: &BeamSearchConfig) -> Result<Vec<Vec<Hypothesis>>> {
         let _frozen = tch::no_grad_guard();
-        let head = self.see(batch)?;
+        let head = self.see(batch, false)?;
         let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
         let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
         let found = self.t5.generate(&encoded_bsd, &mask_bs, search)?;
@@ -274,15 +268,15 @@ impl SignClip {
     }
 
     /// What the head makes of a batch: gate, fused features, visual tokens.
-    pub fn see(&self, batch: &Batch) -> Result<HeadOutput> {
-        self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, None)
+    pub fn see(&self, batch: &Batch, train: bool) -> Result<HeadOutput> {
+        self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, train)
     }
 
     /// The fused features of the moments that some target tokens rest on, `[b, d]` float32: for each clip the mean of
     /// Z_fused over time, weighted by |gradient · Z_fused| of the summed log probability of the tokens that
     /// `chosen_bl` (bool) marks among the labels.
     pub fn features_behind(&self, batch: &Batch, chosen_bl: &Tensor) -> Result<Tensor> {
-        let head = self.see(batch)?;
+        let head = self.see(batch, false)?;
         let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
         let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
         let ids_bl = self.t5.shift_right(&batch.labels);
@@ -317,12 +311,27 @@ impl SignClip {
         (inputs_bsd, mask_bs)
     }
 
+    /// z_t of all clips, `[b, d]`. Each device computes those of its own share and gets the others' as constants, so
+    /// that the sum of the language model's gradients over the devices counts every clip once.
+    fn sentence_embeddings(
+        &self,
+        step: &Step,
+        loss: &LossSettings,
+        collective: &Collective,
+    ) -> Result<Tensor> {
+        let [start, own, all] = [step.own.start, step.own.len(), step.batch.clips.len()].map(|n| n as i64);
+        let own_bd = match own {
+            0 => Tensor::zeros([0, self.t5.config.d_model], (Kind::Float, self.device)),
+            _ => self.sentence_embedding(&step.batch.labels.narrow(0, start, own), loss),
+        };
+        let behind = all - start - own;
+        let all_bd = own_bd.detach().constant_pad_nd([0, 0, start, behind]);
+        collective.sum(&all_bd.view(-1))?;
+        Ok(Tensor::cat(&[all_bd.narrow(0, 0, start), own_bd, all_bd.narrow(0, start + own, behind)], 0))
+    }
+
     /// z_t: a mean over the target tokens, the end token included, `[b, d]` float32 (see [`VtTarget`]).
     fn sentence_embedding(&self, labels_bl: &Tensor, loss: &LossSettings) -> Tensor {
-        if labels_bl.size()[0] == 0 {
-            // A device without a share of the last batch.
-            return Tensor::zeros([0, self.t5.config.d_model], (Kind::Float, self.device));
-        }
         let mask_bl = labels_bl.ne(IGNORE);
         let ids_bl = labels_bl.clamp_min(0);
         let embedded_bld = match loss.vt_target {

@@ -15,7 +15,6 @@
 // Shapes: B clips, T frames, T' steps, S and M stream widths, D channels, L width of the language model.
 
 use crate::contrastive::InfoNce;
-use crate::exchange::Exchange;
 use crate::gated_fusion::{Fusion, FusionKind};
 use crate::projector::{Affine, Projector};
 use crate::temporal::{ConvKind, Steps, TemporalConv, masked_max, masked_mean, valid};
@@ -196,34 +195,42 @@ impl SignHead {
     }
 
     /// The streams `[B, T, S]` and `[B, T, M]` of padded clips with their numbers of frames `[B]` (int64, same
-    /// device). A stream that the head does not take is ignored and may be absent. `batch`: in training, where the
-    /// batch statistics come from.
+    /// device). A stream that the head does not take is ignored and may be absent. In training the statistics of the
+    /// batch count.
     ///
     /// # Errors
-    /// Another device has stopped.
-    ///
-    /// # Panics
-    /// Where a stream that the head takes is absent.
+    /// A stream that the head takes is absent.
     pub fn forward(
         &self,
         spatial_bts: Option<&Tensor>,
         mouth_btm: Option<&Tensor>,
         lengths_b: &Tensor,
-        batch: Option<&Exchange>,
+        train: bool,
     ) -> Result<HeadOutput> {
         let float = |stream: Option<&Tensor>, name: &str| match stream {
-            Some(stream) => stream.to_kind(self.kind),
-            None => panic!("the head takes the {name} stream"),
+            Some(stream) => Ok(stream.to_kind(self.kind)),
+            None => {
+                let what = format!("the batch has no {name} features, and the head is made for them");
+                Err(Error::usage(
+                    what,
+                    "extract that stream, or train a run on the other one alone (head.streams)",
+                ))
+            }
         };
-        let spatial = || self.spatial_proj.as_ref().map(|proj| proj.forward(&float(spatial_bts, "spatial")));
+        let spatial = match &self.spatial_proj {
+            Some(proj) => Some(proj.forward(&float(spatial_bts, "spatial")?)),
+            None => None,
+        };
         let mouth = || {
-            let mouth_btm = float(mouth_btm, "mouthing");
-            self.mouth_proj.as_ref().map_or(mouth_btm.shallow_clone(), |proj| proj.forward(&mouth_btm))
+            let mouth_btm = float(mouth_btm, "mouthing")?;
+            Ok::<_, Error>(
+                self.mouth_proj.as_ref().map_or(mouth_btm.shallow_clone(), |proj| proj.forward(&mouth_btm)),
+            )
         };
         let (mut gate, mut z_s, mut z_m) = (None, None, None);
-        let z_btd = match (spatial(), &self.fusion) {
+        let z_btd = match (spatial, &self.fusion) {
             (Some(spatial_btd), Some(fusion)) => {
-                let mouth_btd = mouth();
+                let mouth_btd = mouth()?;
                 if let Some(sm) = &self.sm {
                     z_s = Some(sm.sm_spatial.forward(&self.sm_pooling.of(&spatial_btd, lengths_b)));
                     z_m = Some(sm.sm_mouth.forward(&self.sm_pooling.of(&mouth_btd, lengths_b)));
@@ -233,16 +240,10 @@ impl SignHead {
                 fused_btd
             }
             (Some(spatial_btd), ..) => spatial_btd,
-            (None, ..) => mouth(),
+            (None, ..) => mouth()?,
         };
-        let mut fused = &z_btd * valid(lengths_b, z_btd.size()[1]).unsqueeze(-1);
-        // The batch statistics of several devices cut the graph, and z_s and z_m are needed beyond.
-        if let (Some(exchange), Some(s), Some(m)) = (batch.filter(|e| !e.is_solo()), &z_s, &z_m) {
-            let (mut held, _) = exchange.cut(&[&fused, s, m], &[])?;
-            (z_m, z_s) = (held.pop(), held.pop());
-            fused = held.remove(0);
-        }
-        let (conv, out_lengths) = self.temporal.forward(&fused, lengths_b, batch)?;
+        let fused = &z_btd * valid(lengths_b, z_btd.size()[1]).unsqueeze(-1);
+        let (conv, out_lengths) = self.temporal.forward(&fused, lengths_b, train);
         let mask_bt1 = valid(&out_lengths, conv.size()[1]).unsqueeze(-1);
         let projected = self.llm_proj.forward(&conv);
         let tokens = &projected * mask_bt1;
@@ -253,7 +254,7 @@ impl SignHead {
         Ok(HeadOutput { gate, fused, conv, tokens, out_lengths, z_v, z_s, z_m })
     }
 
-    /// L_vt of N clips and texts (see [`InfoNce::loss`]), of all devices where there are several; `None` without it.
+    /// L_vt of N clips and texts (see [`InfoNce::loss`]); `None` without it.
     pub fn loss_vt(
         &self,
         z_v: &Tensor,
@@ -295,7 +296,6 @@ impl SignHead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signclip_common::collective::Collective;
     use signclip_common::weights::Weights;
     use tch::Device;
 
@@ -315,7 +315,7 @@ mod tests {
         let head = weights.build(&[], |root| SignHead::new(root, &config(Streams::Both)))?;
         let lengths = [45, 7, 16, 30];
         let (spatial, mouth) = (random([4, 45, 10]), random([4, 45, 6]));
-        let batch = head.forward(Some(&spatial), Some(&mouth), &Tensor::from_slice(&lengths), None)?;
+        let batch = head.forward(Some(&spatial), Some(&mouth), &Tensor::from_slice(&lengths), false)?;
         for (b, &length) in lengths.iter().enumerate() {
             let b = b as i64;
             let alone = |x: &Tensor| x.narrow(0, b, 1).narrow(1, 0, length);
@@ -323,7 +323,7 @@ mod tests {
                 Some(&alone(&spatial)),
                 Some(&alone(&mouth)),
                 &Tensor::from_slice(&[length]),
-                None,
+                false,
             )?;
             let steps = one.out_lengths.int64_value(&[0]);
             assert_eq!(batch.out_lengths.int64_value(&[b]), steps);
@@ -348,9 +348,7 @@ mod tests {
             let head = weights.build(&[], |root| SignHead::new(root, &config(streams)))?;
             let spatial = streams.spatial().then(|| random([2, 20, 10]).to_kind(Kind::Half));
             let mouth = streams.mouthing().then(|| random([2, 20, 6]).to_kind(Kind::Half));
-            let solo = Collective::Solo;
-            let exchange = Exchange::new(&solo);
-            let out = head.forward(spatial.as_ref(), mouth.as_ref(), &lengths, Some(&exchange))?;
+            let out = head.forward(spatial.as_ref(), mouth.as_ref(), &lengths, true)?;
             assert_eq!(out.tokens.size(), [2, 2, 12]);
             assert!(out.gate.is_none() && out.z_s.is_none() && out.z_m.is_none() && !head.has_loss_sm());
             assert!(head.loss_sm(&out.z_v, &out.z_v, None, false).is_none());
@@ -358,6 +356,20 @@ mod tests {
             assert!(!names.iter().any(|name| name.starts_with("gate") || name.contains("sm")), "{names:?}");
             let other = if streams.spatial() { "mouth_proj" } else { "spatial_proj" };
             assert!(!names.iter().any(|name| name.starts_with(other)));
+        }
+        Ok(())
+    }
+
+    /// A batch without a stream that the head is made for is an error that names it.
+    #[test]
+    fn an_absent_stream_is_named() -> Result<()> {
+        let lengths = Tensor::from_slice(&[20i64, 18]);
+        let (spatial, mouth) = (random([2, 20, 10]), random([2, 20, 6]));
+        let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+        let head = weights.build(&[], |root| SignHead::new(root, &config(Streams::Both)))?;
+        for (streams, name) in [((None, Some(&mouth)), "spatial"), ((Some(&spatial), None), "mouthing")] {
+            let error = head.forward(streams.0, streams.1, &lengths, false).err().map(|e| e.to_string());
+            assert!(error.is_some_and(|e| e.contains(name) && e.contains("head.streams")), "{name}");
         }
         Ok(())
     }
@@ -373,11 +385,11 @@ mod tests {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
             let head = weights
                 .build(&[], |root| SignHead::new(root, &HeadConfig { fusion, ..config(Streams::Both) }))?;
-            let out = head.forward(Some(&spatial), Some(&mouth), &lengths, None)?;
+            let out = head.forward(Some(&spatial), Some(&mouth), &lengths, false)?;
             assert_eq!(out.gate.is_some(), fusion == FusionKind::Gate);
             // Each stream has a say.
             for (spatial, mouth) in [(&(&spatial + 1.0), &mouth), (&spatial, &(&mouth + 1.0))] {
-                let other = head.forward(Some(spatial), Some(mouth), &lengths, None)?;
+                let other = head.forward(Some(spatial), Some(mouth), &lengths, false)?;
                 assert!(!other.fused.allclose(&out.fused, 1e-3, 1e-3, false), "{fusion:?}");
             }
             fused.push(out.fused);
@@ -400,7 +412,7 @@ mod tests {
             })?;
             let lengths = Tensor::from_slice(&[20i64; 3]);
             let z = |spatial: &Tensor, mouth: &Tensor| {
-                head.forward(Some(spatial), Some(mouth), &lengths, None).map(|out| [out.z_s, out.z_m])
+                head.forward(Some(spatial), Some(mouth), &lengths, false).map(|out| [out.z_s, out.z_m])
             };
             let (plain, with_padding) = (z(&spatial, &mouth)?, z(&padded(&spatial), &padded(&mouth))?);
             for (z, with_padding) in plain.iter().flatten().zip(with_padding.iter().flatten()) {
@@ -421,8 +433,7 @@ mod tests {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
             let config = HeadConfig { vt_mean, norm_over, ..config(Streams::Spatial) };
             let head = weights.build(&[], |root| SignHead::new(root, &config))?;
-            let solo = Collective::Solo;
-            head.forward(Some(&spatial), None, &lengths, Some(&Exchange::new(&solo)))
+            head.forward(Some(&spatial), None, &lengths, true)
         };
         let valid = run(Steps::Valid, Steps::Valid)?;
         let (mean, norm) = (run(Steps::All, Steps::Valid)?, run(Steps::Valid, Steps::All)?);

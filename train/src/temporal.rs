@@ -10,9 +10,7 @@
 // Shapes: B clips, T frames, T' steps after the convolution, D channels.
 
 use crate::batch_norm::BatchNorm;
-use crate::exchange::Exchange;
 use serde::{Deserialize, Serialize};
-use signclip_common::Result;
 use signclip_common::weights::{Init, Part};
 use tch::{Kind, Tensor};
 
@@ -97,18 +95,12 @@ impl TemporalConv {
     }
 
     /// `x_btd` is zero beyond `lengths_b`. Gives the steps, zero beyond each clip's end, and how many each clip has.
-    /// `batch`: in training, where the batch statistics come from.
-    pub fn forward(
-        &self,
-        x_btd: &Tensor,
-        lengths_b: &Tensor,
-        batch: Option<&Exchange>,
-    ) -> Result<(Tensor, Tensor)> {
+    pub fn forward(&self, x_btd: &Tensor, lengths_b: &Tensor, train: bool) -> (Tensor, Tensor) {
         let mut x_bdt = x_btd.transpose(1, 2);
         if self.norms.is_empty() {
             let x_btd = self.convs[0].forward(&x_bdt, KERNEL / 2).transpose(1, 2);
             let mask_bt = valid(lengths_b, x_btd.size()[1]);
-            return Ok((x_btd * mask_bt.unsqueeze(-1), lengths_b.shallow_clone()));
+            return (x_btd * mask_bt.unsqueeze(-1), lengths_b.shallow_clone());
         }
         let missing = MIN_FRAMES - x_bdt.size()[2];
         if missing > 0 {
@@ -123,12 +115,12 @@ impl TemporalConv {
                 Steps::All => x_bdt.narrow(1, 0, 1).ones_like(),
             };
             // A pooled step counts as valid only where both of its steps are.
-            x_bdt = norm.forward(x_bdt, &conv.bias_d, &mask_b1t, batch)?;
+            x_bdt = norm.forward(&x_bdt, &conv.bias_d, &mask_b1t, train);
             x_bdt = x_bdt.relu().max_pool1d([2], [2], [0], [1], false);
             lengths_b = lengths_b.divide_scalar_mode(2, "floor");
         }
         let mask_b1t = valid(&lengths_b, x_bdt.size()[2]).unsqueeze(1);
-        Ok(((x_bdt * mask_b1t).transpose(1, 2), lengths_b))
+        ((x_bdt * mask_b1t).transpose(1, 2), lengths_b)
     }
 }
 
@@ -162,7 +154,7 @@ pub fn out_length(kind: ConvKind, frames: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signclip_common::collective::Collective;
+    use signclip_common::Result;
     use signclip_common::weights::Weights;
     use tch::Device;
 
@@ -180,7 +172,7 @@ mod tests {
         {
             assert_eq!(out_length(ConvKind::Spamo, frames), steps);
             let x_btd = Tensor::zeros([1, frames, 2], (Kind::Float, Device::Cpu));
-            let (y_btd, lengths_b) = conv.forward(&x_btd, &Tensor::from_slice(&[frames]), None)?;
+            let (y_btd, lengths_b) = conv.forward(&x_btd, &Tensor::from_slice(&[frames]), false);
             assert_eq!((y_btd.size()[1], lengths_b.int64_value(&[0])), (steps, steps), "{frames} frames");
         }
         Ok(())
@@ -196,10 +188,10 @@ mod tests {
             let lengths_b = Tensor::from_slice(&lengths);
             let x_btd = Tensor::randn([5, 61, d], (Kind::Float, Device::Cpu));
             let x_btd = x_btd * valid(&lengths_b, 61).unsqueeze(-1);
-            let (y_btd, steps_b) = conv.forward(&x_btd, &lengths_b, None)?;
+            let (y_btd, steps_b) = conv.forward(&x_btd, &lengths_b, false);
             for (b, &length) in lengths.iter().enumerate() {
                 let x_1td = x_btd.get(b as i64).narrow(0, 0, length).unsqueeze(0);
-                let (alone_1td, _) = conv.forward(&x_1td, &Tensor::from_slice(&[length]), None)?;
+                let (alone_1td, _) = conv.forward(&x_1td, &Tensor::from_slice(&[length]), false);
                 let steps = steps_b.int64_value(&[b as i64]);
                 assert_eq!(steps, out_length(kind, length));
                 let in_batch_td = y_btd.get(b as i64);
@@ -220,11 +212,8 @@ mod tests {
         let x_btd =
             Tensor::randn([3, 40, d], (Kind::Float, Device::Cpu)) * valid(&lengths_b, 40).unsqueeze(-1);
         let wide_btd = x_btd.constant_pad_nd([0, 0, 0, 25]);
-        let solo = Collective::Solo;
-        let exchange = Exchange::new(&solo);
-        let (y_btd, steps_b) = make(ConvKind::Spamo, d)?.forward(&x_btd, &lengths_b, Some(&exchange))?;
-        let (wide_y_btd, wide_steps_b) =
-            make(ConvKind::Spamo, d)?.forward(&wide_btd, &lengths_b, Some(&exchange))?;
+        let (y_btd, steps_b) = make(ConvKind::Spamo, d)?.forward(&x_btd, &lengths_b, true);
+        let (wide_y_btd, wide_steps_b) = make(ConvKind::Spamo, d)?.forward(&wide_btd, &lengths_b, true);
         assert_eq!(steps_b, wide_steps_b);
         let difference = wide_y_btd.narrow(1, 0, y_btd.size()[1]) - y_btd;
         assert!(difference.abs().max().double_value(&[]) < 1e-5);

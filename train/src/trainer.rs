@@ -4,8 +4,8 @@ use crate::adamw::{AdamW, ParameterGroup};
 use crate::best::{Decider, decider};
 use crate::checkpoint::{self, ADAPTER, BEST, Progress};
 use crate::corpus::Corpus;
-use crate::exchange::sum_gradients;
 use crate::failure;
+use crate::gradients::sum_gradients;
 use crate::loader::{Loader, Plan, Step};
 use crate::model::{Losses, Named, SignClip};
 use crate::run::RunInfo;
@@ -107,13 +107,13 @@ impl Trainer<'_> {
                 let seconds = begun.elapsed().as_secs_f64();
                 let timing = Timing {
                     seconds,
-                    frames_per_second: step.frames as f64 / seconds,
+                    frames_per_second: step.batch.frames as f64 / seconds,
                     busy: computed / seconds,
                     waited: loader.waited().as_secs_f64() / seconds,
                 };
                 let epoch = step.epoch + 1;
                 let update = Update { step: step.number, epoch, losses, gradient_norm, lr_factor, timing };
-                means.add(&update, step.frames);
+                means.add(&update, step.batch.frames);
                 if let Some(record) = &mut record {
                     record.update(&update, &means, options)?;
                 }
@@ -158,8 +158,8 @@ impl Trainer<'_> {
         } else if losses.total > stop_above {
             wrong = Some(format!("the loss is {:.1}, above optimiser.stop_above={stop_above}", losses.total));
         } else {
-            let parameters: Vec<&Tensor> = adamw.parameters().map(|(_, parameter)| parameter).collect();
-            sum_gradients(self.collective, &parameters)?;
+            // The visual head's are those of the whole batch on every device.
+            sum_gradients(self.collective, &self.model.language)?;
             norm = adamw.clip_grad_norm(settings.optimiser.clip_norm);
             if !norm.is_finite() {
                 wrong = Some(format!("the gradient norm is {norm}"));
@@ -184,7 +184,8 @@ impl Trainer<'_> {
             state,
             self.collective,
         )?;
-        let ids: Vec<&str> = step.clips.iter().map(|&c| self.train.store.clips[c].id.as_str()).collect();
+        let ids: Vec<&str> =
+            step.batch.clips.iter().map(|&c| self.train.store.clips[c].id.as_str()).collect();
         Err(Error::usage(
             format!(
                 "step {} (epoch {}): {wrong}; clips of the batch: {}; kept in {}",

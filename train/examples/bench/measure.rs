@@ -116,23 +116,19 @@ fn random_step(batch: i64, visual_tokens: i64, text_tokens: i64) -> Step {
     tch::manual_seed(0);
     let frames = visual_tokens * 4 + 12;
     let stream = |width| Some(Tensor::randn([batch, frames, width], (Kind::Float, Device::Cpu)));
-    let clips: Vec<usize> = (0..batch as usize).collect();
-    let frames_of_all = (batch * frames) as usize;
     let padded = Batch {
-        clips: clips.clone(),
+        clips: (0..batch as usize).collect(),
         spatial: stream(WIDTHS.spatial),
         mouthing: stream(WIDTHS.mouthing),
         lengths: Tensor::full([batch], frames, (Kind::Int64, Device::Cpu)),
         labels: Tensor::randint_low(3, 32000, [batch, text_tokens], (Kind::Int64, Device::Cpu)),
-        frames: frames_of_all,
+        frames: (batch * frames) as usize,
     };
     Step {
         number: 0,
         epoch: 0,
-        own: 0..clips.len(),
-        clips,
+        own: 0..batch as usize,
         tokens: (batch * text_tokens) as usize,
-        frames: frames_of_all,
         same: Tensor::eye(batch, (Kind::Bool, Device::Cpu)),
         batch: padded,
     }

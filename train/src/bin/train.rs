@@ -188,9 +188,6 @@ fn train_on(
     let folder = run_folder(args);
     let allowed = args.settings.allow_missing;
     let mut info = RunInfo::new(&args.features, settings, language_model, [&train, &dev], allowed)?;
-    if devices.len() > 1 || collective.size() > 1 {
-        info.settings.check_for_devices()?;
-    }
     let begun = folder.join(checkpoint::FOLDER).exists();
     info.from = args.from.as_deref().map(|from| Origin::of(from, &info)).transpose()?;
     let mut lock = None;
