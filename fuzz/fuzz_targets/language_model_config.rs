@@ -4,7 +4,7 @@
 
 use fuzzing::answer;
 use libfuzzer_sys::fuzz_target;
-use signclip_train::t5::T5Config;
+use signclip_train::language::t5::T5Config;
 use std::path::Path;
 
 fuzz_target!(

@@ -4,7 +4,7 @@
 
 use fuzzing::answer;
 use libfuzzer_sys::fuzz_target;
-use signclip_train::text::{Text, word_tokenizer};
+use signclip_train::language::text::{Text, word_tokenizer};
 use std::path::Path;
 
 fuzz_target!(

@@ -4,7 +4,7 @@ use crate::corpus::{empty, extract_phoenix, features, phoenix, tree};
 use crate::program::{Done, command, process, run, send, train, words};
 use serde_json::Value;
 use signclip_train::config::TrainConfig;
-use signclip_train::corpus::{Corpus, Window};
+use signclip_train::data::corpus::{Corpus, Window};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -247,7 +247,7 @@ fn only_the_mouthing_is_shuffled() {
         assert_eq!(other.spatial, own_batch.spatial);
         assert_eq!(other.lengths, own_batch.lengths);
         let mouthing =
-            |batch: &signclip_train::corpus::Batch| batch.mouthing.as_ref().expect("a stream").get(0);
+            |batch: &signclip_train::data::corpus::Batch| batch.mouthing.as_ref().expect("a stream").get(0);
         let rows = mouthing(&other);
         // Every moment is one of one and the same other clip, in its order.
         let is_of = |source: &tch::Tensor| {

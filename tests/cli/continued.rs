@@ -3,7 +3,7 @@
 use crate::corpus::{copy, empty, features};
 use crate::program::{run, train, words};
 use serde_json::Value;
-use signclip_train::checkpoint;
+use signclip_train::training::checkpoint;
 use std::collections::BTreeMap;
 use std::path::Path;
 

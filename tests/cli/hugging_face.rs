@@ -5,10 +5,11 @@ use crate::program::{Done, run, words};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weights::Weights;
 use signclip_train::config::TrainConfig;
-use signclip_train::model::Named;
-use signclip_train::t5::{T5, T5Config, Tuning};
-use signclip_train::text::word_tokenizer;
-use signclip_train::{adapter, checkpoint};
+use signclip_train::language::adapter;
+use signclip_train::language::t5::{T5, T5Config, Tuning};
+use signclip_train::language::text::word_tokenizer;
+use signclip_train::training::checkpoint;
+use signclip_train::training::model::Named;
 use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
 

@@ -2,7 +2,7 @@
 
 use crate::corpus::{copy, empty, features, files, store, tree};
 use crate::program::{TRAIN, command, run, train, words};
-use signclip_train::checkpoint;
+use signclip_train::training::checkpoint;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};

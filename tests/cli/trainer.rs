@@ -3,7 +3,7 @@
 use crate::corpus::{copy, empty, extract_phoenix, features, payloads, store, tree, verified};
 use crate::program::{Done, TRAIN, finish, path, run, train, words};
 use signclip_common::store::{StoreWriter, verify};
-use signclip_train::checkpoint;
+use signclip_train::training::checkpoint;
 use std::path::Path;
 use std::process::Command;
 

@@ -3,9 +3,9 @@
 use crate::case::{Case, further};
 use signclip_common::synthetic;
 use signclip_common::weights::Weights;
-use signclip_train::contrastive::cosine;
-use signclip_train::sign_head::{HeadConfig, HeadOutput, SignHead};
-use signclip_train::temporal::{out_length, valid};
+use signclip_train::head::contrastive::cosine;
+use signclip_train::head::sign_head::{HeadConfig, HeadOutput, SignHead};
+use signclip_train::head::temporal::{out_length, valid};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};

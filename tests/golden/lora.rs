@@ -3,12 +3,12 @@
 use crate::case::Case;
 use crate::t5::config;
 use signclip_common::weights::Weights;
-use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
-use signclip_train::adapter;
-use signclip_train::dropout;
-use signclip_train::lora::LoraConfig;
-use signclip_train::t5::{IGNORE, T5, T5Config, Tuning};
-use signclip_train::targets::Targets;
+use signclip_train::language::adapter;
+use signclip_train::language::dropout;
+use signclip_train::language::lora::LoraConfig;
+use signclip_train::language::t5::{IGNORE, T5, T5Config, Tuning};
+use signclip_train::language::targets::Targets;
+use signclip_train::training::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use std::collections::BTreeSet;
 use tch::{Device, Kind, Tensor, no_grad};
 

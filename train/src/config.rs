@@ -1,14 +1,14 @@
 //! Every choice of a training run, with the paper's values as defaults.
 
-use crate::adamw::AdamWConfig;
-use crate::beam_search::BeamSearchConfig;
-use crate::corpus::check_split;
-use crate::gated_fusion::FusionKind;
-use crate::lora::LoraConfig;
-use crate::schedule::Decay;
-use crate::sign_head::{Pooling, Streams};
-use crate::t5;
-use crate::temporal::{ConvKind, Steps};
+use crate::data::corpus::check_split;
+use crate::head::gated_fusion::FusionKind;
+use crate::head::sign_head::{Pooling, Streams};
+use crate::head::temporal::{ConvKind, Steps};
+use crate::language::beam_search::BeamSearchConfig;
+use crate::language::folder;
+use crate::language::lora::LoraConfig;
+use crate::training::adamw::AdamWConfig;
+use crate::training::schedule::Decay;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
@@ -433,14 +433,14 @@ pub fn language_model_folder(
             ));
         }
         ("tiny", None) => return Ok(None),
-        (_, Some(given)) => return t5::check_files(given).map(|()| Some(given.to_path_buf())),
+        (_, Some(given)) => return folder::check_files(given).map(|()| Some(given.to_path_buf())),
         _ => {}
     }
     let base =
         weights.map(Path::to_path_buf).or_else(|| std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from));
     let places = [PathBuf::from(path), base.unwrap_or_else(|| "weights".into()).join(path)];
-    let whole = places.iter().find(|place| t5::check_files(place).is_ok());
-    let begun = || places.iter().find(|place| t5::is_model(place));
+    let whole = places.iter().find(|place| folder::check_files(place).is_ok());
+    let begun = || places.iter().find(|place| folder::is_model(place));
     let folder = whole.or_else(begun).cloned().ok_or_else(|| {
         let looked: Vec<String> =
             places.iter().map(|p| p.join("config.json").display().to_string()).collect();
@@ -449,7 +449,7 @@ pub fn language_model_folder(
             "download its folder (README, \"Weights\"), give --weights DIR or --language-model DIR, or try --preset tiny",
         )
     })?;
-    t5::check_files(&folder).map(|()| Some(folder))
+    folder::check_files(&folder).map(|()| Some(folder))
 }
 
 /// Replace the fields of `json` that `over` names.

@@ -5,7 +5,7 @@ use super::chart::{Axis, Chart, n};
 use super::page::{missing, section};
 use super::sheet::Sheet;
 use super::translations::pair;
-use crate::gate_track::GateTrack;
+use crate::report::gate_track::GateTrack;
 use maud::{Markup, html};
 use signclip_common::{Error, Result};
 

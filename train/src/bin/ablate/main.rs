@@ -15,10 +15,10 @@ use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, lock};
 use signclip_train::children;
 use signclip_train::config::{TrainConfig, language_model_folder};
-use signclip_train::corpus::{Corpus, check_split};
+use signclip_train::data::corpus::{Corpus, check_split};
 use signclip_train::metrics::ambiguous::AmbiguousWords;
-use signclip_train::run::RunInfo;
-use signclip_train::setting_flags::SettingFlags;
+use signclip_train::training::run::RunInfo;
+use signclip_train::training::setting_flags::SettingFlags;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

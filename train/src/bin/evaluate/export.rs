@@ -2,9 +2,10 @@
 
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, lock};
-use signclip_train::checkpoint::ADAPTER;
-use signclip_train::places::PlaceFlags;
-use signclip_train::{adapter, run::RunInfo};
+use signclip_train::language::adapter;
+use signclip_train::training::checkpoint::ADAPTER;
+use signclip_train::training::places::PlaceFlags;
+use signclip_train::training::run::RunInfo;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,354 @@
+//! SignClip put together: the trainable visual head in front of the language model.
+//!
+//! Shapes: b clips, s encoder positions, l target tokens, d width of the language model.
+
+use crate::config::{LossSettings, TrainConfig, TuningKind, VtTarget};
+use crate::data::corpus::{Batch, Corpus};
+use crate::data::loader::Step;
+use crate::head::sign_head::{HeadConfig, HeadOutput, SignHead};
+use crate::head::temporal::Steps;
+use crate::language::adapter;
+use crate::language::beam_search::{BeamSearchConfig, Hypothesis};
+use crate::language::cut::{leaf, summed_gradient};
+use crate::language::dropout;
+use crate::language::lora::LoraConfig;
+use crate::language::t5::{IGNORE, T5, T5Config, Tuning};
+use crate::language::text::Text;
+use signclip_common::collective::Collective;
+use signclip_common::store::{MOUTHING, SPATIAL};
+use signclip_common::synthetic::Stream;
+use signclip_common::weights::Weights;
+use signclip_common::{Error, Result};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+
+/// What a checkpoint keeps of the model: named trainable tensors and running statistics.
+pub type Named = Vec<(String, Tensor)>;
+
+/// The model on one device.
+pub struct SignClip {
+    head: SignHead,
+    t5: T5,
+    /// How the language model is adapted, and the folder that it is in.
+    lora: Option<(LoraConfig, Option<PathBuf>)>,
+    prompt: Tensor,
+    device: Device,
+    /// Trainable tensors of the visual head and of the language model.
+    pub visual: Named,
+    pub language: Named,
+    /// Running statistics.
+    pub buffers: Named,
+}
+
+/// The parts of the loss of one step, of the whole batch on all devices (paper, "Training details").
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Losses {
+    pub total: f64,
+    pub trans: f64,
+    /// Absent where its weight is 0.
+    pub vt: Option<f64>,
+    /// Absent where its weight is 0, and where one stream is used alone.
+    pub sm: Option<f64>,
+}
+
+/// Columns of the feature streams; 0 for one that is not there.
+#[derive(Debug, Clone, Copy)]
+pub struct Widths {
+    pub spatial: i64,
+    pub mouthing: i64,
+}
+
+impl Widths {
+    /// Those of a corpus.
+    pub fn of(corpus: &Corpus) -> Self {
+        Self { spatial: corpus.dim(SPATIAL), mouthing: corpus.dim(MOUTHING) }
+    }
+}
+
+/// The language model before it is built: its configuration and where its weights are.
+pub struct LanguageBase<'p> {
+    pub config: T5Config,
+    /// Absent: trained from nothing.
+    pub folder: Option<&'p Path>,
+    pub kind: Kind,
+}
+
+impl SignClip {
+    /// Build for the stream widths of `corpus` and the texts of `text`.
+    pub fn new(
+        config: &TrainConfig,
+        base: &LanguageBase,
+        corpus: &Corpus,
+        text: &Text,
+        prompt: &str,
+        device: Device,
+    ) -> Result<Self> {
+        // A model's table is longer than its tokenizer's, up to a multiple of 128.
+        let spare = base.config.vocab_size - text.vocabulary() as i64;
+        if spare < 0 || (spare >= 128 && base.folder.is_some()) {
+            let what = format!(
+                "its ids go up to {}, the language model has {}",
+                text.vocabulary() - 1,
+                base.config.vocab_size
+            );
+            let remedy = "use the tokenizer.json of the language model's own folder";
+            return Err(Error::input(text.file(), "vocabulary", what, remedy));
+        }
+        Self::build(config, base, Widths::of(corpus), &text.encode(prompt)?, device)
+    }
+
+    /// Build for streams of these widths, with the ids of the prompt. Everything fresh is a pure function of the
+    /// seed.
+    pub fn build(
+        config: &TrainConfig,
+        base: &LanguageBase,
+        widths: Widths,
+        prompt: &[i64],
+        device: Device,
+    ) -> Result<Self> {
+        let lm = &config.language_model;
+        let mut t5_config = base.config.clone();
+        t5_config.dropout_rate = lm.dropout.unwrap_or(t5_config.dropout_rate);
+        let fresh = |kind| Weights::fresh(config.seed, device, kind);
+        let weights = match base.folder {
+            Some(folder) => Weights::open(folder, device, base.kind)?,
+            None => fresh(base.kind),
+        };
+        let (lora, adapter) = match &lm.adapter {
+            Some(folder) => adapter::open(folder, device)?,
+            None => (lm.lora.clone(), fresh(Kind::Float)),
+        };
+        let tuning = match lm.tuning {
+            TuningKind::Lora => Tuning::Lora(&lora, &adapter),
+            TuningKind::Full => Tuning::Full,
+            TuningKind::Frozen => Tuning::Frozen,
+        };
+        let t5 = T5::load(&weights, &t5_config, tuning)?;
+        let head_config = HeadConfig {
+            streams: config.head.streams,
+            d_s: widths.spatial.max(1),
+            d_m: widths.mouthing.max(1),
+            d: config.head.d,
+            d_llm: t5_config.d_model,
+            fusion: config.head.fusion,
+            conv: config.head.conv,
+            norm_over: config.head.norm_over,
+            vt_mean: config.loss.vt_mean,
+            sm_pooling: config.loss.sm_pooling,
+            project_mouth: config.head.project_mouth,
+            loss_vt: config.loss.alpha > 0.0,
+            loss_sm: config.loss.beta > 0.0,
+        };
+        head_config.validate()?;
+        let visual = fresh(Kind::Float);
+        // The head computes in the type of the language model; its masters, norms and losses are float32.
+        let head = visual.build(&[], |part| SignHead::new(&part.in_kind(base.kind), &head_config))?;
+        let language = [weights.parameters(), adapter.parameters()].into_iter().flatten().collect();
+        Ok(Self {
+            head,
+            t5,
+            prompt: Tensor::from_slice(prompt).to_device(device),
+            lora: (lm.tuning == TuningKind::Lora).then_some((lora, base.folder.map(Path::to_path_buf))),
+            device,
+            visual: visual.parameters(),
+            language,
+            buffers: visual.buffers(),
+        })
+    }
+
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Numbers of trainable values in the visual head and in the language model.
+    pub fn trainable(&self) -> (usize, usize) {
+        let count = |named: &Named| named.iter().map(|(_, t)| t.numel()).sum();
+        (count(&self.visual), count(&self.language))
+    }
+
+    /// Forward and backward pass of one step: adds the gradients of L_total = L_trans + α L_vt + β L_sm to those of
+    /// the parameters.
+    ///
+    /// Every device computes the visual head and the contrastive losses of the whole batch, and takes its own share of
+    /// the clips through the language model, in parts where memory is short. The graph is cut at the visual tokens:
+    /// their gradients are summed over the devices, and each goes back through the head with the sums. So the head's
+    /// gradients are those of the whole batch on every device; the language model's are [still to be
+    /// summed](crate::training::gradients::sum_gradients).
+    pub fn backward(&self, step: &Step, config: &TrainConfig, collective: &Collective) -> Result<Losses> {
+        let (batch, loss) = (&step.batch, &config.loss);
+        let head = self.see(batch, true)?;
+        let z_t = match self.head.has_loss_vt() {
+            true => Some(self.sentence_embeddings(step, loss, collective)?),
+            false => None,
+        };
+        let tokens = leaf(&head.tokens);
+        let trans = self.translation(&tokens, &head.out_lengths, step, config, collective.rank());
+        collective.sum(&trans)?;
+        let gradient = summed_gradient(&tokens, collective)?;
+
+        let same = Some(&step.same);
+        let vt = z_t.and_then(|z_t| self.head.loss_vt(&head.z_v, &z_t, same, loss.symmetric));
+        let pair = head.z_s.as_ref().zip(head.z_m.as_ref());
+        let sm = pair.and_then(|(z_s, z_m)| self.head.loss_sm(z_s, z_m, same, loss.symmetric));
+        let mut objective = (&head.tokens * gradient).sum(head.tokens.kind());
+        for (part, weight) in [(&vt, loss.alpha), (&sm, loss.beta)] {
+            if let Some(part) = part {
+                objective += part * weight;
+            }
+        }
+        objective.backward();
+        let [vt, sm] = [vt, sm].map(|part| part.map(|part| part.double_value(&[])));
+        let trans = trans.double_value(&[0]);
+        let total = trans + vt.unwrap_or(0.0) * loss.alpha + sm.unwrap_or(0.0) * loss.beta;
+        Ok(Losses { total, trans, vt, sm })
+    }
+
+    /// Forward and backward pass through the language model from the visual tokens, part by part: this device's share
+    /// of L_trans (float64, `[1]`), its gradients added to those of the parameters and of `tokens_btd`.
+    fn translation(
+        &self,
+        tokens_btd: &Tensor,
+        lengths_b: &Tensor,
+        step: &Step,
+        config: &TrainConfig,
+        rank: usize,
+    ) -> Tensor {
+        let clips = step.own.len();
+        let mut trans = Tensor::zeros([1], (Kind::Double, self.device));
+        let parts = config.optimiser.accumulation.min(clips);
+        for part in 0..parts {
+            // Dropout is a function of this, so that a resumed run draws the same masks.
+            let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
+            dropout::seed((Stream::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
+            let range = Collective::share(clips, part, parts);
+            let first = (step.own.start + range.start) as i64;
+            let of_part = |x: &Tensor| x.narrow(0, first, range.len() as i64);
+            let (inputs_bsd, mask_bs) = self.inputs(&of_part(tokens_btd), &of_part(lengths_b));
+            let labels = of_part(&step.batch.labels);
+            let tokens = step.tokens as f64;
+            trans += if config.optimiser.recompute {
+                self.t5.backward_recomputing(&inputs_bsd, &mask_bs, &labels, tokens)
+            } else {
+                let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, true);
+                let loss = self.t5.target_loss(&labels, &encoded_bsd, &mask_bs, true).0 / tokens;
+                loss.backward();
+                loss.detach()
+            };
+        }
+        trans
+    }
+
+    /// Write the adapter of the language model as a folder for PEFT; nothing where there is none.
+    pub fn save_adapter(&self, folder: &Path) -> Result<()> {
+        match &self.lora {
+            Some((config, base)) => adapter::save(folder, config, base.as_deref(), &self.language),
+            None => Ok(()),
+        }
+    }
+
+    /// Bring the temperatures back into their range after an update.
+    pub fn clamp_temperatures(&self) {
+        self.head.clamp_temperatures();
+    }
+
+    /// Best translations of each clip of a batch, best first.
+    pub fn translate(&self, batch: &Batch, search: &BeamSearchConfig) -> Result<Vec<Vec<Hypothesis>>> {
+        let _frozen = tch::no_grad_guard();
+        let head = self.see(batch, false)?;
+        let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
+        let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
+        let found = self.t5.generate(&encoded_bsd, &mask_bs, search)?;
+        match found.iter().flatten().any(|hypothesis| hypothesis.score.is_nan()) {
+            true => Err(Error::usage(
+                "the scores of a translation are not numbers: a weight of the run, or a feature, is none",
+                "check the features with extract --verify, and train again",
+            )),
+            false => Ok(found),
+        }
+    }
+
+    /// What the head makes of a batch: gate, fused features, visual tokens.
+    pub fn see(&self, batch: &Batch, train: bool) -> Result<HeadOutput> {
+        self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, train)
+    }
+
+    /// The fused features of the moments that some target tokens rest on, `[b, d]` float32: for each clip the mean of
+    /// Z_fused over time, weighted by |gradient · Z_fused| of the summed log probability of the tokens that
+    /// `chosen_bl` (bool) marks among the labels.
+    pub fn features_behind(&self, batch: &Batch, chosen_bl: &Tensor) -> Result<Tensor> {
+        let head = self.see(batch, false)?;
+        let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
+        let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
+        let ids_bl = self.t5.shift_right(&batch.labels);
+        let logits_blv = self.t5.decode(&ids_bl, &encoded_bsd, &mask_bs, false);
+        let labels_bl1 = batch.labels.clamp_min(0).unsqueeze(-1);
+        let log_p_bl = logits_blv.log_softmax(-1, Kind::Float).gather(-1, &labels_bl1, false).squeeze_dim(-1);
+        let sum = log_p_bl.masked_select(chosen_bl).sum(Kind::Float);
+        let gradient = Tensor::run_backward(&[&sum], &[&head.fused], false, false);
+        let fused_btd = head.fused.detach().to_kind(Kind::Float);
+        let weight_bt1 =
+            (gradient[0].to_kind(Kind::Float) * &fused_btd).sum_dim_intlist(-1, true, Kind::Float).abs();
+        let total_b1 =
+            weight_bt1.sum_dim_intlist(1, false, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
+        Ok((weight_bt1 * fused_btd).sum_dim_intlist(1, false, Kind::Float) / total_b1)
+    }
+
+    /// Encoder inputs: each clip's valid visual tokens, then the prompt's embeddings, then padding.
+    fn inputs(&self, tokens_btd: &Tensor, lengths_b: &Tensor) -> (Tensor, Tensor) {
+        let prompt_pd = self.t5.embed(&self.prompt).to_kind(Kind::Float);
+        let steps = Vec::<i64>::try_from(&lengths_b.to_device(Device::Cpu)).unwrap_or_default();
+        let rows: Vec<Tensor> = steps
+            .iter()
+            .enumerate()
+            .map(|(clip, &steps)| {
+                Tensor::cat(&[tokens_btd.get(clip as i64).narrow(0, 0, steps), prompt_pd.shallow_clone()], 0)
+            })
+            .collect();
+        let masks: Vec<Tensor> =
+            rows.iter().map(|r| Tensor::ones([r.size()[0]], (Kind::Int64, self.device))).collect();
+        let inputs_bsd = Tensor::pad_sequence(&rows, true, 0.0, "right");
+        let mask_bs = Tensor::pad_sequence(&masks, true, 0.0, "right");
+        (inputs_bsd, mask_bs)
+    }
+
+    /// z_t of all clips, `[b, d]`. Each device computes those of its own share and gets the others' as constants, so
+    /// that the sum of the language model's gradients over the devices counts every clip once.
+    fn sentence_embeddings(
+        &self,
+        step: &Step,
+        loss: &LossSettings,
+        collective: &Collective,
+    ) -> Result<Tensor> {
+        let [start, own, all] = [step.own.start, step.own.len(), step.batch.clips.len()].map(|n| n as i64);
+        let own_bd = match own {
+            0 => Tensor::zeros([0, self.t5.config.d_model], (Kind::Float, self.device)),
+            _ => self.sentence_embedding(&step.batch.labels.narrow(0, start, own), loss),
+        };
+        let behind = all - start - own;
+        let all_bd = own_bd.detach().constant_pad_nd([0, 0, start, behind]);
+        collective.sum(&all_bd.view(-1))?;
+        Ok(Tensor::cat(&[all_bd.narrow(0, 0, start), own_bd, all_bd.narrow(0, start + own, behind)], 0))
+    }
+
+    /// z_t: a mean over the target tokens, the end token included, `[b, d]` float32 (see [`VtTarget`]).
+    fn sentence_embedding(&self, labels_bl: &Tensor, loss: &LossSettings) -> Tensor {
+        let mask_bl = labels_bl.ne(IGNORE);
+        let ids_bl = labels_bl.clamp_min(0);
+        let embedded_bld = match loss.vt_target {
+            VtTarget::Embeddings => self.t5.embed(&ids_bl),
+            VtTarget::Encoder => {
+                let _frozen = tch::no_grad_guard();
+                self.t5.encode(&self.t5.embed(&ids_bl), &mask_bl.to_kind(Kind::Int64), false)
+            }
+        };
+        if loss.vt_mean == Steps::All {
+            return embedded_bld.to_kind(Kind::Float).mean_dim([1].as_slice(), false, Kind::Float);
+        }
+        let counts_bl1 = mask_bl.to_kind(Kind::Float).unsqueeze(-1);
+        // Padded rows of an encoder's output are meaningless, so they are removed and not multiplied away.
+        let kept_bld =
+            embedded_bld.to_kind(Kind::Float).masked_fill(&mask_bl.logical_not().unsqueeze(-1), 0.0);
+        let sum_bd = kept_bld.sum_dim_intlist(1, false, Kind::Float);
+        sum_bd / counts_bl1.sum_dim_intlist(1, false, Kind::Float)
+    }
+}
