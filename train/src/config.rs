@@ -5,22 +5,21 @@ use crate::head::gated_fusion::FusionKind;
 use crate::head::sign_head::{Pooling, Streams};
 use crate::head::temporal::{ConvKind, Steps};
 use crate::language::beam_search::BeamSearchConfig;
-use crate::language::folder;
-use crate::language::lora::LoraConfig;
+use crate::language::settings::{LanguageSettings, TuningKind, VtTarget};
 use crate::training::adamw::AdamWConfig;
 use crate::training::schedule::Decay;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Settings of a run; written as `config.json` into its folder. Unknown fields are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
     pub head: HeadSettings,
-    pub language_model: LanguageModel,
+    pub language_model: LanguageSettings,
     pub loss: LossSettings,
     pub optimiser: OptimiserSettings,
     pub text: TextSettings,
@@ -66,36 +65,6 @@ pub struct HeadSettings {
     pub standardise: bool,
 }
 
-/// The language model and how it is adapted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LanguageModel {
-    /// Hugging Face folder; relative paths are looked for below the weights folder. `tiny`: a small T5 trained from
-    /// nothing, with a vocabulary of the training sentences' words.
-    pub path: String,
-    pub tuning: TuningKind,
-    pub lora: LoraConfig,
-    /// Start from this adapter, a folder that PEFT or an earlier run wrote; its configuration replaces `lora`.
-    pub adapter: Option<PathBuf>,
-    /// Compute type of the language model: `f32`, `bf16`, or `auto`.
-    pub dtype: String,
-    /// Dropout inside the language model in training; absent: what its `config.json` says.
-    pub dropout: Option<f64>,
-}
-
-/// What of the language model is trained.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TuningKind {
-    /// Low-rank adapters on a frozen model (paper).
-    #[default]
-    Lora,
-    /// Every weight; for small models.
-    Full,
-    /// Nothing.
-    Frozen,
-}
-
 /// L_total = L_trans + α L_vt + β L_sm (paper, "Training details").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -113,18 +82,6 @@ pub struct LossSettings {
     /// What L_sm compares of Z'_s and Z'_m: their `mean` over a clip or their `max`. Standardised streams
     /// (`head.standardise`) have the mean 0.
     pub sm_pooling: Pooling,
-}
-
-/// The sentence embedding z_t: a mean over the target tokens, the end token included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VtTarget {
-    /// Of their rows in the language model's embedding table, as SpaMo's code does.
-    #[default]
-    Embeddings,
-    /// Of the language model's encoder output for the sentence, as the paper's text reads. The encoder is taken as it
-    /// is at that step, with its adapters and without dropout, and gets no gradient from L_vt.
-    Encoder,
 }
 
 /// AdamW (paper, "Implementation Details").
@@ -173,7 +130,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             head: HeadSettings::default(),
-            language_model: LanguageModel::default(),
+            language_model: LanguageSettings::default(),
             loss: LossSettings::default(),
             optimiser: OptimiserSettings::default(),
             text: TextSettings::default(),
@@ -200,19 +157,6 @@ impl Default for HeadSettings {
             norm_over: Steps::Valid,
             project_mouth: true,
             standardise: false,
-        }
-    }
-}
-
-impl Default for LanguageModel {
-    fn default() -> Self {
-        Self {
-            path: "flan-t5-xl".to_owned(),
-            tuning: TuningKind::Lora,
-            lora: LoraConfig::default(),
-            adapter: None,
-            dtype: "auto".to_owned(),
-            dropout: None,
         }
     }
 }
@@ -279,11 +223,11 @@ impl TrainConfig {
             head: HeadSettings { d: 128, standardise: true, ..HeadSettings::default() },
             // Standardised streams have no mean over time.
             loss: LossSettings { sm_pooling: Pooling::Max, ..LossSettings::default() },
-            language_model: LanguageModel {
+            language_model: LanguageSettings {
                 path: "tiny".to_owned(),
                 tuning: TuningKind::Full,
                 dtype: "f32".to_owned(),
-                ..LanguageModel::default()
+                ..LanguageSettings::default()
             },
             optimiser: OptimiserSettings {
                 epochs: 40,
@@ -389,67 +333,6 @@ impl TrainConfig {
         self.language_model.check()?;
         self.decoding.check()
     }
-}
-
-impl LanguageModel {
-    /// Refuse settings of an adapter where there is none, or where another one is read.
-    fn check(&self) -> Result<()> {
-        let own = self.lora != LoraConfig::default();
-        let tuning = serde_json::to_value(self.tuning).unwrap_or_default();
-        let tuning = format!("language_model.tuning={}", tuning.as_str().unwrap_or_default());
-        let without = match (self.tuning, &self.adapter) {
-            (TuningKind::Lora, None) => None,
-            (TuningKind::Lora, Some(_)) if own => {
-                let what = "language_model.lora is set beside language_model.adapter, whose own configuration counts";
-                return Err(Error::usage(what, "leave one of the two out"));
-            }
-            (TuningKind::Lora, Some(_)) => None,
-            (_, Some(_)) => Some("language_model.adapter"),
-            (_, None) => own.then_some("language_model.lora"),
-        };
-        if let Some(field) = without {
-            let what = format!("{field} is set, and {tuning} trains the model without an adapter");
-            let remedy = "leave it out, or set language_model.tuning=lora; a model with an adapter added to its weights \
-                (evaluate export, or PEFT's merge_and_unload) is given as language_model.path";
-            return Err(Error::usage(what, remedy));
-        }
-        self.lora.check()
-    }
-}
-
-/// Where the language model's folder is: as `given` by a flag, else as the setting says, else below the weights folder;
-/// none for `tiny`, which is trained from nothing. Errors name the places.
-pub fn language_model_folder(
-    path: &str,
-    weights: Option<&Path>,
-    given: Option<&Path>,
-) -> Result<Option<PathBuf>> {
-    match (path, given) {
-        ("tiny", Some(_)) => {
-            let what = "--language-model: the language model \"tiny\" is trained from nothing";
-            return Err(Error::usage(
-                what,
-                "leave it out, or name another model: --set language_model.path=NAME",
-            ));
-        }
-        ("tiny", None) => return Ok(None),
-        (_, Some(given)) => return folder::check_files(given).map(|()| Some(given.to_path_buf())),
-        _ => {}
-    }
-    let base =
-        weights.map(Path::to_path_buf).or_else(|| std::env::var_os("SIGNCLIP_WEIGHTS").map(PathBuf::from));
-    let places = [PathBuf::from(path), base.unwrap_or_else(|| "weights".into()).join(path)];
-    let whole = places.iter().find(|place| folder::check_files(place).is_ok());
-    let begun = || places.iter().find(|place| folder::is_model(place));
-    let folder = whole.or_else(begun).cloned().ok_or_else(|| {
-        let looked: Vec<String> =
-            places.iter().map(|p| p.join("config.json").display().to_string()).collect();
-        Error::usage(
-            format!("the language model {path} was not found; looked for {}", looked.join(", ")),
-            "download its folder (README, \"Weights\"), give --weights DIR or --language-model DIR, or try --preset tiny",
-        )
-    })?;
-    folder::check_files(&folder).map(|()| Some(folder))
 }
 
 /// Replace the fields of `json` that `over` names.

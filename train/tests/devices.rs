@@ -15,8 +15,8 @@ use signclip_train::data::loader::{Loader, Plan};
 use signclip_train::head::sign_head::{HeadConfig, SignHead};
 use signclip_train::head::temporal::{Steps, valid};
 use signclip_train::language::cut::{leaf, summed_gradient};
-use signclip_train::language::t5::T5Config;
-use signclip_train::language::text::{Text, word_tokenizer};
+use signclip_train::language::family::{LanguageConfig, tiny_tokenizer};
+use signclip_train::language::text::Text;
 use signclip_train::training::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use signclip_train::training::gradients::sum_gradients;
 use signclip_train::training::model::{LanguageBase, Losses, Named, SignClip};
@@ -173,11 +173,11 @@ fn model(
 ) -> Result<(Vec<Tensor>, Vec<Losses>)> {
     let mut corpus = Corpus::open(folder, "train", settings)?;
     let tokenizer = folder.join(format!("tokenizer-{}-{}.json", collective.size(), collective.rank()));
-    let json = word_tokenizer(corpus.texts.iter().map(String::as_str));
+    let json = tiny_tokenizer(corpus.texts.iter().map(String::as_str));
     std::fs::write(&tokenizer, json).map_err(Error::io(&tokenizer))?;
     let text = Text::load(&tokenizer)?;
     corpus.tokenise(&text, 64)?;
-    let config = T5Config::tiny(text.vocabulary() as i64);
+    let config = LanguageConfig::tiny(text.vocabulary() as i64);
     let base = LanguageBase { config, folder: None, kind: Kind::Float };
     let model = SignClip::new(settings, &base, &corpus, &text, "regen wind", Device::Cpu)?;
     let group = |named: &Named, lr| ParameterGroup {

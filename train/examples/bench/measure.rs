@@ -8,7 +8,9 @@ use signclip_train::config::TrainConfig;
 use signclip_train::data::corpus::Batch;
 use signclip_train::data::loader::Step;
 use signclip_train::language::beam_search::BeamSearchConfig;
-use signclip_train::language::t5::{T5, T5Config, Tuning};
+use signclip_train::language::family::LanguageConfig;
+use signclip_train::language::t5::T5;
+use signclip_train::language::tuning::Tuning;
 use signclip_train::training::adamw::{AdamW, ParameterGroup};
 use signclip_train::training::model::{LanguageBase, SignClip, Widths};
 use std::path::Path;
@@ -33,8 +35,7 @@ pub(crate) fn train(
     let mut config = TrainConfig::default();
     config.optimiser.recompute = recompute;
     let begun = Instant::now();
-    let base =
-        LanguageBase { config: T5Config::read(&model.join("config.json"))?, folder: Some(model), kind };
+    let base = LanguageBase { config: LanguageConfig::read(model)?, folder: Some(model), kind };
     let signclip = SignClip::build(&config, &base, WIDTHS, &[], Device::Cpu)?;
     let load = begun.elapsed().as_secs_f64();
     memory::keep();
@@ -80,7 +81,7 @@ pub(crate) fn generate(
     repeat: usize,
 ) -> Result<Value> {
     let _no_grad = tch::no_grad_guard();
-    let config = T5Config::read(&model.join("config.json"))?;
+    let LanguageConfig::T5(config) = LanguageConfig::read(model)?;
     let t5 = T5::load(&Weights::open(model, Device::Cpu, kind)?, &config, Tuning::Frozen)?;
     memory::keep();
     tch::manual_seed(0);

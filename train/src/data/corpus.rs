@@ -5,7 +5,7 @@
 use crate::config::TrainConfig;
 use crate::data::batching::permutation;
 use crate::head::sign_head::Streams;
-use crate::language::t5::IGNORE;
+use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

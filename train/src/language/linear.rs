@@ -1,4 +1,4 @@
-//! Linear layer without a bias, optionally with a low-rank update: the only kind of layer that T5 has.
+//! Linear layer without a bias, optionally with a low-rank update.
 
 use crate::language::few_rows;
 use crate::language::lora::{Adapted, LoraPair};

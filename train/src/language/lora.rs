@@ -12,7 +12,7 @@
 //! (bf16 updates of Adam would be lost). In float32 there is no difference.
 
 use crate::language::dropout::dropout;
-use crate::language::targets::{Matcher, Patterns, Targets};
+use crate::language::targets::{AdapterNames, Matcher, Patterns, Targets};
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::{Init, Part};
 use signclip_common::{Error, Result};
@@ -31,8 +31,8 @@ pub struct LoraConfig {
     /// Dropout on the input of the low-rank branch only.
     pub dropout: f64,
     /// Linear layers: a list of module paths or their ends after a dot (`q`, `SelfAttention.q`), a regular expression
-    /// for the whole path, or `all-linear`.
-    pub targets: Targets,
+    /// for the whole path, or `all-linear`; absent: those of the [family](AdapterNames).
+    pub targets: Option<Targets>,
     /// What only an adapter read from a file can have.
     #[serde(skip)]
     pub of_file: OfFile,
@@ -53,11 +53,9 @@ pub struct OfFile {
 pub const MOST_RANKS: i64 = 1 << 16;
 
 impl Default for LoraConfig {
-    /// Rank and alpha of the published code; "self-attention and feed-forward layers" (paper, implementation
-    /// details) read as query, value and the three matrices of the feed-forward part.
+    /// Rank and alpha of the published code.
     fn default() -> Self {
-        let targets = Targets::names(&["q", "v", "wi_0", "wi_1", "wo"]);
-        Self { r: 16, alpha: 32.0, dropout: 0.1, targets, of_file: OfFile::default() }
+        Self { r: 16, alpha: 32.0, dropout: 0.1, targets: None, of_file: OfFile::default() }
     }
 }
 
@@ -81,7 +79,15 @@ impl LoraConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return bad("dropout", self.dropout.to_string(), "give a number from 0 to below 1");
         }
-        self.targets.matcher().map(|_| ())
+        self.targets.iter().try_for_each(|targets| targets.matcher().map(|_| ()))
+    }
+
+    /// The layers that are adapted in a model of a family.
+    pub fn targets_in(&self, names: &AdapterNames) -> Targets {
+        match &self.targets {
+            Some(targets) => targets.spelled_out(names),
+            None => names.targets(),
+        }
     }
 
     /// Rank and scale of the update of `module`.
@@ -95,6 +101,7 @@ impl LoraConfig {
 /// The adapter while a network is being built: its configuration, where its tensors come from, what has matched.
 pub struct Lora<'a> {
     config: &'a LoraConfig,
+    names: &'a AdapterNames,
     targets: Matcher,
     part: Part<'a>,
     matched: RefCell<BTreeSet<usize>>,
@@ -104,10 +111,11 @@ pub struct Lora<'a> {
 
 impl<'a> Lora<'a> {
     /// `root` is the root part of the adapter's weights; the tensors are handed out as trainable leaves.
-    pub fn new(config: &'a LoraConfig, root: &Part<'a>) -> Result<Self> {
+    pub fn new(config: &'a LoraConfig, names: &'a AdapterNames, root: &Part<'a>) -> Result<Self> {
         let part = root.sub("base_model.model").trainable();
-        let targets = config.targets.matcher()?;
-        Ok(Self { config, targets, part, matched: RefCell::default(), of_other_models: RefCell::default() })
+        let targets = config.targets_in(names).matcher()?;
+        let (matched, of_other_models) = (RefCell::default(), RefCell::default());
+        Ok(Self { config, names, targets, part, matched, of_other_models })
     }
 
     /// The pair for linear layer `module` (its Hugging Face path) with this weight, if the targets select it.
@@ -152,7 +160,7 @@ impl<'a> Lora<'a> {
                 if idle.len() == 1 { "" } else { "s" },
                 idle.join(", ")
             ),
-            "name linear layers by the end of their path: q, k, v, o, wi_0, wi_1, wo, lm_head, SelfAttention.q",
+            format!("name linear layers by the end of their path: {}, lm_head", self.names.linear.join(", ")),
         ))
     }
 
@@ -237,6 +245,6 @@ mod tests {
         assert!(LoraConfig { r: 0, ..LoraConfig::default() }.check().is_err());
         assert!(LoraConfig { dropout: 1.0, ..LoraConfig::default() }.check().is_err());
         assert!(LoraConfig { alpha: f64::NAN, ..LoraConfig::default() }.check().is_err());
-        assert!(LoraConfig { targets: Targets::names(&[]), ..LoraConfig::default() }.check().is_err());
+        assert!(LoraConfig { targets: Some(Targets::names(&[])), ..LoraConfig::default() }.check().is_err());
     }
 }

@@ -19,8 +19,23 @@ pub enum Targets {
 /// PEFT's word for every linear layer but the output layer, in any case of letters.
 const ALL_LINEAR: &str = "all-linear";
 
-/// Ends of the paths of all linear layers of T5 but the output layer.
-const LINEAR: [&str; 7] = ["q", "k", "v", "o", "wi_0", "wi_1", "wo"];
+/// What adapters of a family of language models are called.
+#[derive(Debug)]
+pub struct AdapterNames {
+    /// PEFT's name for what the family does.
+    pub task_type: &'static str,
+    /// What is adapted where the settings do not say.
+    pub default_targets: &'static [&'static str],
+    /// Ends of the paths of all linear layers but the output layer.
+    pub linear: &'static [&'static str],
+}
+
+impl AdapterNames {
+    /// [`Self::default_targets`] as a setting.
+    pub fn targets(&self) -> Targets {
+        Targets::names(self.default_targets)
+    }
+}
 
 impl Targets {
     /// Names from literals.
@@ -29,24 +44,22 @@ impl Targets {
     }
 
     /// The same layers, with their names in place of `all-linear`, which PEFT knows from 0.8 on.
-    pub fn spelled_out(&self) -> Self {
+    pub fn spelled_out(&self, names: &AdapterNames) -> Self {
         match self {
-            Self::Pattern(word) if word.eq_ignore_ascii_case(ALL_LINEAR) => Self::names(&LINEAR),
+            Self::Pattern(word) if word.eq_ignore_ascii_case(ALL_LINEAR) => Self::names(names.linear),
             targets => targets.clone(),
         }
     }
 
-    /// The form that decides about modules. Errors: nothing named, or not a regular expression.
+    /// The form that decides about modules, once [spelled out](Self::spelled_out). Errors: nothing named, or not a
+    /// regular expression.
     pub fn matcher(&self) -> Result<Matcher> {
-        match self.spelled_out() {
+        match self {
             Self::Names(names) if names.is_empty() => {
                 Err(Error::usage("lora.targets is empty", "name the layers to adapt, for example q and v"))
             }
-            Self::Names(names) => Ok(Matcher::Names(names)),
-            Self::Pattern(pattern) => {
-                let regex = whole(&pattern)?;
-                Ok(Matcher::Pattern(pattern, regex))
-            }
+            Self::Names(names) => Ok(Matcher::Names(names.clone())),
+            Self::Pattern(pattern) => Ok(Matcher::Pattern(pattern.clone(), whole(pattern)?)),
         }
     }
 }
@@ -131,6 +144,7 @@ fn compiled(pattern: &str, whole: &str) -> Result<Regex> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::t5;
 
     const SELF_Q: &str = "encoder.block.0.layer.0.SelfAttention.q";
     const CROSS_V: &str = "decoder.block.0.layer.1.EncDecAttention.v";
@@ -164,7 +178,7 @@ mod tests {
     #[test]
     fn all_linear_is_every_layer_but_the_output() -> Result<()> {
         for word in ["all-linear", "All-Linear"] {
-            let matcher = Targets::Pattern(word.to_owned()).matcher()?;
+            let matcher = Targets::Pattern(word.to_owned()).spelled_out(&t5::ADAPTER).matcher()?;
             for name in ["q", "k", "v", "o"] {
                 assert!(
                     matcher.target_of(&format!("encoder.block.0.layer.0.SelfAttention.{name}")).is_some()

@@ -5,7 +5,6 @@ use crate::language::vocabulary;
 use signclip_common::manifest::TextRules;
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tokenizers::{Encoding, Tokenizer};
@@ -20,7 +19,7 @@ pub fn prepare(sentence: &str, rules: TextRules) -> String {
     if rules.lowercase { text.to_lowercase() } else { text }
 }
 
-/// A tokenizer in Hugging Face's `tokenizer.json` format, with T5's ids: 0 pad, 1 end.
+/// A tokenizer in Hugging Face's `tokenizer.json` format.
 pub struct Text {
     tokenizer: Tokenizer,
     /// One more than the largest id.
@@ -49,18 +48,7 @@ impl Text {
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(refuse)?;
         tokenizer.with_truncation(None).map_err(refuse)?.with_padding(None);
         let ids = vocabulary::check(&tokenizer, file)?;
-        let text = Self { tokenizer, ids, file: file.to_path_buf() };
-        if text.tokenizer.id_to_token(0).as_deref() != Some("<pad>")
-            || text.tokenizer.id_to_token(1).as_deref() != Some("</s>")
-        {
-            return Err(Error::input(
-                file,
-                "vocabulary",
-                "ids 0 and 1 are not <pad> and </s>",
-                "this is not the tokenizer of a T5 model; use the one of the language model's folder",
-            ));
-        }
-        Ok(text)
+        Ok(Self { tokenizer, ids, file: file.to_path_buf() })
     }
 
     /// Ids a model needs embeddings for.
@@ -76,6 +64,11 @@ impl Text {
     /// Where it was read.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// The token with this id.
+    pub fn token(&self, id: i64) -> Option<String> {
+        self.tokenizer.id_to_token(u32::try_from(id).ok()?)
     }
 
     /// The id that stands for what the vocabulary does not have, if there is one.
@@ -124,59 +117,10 @@ impl Text {
     }
 }
 
-/// `tokenizer.json` with the words of `sentences` as vocabulary: split at white space and punctuation, T5's special
-/// ids. For a language model trained from nothing.
-pub fn word_tokenizer<'t>(sentences: impl Iterator<Item = &'t str>) -> String {
-    let split = |sentence: &'t str| sentence.split_inclusive(|c: char| c.is_whitespace() || is_mark(c));
-    let mut words = BTreeSet::new();
-    for piece in sentences.flat_map(split) {
-        let piece = piece.trim_end();
-        let mark = piece.char_indices().next_back().filter(|(_, c)| is_mark(*c));
-        let (word, mark) = mark.map_or((piece, ""), |(at, _)| piece.split_at(at));
-        words.extend([word, mark].into_iter().filter(|w| !w.is_empty()));
-    }
-    let special = ["<pad>", "</s>", "<unk>"];
-    let vocabulary: serde_json::Map<String, serde_json::Value> =
-        special.into_iter().chain(words).enumerate().map(|(id, word)| (word.to_owned(), id.into())).collect();
-    let added: Vec<serde_json::Value> = special
-        .iter()
-        .enumerate()
-        .map(|(id, token)| {
-            serde_json::json!({ "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": true })
-        })
-        .collect();
-    let end = serde_json::json!({ "</s>": { "id": "</s>", "ids": [1], "tokens": ["</s>"] } });
-    let sequence = |id: &str| serde_json::json!({ "Sequence": { "id": id, "type_id": 0 } });
-    let stop = serde_json::json!({ "SpecialToken": { "id": "</s>", "type_id": 0 } });
-    let json = serde_json::json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added,
-        "normalizer": null,
-        "pre_tokenizer": { "type": "Sequence", "pretokenizers": [
-            { "type": "WhitespaceSplit" },
-            { "type": "Split", "pattern": { "Regex": MARKS }, "behavior": "Isolated", "invert": false },
-        ] },
-        "post_processor": { "type": "TemplateProcessing", "single": [sequence("A"), stop.clone()],
-            "pair": [sequence("A"), stop.clone(), sequence("B"), stop], "special_tokens": end },
-        "decoder": null,
-        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" },
-    });
-    serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
-}
-
-/// Punctuation that is a token of its own.
-const MARKS: &str = "[.,!?;:\"()]";
-
-fn is_mark(c: char) -> bool {
-    ".,!?;:\"()".contains(c)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::t5::word_tokenizer;
 
     #[test]
     fn rules_of_the_data_set() {

@@ -73,7 +73,8 @@ fn check_processor(processor: &Value, tokenizer: &Tokenizer) -> Result<(), Strin
 
 #[cfg(test)]
 mod tests {
-    use crate::language::text::{Text, word_tokenizer};
+    use crate::language::t5::word_tokenizer;
+    use crate::language::text::Text;
     use serde_json::{Value, json};
     use std::path::Path;
 

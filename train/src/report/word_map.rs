@@ -9,7 +9,7 @@
 use super::chart::{MARKS, mark, n};
 use super::page::{missing, section};
 use crate::data::corpus::{Corpus, Window};
-use crate::language::t5::IGNORE;
+use crate::language::inputs::IGNORE;
 use crate::language::text::Text;
 use crate::metrics::ambiguous::AmbiguousWords;
 use crate::training::model::SignClip;

@@ -2,18 +2,23 @@
 //!
 //! Shapes: b clips, s encoder positions, l target tokens, d width of the language model.
 
-use crate::config::{LossSettings, TrainConfig, TuningKind, VtTarget};
+use crate::config::{LossSettings, OptimiserSettings, TrainConfig};
 use crate::data::corpus::{Batch, Corpus};
 use crate::data::loader::Step;
 use crate::head::sign_head::{HeadConfig, HeadOutput, SignHead};
 use crate::head::temporal::Steps;
+use crate::language::LanguageModel;
 use crate::language::adapter;
 use crate::language::beam_search::{BeamSearchConfig, Hypothesis};
 use crate::language::cut::{leaf, summed_gradient};
 use crate::language::dropout;
+use crate::language::family::LanguageConfig;
+use crate::language::inputs::Prefix;
 use crate::language::lora::LoraConfig;
-use crate::language::t5::{IGNORE, T5, T5Config, Tuning};
+use crate::language::settings::TuningKind;
+use crate::language::targets::AdapterNames;
 use crate::language::text::Text;
+use crate::language::tuning::Tuning;
 use signclip_common::collective::Collective;
 use signclip_common::store::{MOUTHING, SPATIAL};
 use signclip_common::synthetic::Stream;
@@ -28,7 +33,8 @@ pub type Named = Vec<(String, Tensor)>;
 /// The model on one device.
 pub struct SignClip {
     head: SignHead,
-    t5: T5,
+    language_model: LanguageModel,
+    adapter_names: &'static AdapterNames,
     /// How the language model is adapted, and the folder that it is in.
     lora: Option<(LoraConfig, Option<PathBuf>)>,
     prompt: Tensor,
@@ -67,7 +73,7 @@ impl Widths {
 
 /// The language model before it is built: its configuration and where its weights are.
 pub struct LanguageBase<'p> {
-    pub config: T5Config,
+    pub config: LanguageConfig,
     /// Absent: trained from nothing.
     pub folder: Option<&'p Path>,
     pub kind: Kind,
@@ -83,17 +89,7 @@ impl SignClip {
         prompt: &str,
         device: Device,
     ) -> Result<Self> {
-        // A model's table is longer than its tokenizer's, up to a multiple of 128.
-        let spare = base.config.vocab_size - text.vocabulary() as i64;
-        if spare < 0 || (spare >= 128 && base.folder.is_some()) {
-            let what = format!(
-                "its ids go up to {}, the language model has {}",
-                text.vocabulary() - 1,
-                base.config.vocab_size
-            );
-            let remedy = "use the tokenizer.json of the language model's own folder";
-            return Err(Error::input(text.file(), "vocabulary", what, remedy));
-        }
+        base.config.check_tokenizer(text, base.folder.is_some())?;
         Self::build(config, base, Widths::of(corpus), &text.encode(prompt)?, device)
     }
 
@@ -107,8 +103,10 @@ impl SignClip {
         device: Device,
     ) -> Result<Self> {
         let lm = &config.language_model;
-        let mut t5_config = base.config.clone();
-        t5_config.dropout_rate = lm.dropout.unwrap_or(t5_config.dropout_rate);
+        let mut language_config = base.config.clone();
+        if let Some(rate) = lm.dropout {
+            language_config.set_dropout(rate);
+        }
         let fresh = |kind| Weights::fresh(config.seed, device, kind);
         let weights = match base.folder {
             Some(folder) => Weights::open(folder, device, base.kind)?,
@@ -123,13 +121,13 @@ impl SignClip {
             TuningKind::Full => Tuning::Full,
             TuningKind::Frozen => Tuning::Frozen,
         };
-        let t5 = T5::load(&weights, &t5_config, tuning)?;
+        let language_model = LanguageModel::load(&weights, &language_config, tuning)?;
         let head_config = HeadConfig {
             streams: config.head.streams,
             d_s: widths.spatial.max(1),
             d_m: widths.mouthing.max(1),
             d: config.head.d,
-            d_llm: t5_config.d_model,
+            d_llm: language_model.width(),
             fusion: config.head.fusion,
             conv: config.head.conv,
             norm_over: config.head.norm_over,
@@ -146,7 +144,8 @@ impl SignClip {
         let language = [weights.parameters(), adapter.parameters()].into_iter().flatten().collect();
         Ok(Self {
             head,
-            t5,
+            language_model,
+            adapter_names: language_config.adapter_names(),
             prompt: Tensor::from_slice(prompt).to_device(device),
             lora: (lm.tuning == TuningKind::Lora).then_some((lora, base.folder.map(Path::to_path_buf))),
             device,
@@ -182,7 +181,8 @@ impl SignClip {
             false => None,
         };
         let tokens = leaf(&head.tokens);
-        let trans = self.translation(&tokens, &head.out_lengths, step, config, collective.rank());
+        let prefix = self.prefix(&tokens, &head.out_lengths);
+        let trans = self.translation(&prefix, step, config, collective.rank());
         collective.sum(&trans)?;
         let gradient = summed_gradient(&tokens, collective)?;
 
@@ -204,36 +204,20 @@ impl SignClip {
     }
 
     /// Forward and backward pass through the language model from the visual tokens, part by part: this device's share
-    /// of L_trans (float64, `[1]`), its gradients added to those of the parameters and of `tokens_btd`.
-    fn translation(
-        &self,
-        tokens_btd: &Tensor,
-        lengths_b: &Tensor,
-        step: &Step,
-        config: &TrainConfig,
-        rank: usize,
-    ) -> Tensor {
-        let clips = step.own.len();
+    /// of L_trans (float64, `[1]`), its gradients added to those of the parameters and of the tokens.
+    fn translation(&self, prefix: &Prefix, step: &Step, config: &TrainConfig, rank: usize) -> Tensor {
+        let OptimiserSettings { accumulation, recompute, .. } = config.optimiser;
         let mut trans = Tensor::zeros([1], (Kind::Double, self.device));
-        let parts = config.optimiser.accumulation.min(clips);
+        let parts = accumulation.min(step.own.len());
         for part in 0..parts {
             // Dropout is a function of this, so that a resumed run draws the same masks.
             let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
             dropout::seed((Stream::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
-            let range = Collective::share(clips, part, parts);
-            let first = (step.own.start + range.start) as i64;
-            let of_part = |x: &Tensor| x.narrow(0, first, range.len() as i64);
-            let (inputs_bsd, mask_bs) = self.inputs(&of_part(tokens_btd), &of_part(lengths_b));
-            let labels = of_part(&step.batch.labels);
-            let tokens = step.tokens as f64;
-            trans += if config.optimiser.recompute {
-                self.t5.backward_recomputing(&inputs_bsd, &mask_bs, &labels, tokens)
-            } else {
-                let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, true);
-                let loss = self.t5.target_loss(&labels, &encoded_bsd, &mask_bs, true).0 / tokens;
-                loss.backward();
-                loss.detach()
-            };
+            let range = Collective::share(step.own.len(), part, parts);
+            let clips = step.own.start + range.start..step.own.start + range.end;
+            let labels_bl = step.batch.labels.narrow(0, clips.start as i64, clips.len() as i64);
+            trans +=
+                self.language_model.backward(&prefix.of(clips), &labels_bl, step.tokens as f64, recompute);
         }
         trans
     }
@@ -241,7 +225,9 @@ impl SignClip {
     /// Write the adapter of the language model as a folder for PEFT; nothing where there is none.
     pub fn save_adapter(&self, folder: &Path) -> Result<()> {
         match &self.lora {
-            Some((config, base)) => adapter::save(folder, config, base.as_deref(), &self.language),
+            Some((config, base)) => {
+                adapter::save(folder, config, self.adapter_names, base.as_deref(), &self.language)
+            }
             None => Ok(()),
         }
     }
@@ -255,9 +241,7 @@ impl SignClip {
     pub fn translate(&self, batch: &Batch, search: &BeamSearchConfig) -> Result<Vec<Vec<Hypothesis>>> {
         let _frozen = tch::no_grad_guard();
         let head = self.see(batch, false)?;
-        let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
-        let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
-        let found = self.t5.generate(&encoded_bsd, &mask_bs, search)?;
+        let found = self.language_model.translate(&self.prefix(&head.tokens, &head.out_lengths), search)?;
         match found.iter().flatten().any(|hypothesis| hypothesis.score.is_nan()) {
             true => Err(Error::usage(
                 "the scores of a translation are not numbers: a weight of the run, or a feature, is none",
@@ -277,12 +261,8 @@ impl SignClip {
     /// `chosen_bl` (bool) marks among the labels.
     pub fn features_behind(&self, batch: &Batch, chosen_bl: &Tensor) -> Result<Tensor> {
         let head = self.see(batch, false)?;
-        let (inputs_bsd, mask_bs) = self.inputs(&head.tokens, &head.out_lengths);
-        let encoded_bsd = self.t5.encode(&inputs_bsd, &mask_bs, false);
-        let ids_bl = self.t5.shift_right(&batch.labels);
-        let logits_blv = self.t5.decode(&ids_bl, &encoded_bsd, &mask_bs, false);
-        let labels_bl1 = batch.labels.clamp_min(0).unsqueeze(-1);
-        let log_p_bl = logits_blv.log_softmax(-1, Kind::Float).gather(-1, &labels_bl1, false).squeeze_dim(-1);
+        let prefix = self.prefix(&head.tokens, &head.out_lengths);
+        let log_p_bl = self.language_model.log_probabilities(&prefix, &batch.labels);
         let sum = log_p_bl.masked_select(chosen_bl).sum(Kind::Float);
         let gradient = Tensor::run_backward(&[&sum], &[&head.fused], false, false);
         let fused_btd = head.fused.detach().to_kind(Kind::Float);
@@ -293,22 +273,12 @@ impl SignClip {
         Ok((weight_bt1 * fused_btd).sum_dim_intlist(1, false, Kind::Float) / total_b1)
     }
 
-    /// Encoder inputs: each clip's valid visual tokens, then the prompt's embeddings, then padding.
-    fn inputs(&self, tokens_btd: &Tensor, lengths_b: &Tensor) -> (Tensor, Tensor) {
-        let prompt_pd = self.t5.embed(&self.prompt).to_kind(Kind::Float);
-        let steps = Vec::<i64>::try_from(&lengths_b.to_device(Device::Cpu)).unwrap_or_default();
-        let rows: Vec<Tensor> = steps
-            .iter()
-            .enumerate()
-            .map(|(clip, &steps)| {
-                Tensor::cat(&[tokens_btd.get(clip as i64).narrow(0, 0, steps), prompt_pd.shallow_clone()], 0)
-            })
-            .collect();
-        let masks: Vec<Tensor> =
-            rows.iter().map(|r| Tensor::ones([r.size()[0]], (Kind::Int64, self.device))).collect();
-        let inputs_bsd = Tensor::pad_sequence(&rows, true, 0.0, "right");
-        let mask_bs = Tensor::pad_sequence(&masks, true, 0.0, "right");
-        (inputs_bsd, mask_bs)
+    fn prefix(&self, tokens_btd: &Tensor, lengths_b: &Tensor) -> Prefix {
+        Prefix {
+            tokens_btd: tokens_btd.shallow_clone(),
+            lengths_b: lengths_b.shallow_clone(),
+            prompt_p: self.prompt.shallow_clone(),
+        }
     }
 
     /// z_t of all clips, `[b, d]`. Each device computes those of its own share and gets the others' as constants, so
@@ -321,34 +291,16 @@ impl SignClip {
     ) -> Result<Tensor> {
         let [start, own, all] = [step.own.start, step.own.len(), step.batch.clips.len()].map(|n| n as i64);
         let own_bd = match own {
-            0 => Tensor::zeros([0, self.t5.config.d_model], (Kind::Float, self.device)),
-            _ => self.sentence_embedding(&step.batch.labels.narrow(0, start, own), loss),
+            0 => Tensor::zeros([0, self.language_model.width()], (Kind::Float, self.device)),
+            _ => {
+                let labels_bl = step.batch.labels.narrow(0, start, own);
+                let padding = loss.vt_mean == Steps::All;
+                self.language_model.sentence_embedding(&labels_bl, loss.vt_target, padding)
+            }
         };
         let behind = all - start - own;
         let all_bd = own_bd.detach().constant_pad_nd([0, 0, start, behind]);
         collective.sum(&all_bd.view(-1))?;
         Ok(Tensor::cat(&[all_bd.narrow(0, 0, start), own_bd, all_bd.narrow(0, start + own, behind)], 0))
-    }
-
-    /// z_t: a mean over the target tokens, the end token included, `[b, d]` float32 (see [`VtTarget`]).
-    fn sentence_embedding(&self, labels_bl: &Tensor, loss: &LossSettings) -> Tensor {
-        let mask_bl = labels_bl.ne(IGNORE);
-        let ids_bl = labels_bl.clamp_min(0);
-        let embedded_bld = match loss.vt_target {
-            VtTarget::Embeddings => self.t5.embed(&ids_bl),
-            VtTarget::Encoder => {
-                let _frozen = tch::no_grad_guard();
-                self.t5.encode(&self.t5.embed(&ids_bl), &mask_bl.to_kind(Kind::Int64), false)
-            }
-        };
-        if loss.vt_mean == Steps::All {
-            return embedded_bld.to_kind(Kind::Float).mean_dim([1].as_slice(), false, Kind::Float);
-        }
-        let counts_bl1 = mask_bl.to_kind(Kind::Float).unsqueeze(-1);
-        // Padded rows of an encoder's output are meaningless, so they are removed and not multiplied away.
-        let kept_bld =
-            embedded_bld.to_kind(Kind::Float).masked_fill(&mask_bl.logical_not().unsqueeze(-1), 0.0);
-        let sum_bd = kept_bld.sum_dim_intlist(1, false, Kind::Float);
-        sum_bd / counts_bl1.sum_dim_intlist(1, false, Kind::Float)
     }
 }

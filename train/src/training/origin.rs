@@ -1,8 +1,10 @@
 //! A run that begins with the trained weights of another one (`train --from RUN`).
 
-use crate::config::TuningKind;
 use crate::language::adapter;
-use crate::language::lora::{LoraConfig, OfFile};
+use crate::language::family;
+use crate::language::lora::OfFile;
+use crate::language::settings::TuningKind;
+use crate::language::targets::AdapterNames;
 use crate::training::checkpoint::{self, BEST};
 use crate::training::model::SignClip;
 use crate::training::places::recorded;
@@ -33,8 +35,9 @@ impl Origin {
         let other = RunInfo::read(folder)?;
         let best = folder.join(BEST);
         let progress = checkpoint::progress(&best)?;
+        let names = family::adapter_names(info.language_model.as_deref())?;
         let [there, here] = [(&other, folder.join(FIRST_ADAPTER)), (info, adapter_of(info))]
-            .map(|(of, first)| shape(of, &first));
+            .map(|(of, first)| shape(of, &first, names));
         let (mut there, mut here) = (there?, here?);
         // A loss that the other run had and this one has not leaves only its own temperature behind.
         let losses = |of: &RunInfo| [of.settings.loss.alpha, of.settings.loss.beta];
@@ -82,7 +85,7 @@ fn adapter_of(info: &RunInfo) -> PathBuf {
 }
 
 /// What decides whether weights fit, by the names of the settings.
-fn shape(info: &RunInfo, adapter: &Path) -> Result<Value> {
+fn shape(info: &RunInfo, adapter: &Path, names: &AdapterNames) -> Result<Value> {
     let settings = &info.settings;
     let model = &settings.language_model;
     let lora = match (model.tuning, &model.adapter) {
@@ -90,12 +93,12 @@ fn shape(info: &RunInfo, adapter: &Path) -> Result<Value> {
         (TuningKind::Lora, None) => Some(model.lora.clone()),
         _ => None,
     };
-    let lora = lora.map(|LoraConfig { r, alpha, targets, of_file, .. }| {
-        let OfFile { rslora, ranks, alphas, .. } = of_file;
+    let lora = lora.map(|lora| {
+        let OfFile { rslora, ranks, alphas, .. } = &lora.of_file;
         json!({
-            "r": r,
-            "alpha": alpha,
-            "targets": targets.spelled_out(),
+            "r": lora.r,
+            "alpha": lora.alpha,
+            "targets": lora.targets_in(names),
             "use_rslora": rslora,
             "rank_pattern": ranks.entries().collect::<Vec<_>>(),
             "alpha_pattern": alphas.entries().collect::<Vec<_>>(),

@@ -1,12 +1,13 @@
 //! A run's folder, and a model ready to train or evaluate in it.
 
-use crate::config::{TrainConfig, TuningKind};
+use crate::config::TrainConfig;
 use crate::data::corpus::{Corpus, SplitIdentity};
 use crate::head::sign_head::Streams;
 use crate::language::adapter;
+use crate::language::family::{self, LanguageConfig};
 use crate::language::identity::of_language_model;
-use crate::language::t5::T5Config;
-use crate::language::text::{Text, word_tokenizer};
+use crate::language::settings::TuningKind;
+use crate::language::text::Text;
 use crate::training::checkpoint::{self, BEST};
 use crate::training::model::{LanguageBase, SignClip};
 use crate::training::origin::Origin;
@@ -73,7 +74,7 @@ impl RunInfo {
     /// were not made alike.
     pub fn new(
         features: &Path,
-        settings: TrainConfig,
+        mut settings: TrainConfig,
         language_model: Option<&Path>,
         [corpus, dev]: [&Corpus; 2],
         allow_missing: bool,
@@ -84,6 +85,8 @@ impl RunInfo {
                 "set language_model.tuning=full",
             ));
         }
+        let lora = &mut settings.language_model.lora;
+        lora.targets = Some(lora.targets.take().unwrap_or(family::adapter_names(language_model)?.targets()));
         let language_model_sha256 = language_model.map(of_language_model).transpose()?.unwrap_or_default();
         let language = settings.text.language.as_ref().or(corpus.store.info.language.as_ref());
         let language = language.filter(|language| !language.trim().is_empty());
@@ -340,7 +343,7 @@ impl RunInfo {
             }
             None => {
                 let texts = training.texts.iter().map(String::as_str);
-                Ok(word_tokenizer(texts.chain([self.prompt.as_str()])))
+                Ok(family::tiny_tokenizer(texts.chain([self.prompt.as_str()])))
             }
         }
     }
@@ -366,8 +369,8 @@ impl RunInfo {
     /// Build the model of the run in `folder` on `device`.
     pub fn model(&self, folder: &Path, corpus: &Corpus, text: &Text, device: Device) -> Result<SignClip> {
         let config = match &self.language_model {
-            Some(folder) => T5Config::read(&folder.join("config.json"))?,
-            None => T5Config::tiny(text.own_vocabulary()? as i64),
+            Some(folder) => LanguageConfig::read(folder)?,
+            None => LanguageConfig::tiny(text.own_vocabulary()? as i64),
         };
         let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
         devices::warn_of_slow_bf16(kind, &[device]);

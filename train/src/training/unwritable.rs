@@ -115,7 +115,7 @@ fn unknown_word(text: &Text, sentence: &str) -> Result<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::text::word_tokenizer;
+    use crate::language::t5::word_tokenizer;
     use std::path::Path;
 
     fn text(vocabulary: &str) -> Result<Text> {

@@ -5,7 +5,7 @@
 //! every other field must say nothing.
 
 use crate::language::lora::{LoraConfig, MOST_RANKS, OfFile};
-use crate::language::targets::{Patterns, Targets};
+use crate::language::targets::{AdapterNames, Patterns, Targets};
 use serde_json::{Map, Value, json};
 use signclip_common::{Error, Result};
 use std::path::Path;
@@ -60,10 +60,10 @@ pub(super) const MERGE: &str = "add it to its model with PEFT (merge_and_unload,
 
 /// The text of the file for an adapter of the model in `base`, with the smallest set of fields, which every version of
 /// PEFT from 0.7.1 on reads: old ones refuse fields that they do not know.
-pub(super) fn text(config: &LoraConfig, base: Option<&Path>) -> String {
+pub(super) fn text(config: &LoraConfig, names: &AdapterNames, base: Option<&Path>) -> String {
     let mut json = json!({
         "peft_type": "LORA",
-        "task_type": "SEQ_2_SEQ_LM",
+        "task_type": names.task_type,
         "base_model_name_or_path": base,
         "inference_mode": true,
         "r": config.r,
@@ -71,7 +71,7 @@ pub(super) fn text(config: &LoraConfig, base: Option<&Path>) -> String {
         "lora_dropout": config.dropout,
         "bias": "none",
         "fan_in_fan_out": false,
-        "target_modules": config.targets.spelled_out(),
+        "target_modules": config.targets_in(names),
         "modules_to_save": null,
     });
     // Fields of later versions only where the adapter came from one.
@@ -158,7 +158,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<LoraConfig> {
         r: rank("r", field("r"))?,
         alpha: number("lora_alpha", field("lora_alpha"))?,
         dropout,
-        targets,
+        targets: Some(targets),
         of_file: OfFile {
             read: true,
             rslora,

@@ -1,8 +1,10 @@
 //! The language model with an adapter added to its weights.
 
 use super::{PREFIX, config, files, open, part_of};
+use crate::language::family::LanguageConfig;
 use crate::language::lora::{LoraConfig, LoraPair, same_weight};
-use crate::language::t5::{T5, T5Config};
+use crate::language::targets::Matcher;
+use crate::language::tied_head::TiedHead;
 use serde_json::{Value, json};
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::tensor_file::{self, TensorFile};
@@ -16,7 +18,7 @@ const HEAD: &str = "lm_head";
 const HEAD_WEIGHT: &str = "lm_head.weight";
 
 /// Write the model of folder `base` with the adapter of folder `adapter` added to its weights, as a folder that
-/// transformers and [`crate::language::t5::T5`] read without any adapter. One tensor is in memory at a time.
+/// transformers and [`crate::language::LanguageModel`] read without any adapter. One tensor is in memory at a time.
 ///
 /// An output layer that shares its weight with the embeddings gets one of its own where the adapter changes it: the
 /// embeddings stay as they are, as they do beside the adapter. The scale of its input, which goes with the sharing, is
@@ -25,10 +27,11 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
     let _no_grad = no_grad_guard();
     let (lora, _) = open(adapter, Device::Cpu)?;
     let updates = TensorFile::open(&files(adapter)?.1)?;
-    let config = T5Config::read(&base.join("config.json"))?;
-    let mut merging = Merging { lora, updates, config, files: tensor_file::open_all(base)?, shared: None };
-    if merging.config.ties_head(merging.has(HEAD_WEIGHT)) && merging.pair(HEAD)?.is_some() {
-        merging.shared = T5::embeddings(|name| merging.has(name));
+    let config = LanguageConfig::read(base)?;
+    let targets = lora.targets_in(config.adapter_names()).matcher()?;
+    let mut merging = Merging { lora, targets, updates, files: tensor_file::open_all(base)?, shared: None };
+    if merging.pair(HEAD)?.is_some() {
+        merging.shared = config.tied_head(|name| merging.has(name));
     }
     merging.check()?;
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
@@ -53,12 +56,13 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
         write_json(&out.join("model.safetensors.index.json"), &index)?;
     }
     copy_the_rest(base, out)?;
-    if merging.shared.is_some() {
+    if let Some(shared) = &merging.shared {
         let file = base.join("config.json");
         let text = regular_file::read_to_string(&file, SETTINGS).map_err(Error::io(&file))?;
         let mut config: Value = serde_json::from_str(&text).unwrap_or_default();
-        config["tie_word_embeddings"] = false.into();
-        config["scale_decoder_outputs"] = false.into();
+        for (field, value) in shared.untied.as_object().into_iter().flatten() {
+            config[field] = value.clone();
+        }
         write_json(&out.join("config.json"), &config)?;
     }
     Ok(())
@@ -67,16 +71,21 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path) -> Result<()> {
 /// What is merged.
 struct Merging {
     lora: LoraConfig,
+    targets: Matcher,
     updates: TensorFile,
-    config: T5Config,
     files: Vec<TensorFile>,
-    /// Name of the embeddings that the output layer shares its weight with, where it gets one of its own.
-    shared: Option<&'static str>,
+    /// The output layer that shares its weight with the embeddings, where it gets one of its own.
+    shared: Option<TiedHead>,
 }
 
 impl Merging {
     fn has(&self, name: &str) -> bool {
         self.files.iter().any(|file| file.has(name))
+    }
+
+    /// Name of the embeddings that the output layer shares its weight with.
+    fn embeddings(&self) -> Option<&'static str> {
+        self.shared.as_ref().map(|shared| shared.embeddings)
     }
 
     /// Every tensor of the adapter must belong to an update of a layer that its configuration selects and that the base
@@ -85,17 +94,16 @@ impl Merging {
         let refuse = |name: &str, what: String, remedy: &str| {
             Err(Error::input(self.updates.path(), name, what, remedy.to_owned()))
         };
-        let targets = self.lora.targets.matcher()?;
         const OTHER_MODEL: &str = "give the model that it was trained on";
         const AGAIN: &str = "save the adapter again with PEFT";
         for name in self.updates.names() {
             let Some((part, module)) = part_of(name) else { continue };
-            if targets.target_of(module).is_none() {
+            if self.targets.target_of(module).is_none() {
                 let what = format!("the target_modules of {} do not select this layer", config::CONFIG);
                 return refuse(name, what, AGAIN);
             }
             let weight = format!("{module}.weight");
-            let base = self.shared.filter(|_| module == HEAD).unwrap_or(&weight);
+            let base = self.embeddings().filter(|_| module == HEAD).unwrap_or(&weight);
             let Some(shape) = self.files.iter().find_map(|file| file.shape(base)) else {
                 return refuse(name, "the base model has no such layer".to_owned(), OTHER_MODEL);
             };
@@ -138,7 +146,7 @@ impl Merging {
         let own_head = |name: &&str| self.shared.is_none() || *name != HEAD_WEIGHT;
         let mut table: Vec<_> =
             file.names().into_iter().filter(own_head).map(|name| entry(name, name)).collect();
-        if let Some(shared) = self.shared.filter(|shared| file.has(shared)) {
+        if let Some(shared) = self.embeddings().filter(|shared| file.has(shared)) {
             table.push(entry(HEAD_WEIGHT, shared));
         }
         table
@@ -146,16 +154,16 @@ impl Merging {
 
     /// A tensor of the merged model.
     fn tensor(&self, name: &str) -> Result<Tensor> {
-        let shared = self.shared.filter(|_| name == HEAD_WEIGHT);
-        let weight = self.read(shared.unwrap_or(name)).unwrap_or_else(|| {
+        let shared = self.shared.as_ref().filter(|_| name == HEAD_WEIGHT);
+        let weight = self.read(shared.map_or(name, |shared| shared.embeddings)).unwrap_or_else(|| {
             Err(Error::input(self.files[0].path(), name, "missing", "download the model again"))
         })?;
         let Some(pair) = self.pair(name.strip_suffix(".weight").unwrap_or_default())? else {
             return Ok(weight);
         };
         let mut sum = weight.to_kind(Kind::Float) + pair.delta();
-        if shared.is_some() && self.config.scales_outputs() {
-            sum *= (self.config.d_model as f64).powf(-0.5);
+        if let Some(shared) = shared {
+            sum *= shared.scale;
         }
         Ok(sum.to_kind(weight.kind()))
     }

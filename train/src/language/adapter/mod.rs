@@ -9,28 +9,35 @@ mod merge;
 pub use merge::merge;
 
 use crate::language::lora::LoraConfig;
-use crate::training::model::Named;
+use crate::language::targets::AdapterNames;
 use config::CONFIG;
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::tensor_file::TensorFile;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, atomic, checksum, safetensors_file};
 use std::path::{Path, PathBuf};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 /// Names of the file of tensors: as PEFT writes it today, and as it was before 0.6.
 const MODEL: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
 /// What PEFT puts before the module paths of the base model.
 const PREFIX: &str = "base_model.model.";
 
-/// Write an adapter of the model in `base` as a PEFT folder. `parameters` are those of its weights, under PEFT's names.
-pub fn save(folder: &Path, config: &LoraConfig, base: Option<&Path>, parameters: &Named) -> Result<()> {
+/// Writes an adapter of the model in `base`, of the family with these `names`, as a PEFT folder. `parameters` are those
+/// of its weights, under PEFT's names.
+pub fn save(
+    folder: &Path,
+    config: &LoraConfig,
+    names: &AdapterNames,
+    base: Option<&Path>,
+    parameters: &[(String, Tensor)],
+) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let table: Vec<_> = parameters.iter().map(|(name, t)| (name.clone(), t.kind(), t.size())).collect();
     atomic::write_with(&folder.join(MODEL[0]), |file| {
         safetensors_file::write(file, &[], &table, |i| Ok(parameters[i].1.shallow_clone()))
     })?;
-    atomic::write(&folder.join(CONFIG), config::text(config, base).as_bytes())
+    atomic::write(&folder.join(CONFIG), config::text(config, names, base).as_bytes())
 }
 
 /// What of an update a tensor is, and the path of the layer; `None` for one that is not of a linear layer's update, as
@@ -98,10 +105,10 @@ fn files(folder: &Path) -> Result<(PathBuf, PathBuf)> {
 mod tests {
     use super::*;
     use crate::language::lora::OfFile;
+    use crate::language::t5;
     use crate::language::targets::Targets;
     use serde_json::Value;
     use signclip_common::safetensors_file::SafetensorsFile;
-    use tch::Tensor;
 
     #[test]
     fn parts_of_linear_layers() {
@@ -126,11 +133,11 @@ mod tests {
     #[test]
     fn round_trip() -> Result<()> {
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
-        let targets = Targets::Pattern(r".*\.(q|v)".to_owned());
+        let targets = Some(Targets::Pattern(r".*\.(q|v)".to_owned()));
         let config = LoraConfig { r: 2, alpha: 3.0, dropout: 0.0, targets, ..LoraConfig::default() };
         let a = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 4.0]).reshape([2, 2]);
         let name = format!("{PREFIX}encoder.q.lora_A.weight");
-        save(folder.path(), &config, None, &vec![(name.clone(), a.copy())])?;
+        save(folder.path(), &config, &t5::ADAPTER, None, &[(name.clone(), a.copy())])?;
         let json: Value = serde_json::from_str(
             &std::fs::read_to_string(folder.path().join(CONFIG)).map_err(Error::io(CONFIG))?,
         )

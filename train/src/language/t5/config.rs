@@ -1,7 +1,6 @@
 //! Hugging Face `config.json` of a T5.
 
 use serde::{Deserialize, Serialize};
-use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::path::Path;
 
@@ -111,12 +110,6 @@ impl T5Config {
         }
     }
 
-    /// Read and check `config.json`.
-    pub fn read(file: &Path) -> Result<Self> {
-        let text = regular_file::read_to_string(file, SETTINGS).map_err(Error::io(file))?;
-        Self::parse(&text, file)
-    }
-
     /// Parse and check the text of a `config.json`; `file` is for messages.
     pub fn parse(text: &str, file: &Path) -> Result<Self> {
         let config: Self = serde_json::from_str(text).map_err(|e| {
@@ -178,6 +171,11 @@ impl T5Config {
             }
         }
         Ok(())
+    }
+
+    /// Ids of special tokens, as every tokenizer of T5 has them.
+    pub fn special_tokens(&self) -> [(i64, &'static str); 2] {
+        [(self.pad_token_id, "<pad>"), (self.eos_token_id, "</s>")]
     }
 
     /// Layers of the decoder.

@@ -1,29 +1,19 @@
 //! `T5ForConditionalGeneration`: from embedded frames and prompt to logits of the translation.
 
-use super::{T5Config, T5Stack};
+use super::{ADAPTER, T5Config, T5Stack};
+use crate::language::inputs::IGNORE;
 use crate::language::linear::Linear;
-use crate::language::lora::{Adapted, Lora, LoraConfig};
+use crate::language::lora::{Adapted, Lora};
+use crate::language::tied_head::TiedHead;
+use crate::language::tuning::Tuning;
+use serde_json::json;
 use signclip_common::Result;
 use signclip_common::weights::{Init, Part, Weights};
 use std::path::Path;
 use tch::{Kind, Reduction, Tensor};
 
-/// Label of a position that does not count.
-pub const IGNORE: i64 = -100;
-
 /// Names of the one embedding table. A file may hold any of them; the first found is used.
 const EMBEDDINGS: [&str; 3] = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
-
-/// What is trained.
-#[derive(Clone, Copy)]
-pub enum Tuning<'a> {
-    /// Nothing.
-    Frozen,
-    /// An adapter, whose tensors come from weights of its own.
-    Lora(&'a LoraConfig, &'a Weights),
-    /// Everything, as float32 leaves; computed in the type of the base weights.
-    Full,
-}
 
 /// The language model. Activations have the compute type of the base weights; norms, softmax, logits and loss are
 /// float32.
@@ -41,20 +31,7 @@ impl T5 {
     /// Build from `base`, and report in one line what is wrong with the configuration, the weights or the adapter.
     pub fn load(base: &Weights, config: &T5Config, tuning: Tuning) -> Result<Self> {
         config.check(Path::new("config.json"))?;
-        match tuning {
-            Tuning::Frozen => base.build(&[], |part| Self::new(part, config, None)),
-            Tuning::Full => base.build(&[], |part| Self::new(&part.trainable(), config, None)),
-            Tuning::Lora(lora_config, adapter) => {
-                lora_config.check()?;
-                base.build(&[], |part| {
-                    adapter.build(&[], |root| {
-                        let lora = Lora::new(lora_config, root)?;
-                        let model = Self::new(part, config, Some(&lora));
-                        lora.check().map(|()| model)
-                    })
-                })??
-            }
-        }
+        tuning.build(base, &ADAPTER, |part, lora| Self::new(part, config, lora))
     }
 
     /// The model below `part`; the caller has checked `config`.
@@ -86,8 +63,20 @@ impl T5 {
     }
 
     /// Under which name the files that have tensors as `has` says hold the embedding table.
-    pub fn embeddings(has: impl Fn(&str) -> bool) -> Option<&'static str> {
+    fn embeddings(has: impl Fn(&str) -> bool) -> Option<&'static str> {
         EMBEDDINGS.into_iter().find(|name| has(name))
+    }
+
+    /// The output layer, if it shares its weight with the embeddings in files that have tensors as `has` says.
+    pub fn tied_head(config: &T5Config, has: impl Fn(&str) -> bool) -> Option<TiedHead> {
+        if !config.ties_head(has("lm_head.weight")) {
+            return None;
+        }
+        Some(TiedHead {
+            embeddings: Self::embeddings(has)?,
+            scale: if config.scales_outputs() { (config.d_model as f64).powf(-0.5) } else { 1.0 },
+            untied: json!({ "tie_word_embeddings": false, "scale_decoder_outputs": false }),
+        })
     }
 
     /// Compute type of the activations.

@@ -85,9 +85,11 @@ impl T5 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{IGNORE, T5Config, Tuning};
+    use super::super::T5Config;
     use super::*;
+    use crate::language::inputs::IGNORE;
     use crate::language::lora::LoraConfig;
+    use crate::language::tuning::Tuning;
     use signclip_common::Result;
     use signclip_common::weights::Weights;
     use tch::{Device, Kind};
