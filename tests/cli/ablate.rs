@@ -1,8 +1,9 @@
 //! `ablate` on features of the rendered corpus: the table, going on, and what cannot be used.
 
-use crate::corpus::{empty, extract_phoenix, features, phoenix, tree};
+use crate::corpus::{empty, extract_phoenix, features, phoenix, store, tree};
 use crate::program::{Done, command, process, run, send, train, words};
 use serde_json::Value;
+use signclip_common::store::StoreWriter;
 use signclip_train::config::TrainConfig;
 use signclip_train::data::corpus::{Corpus, Window};
 use std::path::Path;
@@ -230,6 +231,28 @@ fn tables_that_cannot_be_made() {
             .refuses(&[&["spatial with seed 0: train: ", devices]]);
     }
     run(place.path(), "ablate", words("--features x --seeds 0")).exits(2).says(&["--seeds"]);
+}
+
+/// A split of one clip has no other clip's features: the control would not be one.
+#[test]
+fn one_clip_cannot_be_shuffled() {
+    let place = empty();
+    let template = store(features(), "train");
+    let mut writer =
+        StoreWriter::open(&place.path().join("train"), template.info.clone(), 0).expect("a store");
+    let mut clip = writer.begin().expect("a clip");
+    for (stream, of) in &template.info.streams {
+        clip.append(stream, &vec![0.5; 20 * of.dim]).expect("rows");
+    }
+    clip.finish("alone", template.clips[0].facts.clone()).expect("a clip");
+    drop(writer);
+    for setting in ["shuffle_features", "shuffle_mouthing"] {
+        let config = TrainConfig::default().with(None, &[format!("{setting}=true")]).expect("settings");
+        let opened = Corpus::open(place.path(), "train", &config).map(|_| ()).map_err(|e| e.to_string());
+        assert!(opened.as_ref().is_err_and(|e| e.contains(setting) && e.contains("one clip")), "{opened:?}");
+        let own = Corpus::without_texts(place.path(), "train", &config).expect("a corpus");
+        assert_eq!(own.batch(&[0], Window::Middle).expect("a batch").frames, 20);
+    }
 }
 
 /// Every clip keeps its gestures and gets the mouthing of another clip, as long as its own.

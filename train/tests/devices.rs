@@ -6,7 +6,7 @@
 use signclip_common::collective::{Collective, threads};
 use signclip_common::manifest::TextRules;
 use signclip_common::store::{ClipFacts, FORMAT, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Stream as Random;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
 use signclip_train::config::TrainConfig;
@@ -51,8 +51,8 @@ fn copies(lists: &[&Named]) -> Vec<Tensor> {
 
 /// Random values in [-1, 1) of a name.
 fn random(name: &str, shape: &[i64]) -> Tensor {
-    let stream = Stream::new(name, 3);
-    let values: Vec<f64> = (0..shape.iter().product::<i64>() as u64).map(|i| stream.signed(i)).collect();
+    let random = Random::new(name, 3);
+    let values: Vec<f64> = (0..shape.iter().product::<i64>() as u64).map(|i| random.signed(i)).collect();
     Tensor::from_slice(&values).reshape(shape)
 }
 
@@ -195,6 +195,7 @@ fn model(
         seed: settings.seed,
         rank: collective.rank(),
         size: collective.size(),
+        device: Device::Cpu,
     };
     let mut losses = Vec::new();
     std::thread::scope(|scope| {

@@ -4,7 +4,7 @@
 //! Clips of one batch are of similar length, so that little of it is padding: the epoch's random order is cut into
 //! pools of several batches, a pool is sorted by length and cut into batches, and the batches are shuffled.
 
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Stream as Random;
 
 /// The batches of `epoch`. Every clip is in one of them; all but one have `batch_size` clips. `pool` is the number of
 /// batches that are sorted together; 1 sorts nothing across batches.
@@ -15,17 +15,17 @@ pub fn epoch_batches(
     seed: u64,
     epoch: usize,
 ) -> Vec<Vec<usize>> {
-    let mut order = permutation(frames.len(), &Stream::new(&format!("order of epoch {epoch}"), seed));
+    let mut order = permutation(frames.len(), &Random::new(&format!("order of epoch {epoch}"), seed));
     for clips in order.chunks_mut(batch_size * pool) {
         clips.sort_by_key(|&clip| frames[clip]);
     }
     let batches: Vec<&[usize]> = order.chunks(batch_size).collect();
-    let shuffled = permutation(batches.len(), &Stream::new(&format!("batches of epoch {epoch}"), seed));
+    let shuffled = permutation(batches.len(), &Random::new(&format!("batches of epoch {epoch}"), seed));
     shuffled.into_iter().map(|batch| batches[batch].to_vec()).collect()
 }
 
 /// A random order of `n` things.
-pub fn permutation(n: usize, random: &Stream) -> Vec<usize> {
+pub fn permutation(n: usize, random: &Random) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
     for last in (1..n).rev() {
         order.swap(last, (random.unit(last as u64) * (last + 1) as f64) as usize);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     fn frames() -> Vec<usize> {
-        let random = Stream::new("lengths", 0);
+        let random = Random::new("lengths", 0);
         (0..1003).map(|clip| 16 + (random.unit(clip) * 300.0) as usize).collect()
     }
 

@@ -9,8 +9,9 @@ use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use signclip_common::devices::upload;
 use signclip_common::store::{ClipRecord, MOUTHING, Missing, SPATIAL, Store, StoreDtype};
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Stream as Random;
 use signclip_common::{Error, Result, checksum};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -52,12 +53,12 @@ pub struct Batch {
 impl Batch {
     /// The batch on `device`.
     pub fn to_device(self, device: Device) -> Self {
-        let stream = |x: Option<Tensor>| x.map(|x| x.to_device(device));
+        let stream = |x: Option<Tensor>| x.map(|x| upload(&x, device));
         Self {
             spatial: stream(self.spatial),
             mouthing: stream(self.mouthing),
-            lengths: self.lengths.to_device(device),
-            labels: self.labels.to_device(device),
+            lengths: upload(&self.lengths, device),
+            labels: upload(&self.labels, device),
             ..self
         }
     }
@@ -98,7 +99,8 @@ pub fn check_split(name: &str, split: &str) -> Result<()> {
 }
 
 impl Corpus {
-    /// Open `folder/<split>`. Errors: no store, a stream that is wanted and absent, a clip without text.
+    /// Opens `folder/<split>`. Errors: no store, a stream that is wanted and absent, a clip without text; a control
+    /// experiment with a single clip.
     pub fn open(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {
         let mut corpus = Self::without_texts(folder, split, settings)?;
         let rules = corpus.store.info.text;
@@ -109,10 +111,25 @@ impl Corpus {
                 Error::input(&corpus.store.folder, "", what, "add its text to the data set and extract again")
             })?;
         }
+        for (shuffled, setting, sources) in [
+            (settings.shuffle_features, "shuffle_features", &mut corpus.sources),
+            (settings.shuffle_mouthing, "shuffle_mouthing", &mut corpus.mouths),
+        ] {
+            if shuffled && sources.len() == 1 {
+                let what =
+                    format!("{setting}: the split has one clip, and no other clip's features to give it");
+                let remedy = "extract more clips, or train without this setting";
+                return Err(Error::input(&corpus.store.folder, "", what, remedy));
+            }
+            if shuffled {
+                *sources = others(sources.len(), settings.seed);
+            }
+        }
         Ok(corpus)
     }
 
-    /// [`Self::open`] for clips whose sentences are not known: every text is empty.
+    /// [`Self::open`] for clips whose sentences are not known: every text is empty, and every clip has its own
+    /// features.
     pub fn without_texts(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {
         let streams = settings.head.streams;
         let mut store = Store::open(&folder.join(split))?;
@@ -132,12 +149,11 @@ impl Corpus {
             return Err(Error::input(&store.folder, "", "the store has no clips", "run extract again"));
         }
         let count = store.clips.len();
-        let shuffled = |yes| if yes { others(count, settings.seed) } else { (0..count).collect() };
         Ok(Self {
             verified: store.clips.iter().map(|_| AtomicBool::new(false)).collect(),
             texts: vec![String::new(); count],
-            sources: shuffled(settings.shuffle_features),
-            mouths: shuffled(settings.shuffle_mouthing),
+            sources: (0..count).collect(),
+            mouths: (0..count).collect(),
             store,
             targets: Vec::new(),
             streams,
@@ -244,7 +260,7 @@ impl Corpus {
             let first = match window {
                 Window::Middle => middle,
                 Window::Random { seed, epoch } => {
-                    let unit = Stream::new(&format!("window of {epoch}"), seed).unit(clip as u64);
+                    let unit = Random::new(&format!("window of {epoch}"), seed).unit(clip as u64);
                     (unit * (frames - taken + 1) as f64) as usize
                 }
             };
@@ -323,9 +339,9 @@ impl Corpus {
     }
 }
 
-/// For each of `n` clips another one, each given once: neighbours in a random circle.
+/// For each of `n` clips, two at least, another one; each is given once: neighbours in a random circle.
 fn others(n: usize, seed: u64) -> Vec<usize> {
-    let circle = permutation(n, &Stream::new("shuffled features", seed));
+    let circle = permutation(n, &Random::new("shuffled features", seed));
     let mut others = vec![0; n];
     for place in 0..n {
         others[circle[place]] = circle[(place + 1) % n];

@@ -1,14 +1,15 @@
-//! Batches read and padded on a thread of their own, ahead of the training that consumes them.
+//! Batches read, padded and copied to the device on a thread of their own, ahead of the training that consumes them.
 
 use crate::data::batching::epoch_batches;
 use crate::data::corpus::{Batch, Corpus, Window};
 use signclip_common::Result;
 use signclip_common::collective::Collective;
+use signclip_common::devices::upload;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// Steps that are kept ready.
 const AHEAD: usize = 4;
@@ -41,6 +42,8 @@ pub struct Plan {
     /// This device among how many.
     pub rank: usize,
     pub size: usize,
+    /// Where the batches go.
+    pub device: Device,
 }
 
 /// Steps in their order.
@@ -94,5 +97,6 @@ fn read(corpus: &Corpus, plan: &Plan, number: u64, epoch: usize, clips: &[usize]
     let batch = corpus.batch(clips, Window::Random { seed: plan.seed, epoch })?;
     let own = Collective::share(clips.len(), plan.rank, plan.size);
     let tokens = clips.iter().map(|&clip| corpus.target(clip).len()).sum();
-    Ok(Step { number, epoch, batch, own, tokens, same: corpus.same(clips) })
+    let same = upload(&corpus.same(clips), plan.device);
+    Ok(Step { number, epoch, batch: batch.to_device(plan.device), own, tokens, same })
 }

@@ -2,24 +2,24 @@
 //!
 //! libtorch draws every element of a mask on the CPU from one Mersenne twister, on one thread: in a step of Flan-T5 base
 //! with adapters that takes longer than all matrix products in bfloat16. And its generators are shared by the threads
-//! of a process, and cannot be wound back to where a block began. Here each thread has a stream of its own: masks are
+//! of a process, and cannot be wound back to where a block began. Here each thread has a generator of its own: masks are
 //! numbered, and four elements share the 64 bits of one splitmix64.
 
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Stream as Random;
 use std::cell::Cell;
 use tch::{Device, Kind, Tensor};
 
-/// A place in the sequence of masks of a thread: its stream, and how many masks it has given.
+/// A place in the sequence of masks of a thread: its generator, and how many masks it has given.
 #[derive(Debug, Clone, Copy)]
-pub struct Mark(Stream, u64);
+pub struct Mark(Random, u64);
 
 thread_local! {
-    static MASKS: Cell<Mark> = const { Cell::new(Mark(Stream::seeded(0), 0)) };
+    static MASKS: Cell<Mark> = const { Cell::new(Mark(Random::seeded(0), 0)) };
 }
 
 /// Make all that follows on this thread a function of `seed`.
 pub fn seed(seed: i64) {
-    rewind(Mark(Stream::new("dropout", seed.cast_unsigned()), 0));
+    rewind(Mark(Random::new("dropout", seed.cast_unsigned()), 0));
 }
 
 /// Remember this place, so that [`rewind`] can give the same masks again.
@@ -42,12 +42,12 @@ pub fn dropout(x: Tensor, p: f64, train: bool) -> Tensor {
     }
     let threshold = (p * f64::from(1 << 16)).round().min(f64::from(u16::MAX)) as u16;
     let kept = 1.0 / (1.0 - f64::from(threshold) / f64::from(1 << 16));
-    let Mark(stream, drawn) = MASKS.get();
-    MASKS.set(Mark(stream, drawn + 1));
-    let stream = Stream::seeded(stream.bits(drawn + 1));
+    let Mark(random, drawn) = MASKS.get();
+    MASKS.set(Mark(random, drawn + 1));
+    let random = Random::seeded(random.bits(drawn + 1));
     let mask = match x.device() {
-        Device::Cpu => mask_on_cpu(&x.size(), threshold, stream),
-        device => mask_on(device, &x.size(), threshold, stream),
+        Device::Cpu => mask_on_cpu(&x.size(), threshold, random),
+        device => mask_on(device, &x.size(), threshold, random),
     };
     (x * mask).g_mul_scalar_(kept)
 }
@@ -58,13 +58,13 @@ pub fn add_dropout(x: &Tensor, y: Tensor, p: f64, train: bool) -> Tensor {
 }
 
 /// False with probability `threshold / 2^16`, else true. A byte an element: the backward pass needs every mask of a step.
-fn mask_on_cpu(shape: &[i64], threshold: u16, stream: Stream) -> Tensor {
+fn mask_on_cpu(shape: &[i64], threshold: u16, random: Random) -> Tensor {
     let mask = Tensor::empty(shape, (Kind::Bool, Device::Cpu));
     // SAFETY: a new tensor on the CPU is contiguous, nobody else knows it, and it has `numel` elements of one byte.
     #[allow(unsafe_code)]
     let values = unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<bool>(), mask.numel()) };
     for (i, four) in values.chunks_mut(4).enumerate() {
-        let mut bits = stream.bits(i as u64);
+        let mut bits = random.bits(i as u64);
         for value in four {
             *value = bits as u16 >= threshold;
             bits >>= 16;
@@ -74,9 +74,9 @@ fn mask_on_cpu(shape: &[i64], threshold: u16, stream: Stream) -> Tensor {
 }
 
 /// [`mask_on_cpu`] in tensor operations.
-fn mask_on(device: Device, shape: &[i64], threshold: u16, stream: Stream) -> Tensor {
+fn mask_on(device: Device, shape: &[i64], threshold: u16, random: Random) -> Tensor {
     let elements: i64 = shape.iter().product();
-    let bits = stream.bits_on(device, (elements + 3) / 4);
+    let bits = random.bits_on(device, (elements + 3) / 4);
     let quarter = |part: i64| bits.bitwise_right_shift_tensor_scalar(16 * part).bitwise_and(0xFFFF);
     let quarters: Vec<Tensor> = (0..4).map(quarter).collect();
     let values = Tensor::stack(&quarters, 1).flatten(0, 1).narrow(0, 0, elements);
@@ -131,9 +131,9 @@ mod tests {
             [(vec![3, 5, 7], 6554), (vec![64, 129], 1), (vec![1], 32768), (vec![4, 4], 65535)]
         {
             for number in [0, 1, u64::MAX] {
-                let stream = Stream::seeded(number);
+                let random = Random::seeded(number);
                 let (a, b) =
-                    (mask_on_cpu(&shape, threshold, stream), mask_on(Device::Cpu, &shape, threshold, stream));
+                    (mask_on_cpu(&shape, threshold, random), mask_on(Device::Cpu, &shape, threshold, random));
                 assert_eq!(a, b, "{shape:?} {threshold} {number}");
             }
         }

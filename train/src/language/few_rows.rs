@@ -6,8 +6,8 @@
 //! order, whatever the number of rows and threads.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use tch::{Device, Kind, Tensor};
 
@@ -61,10 +61,10 @@ pub(crate) fn product(x_ri: &Tensor, weight_oi: &Tensor) -> Option<Tensor> {
         let team = team.as_ref()?;
         let x_ri = x_ri.contiguous();
         let y_ro = Tensor::empty([*rows, outputs], (Kind::BFloat16, Device::Cpu));
-        team.run(Job {
-            weight: weight_oi.data_ptr() as usize,
-            x: x_ri.data_ptr() as usize,
-            y: y_ro.data_ptr() as usize,
+        team.run(&Job {
+            weight: weight_oi.data_ptr().cast(),
+            x: x_ri.data_ptr().cast(),
+            y: y_ro.data_ptr().cast(),
             rows: *rows as usize,
             inputs: *inputs as usize,
             outputs: outputs as usize,
@@ -73,12 +73,11 @@ pub(crate) fn product(x_ri: &Tensor, weight_oi: &Tensor) -> Option<Tensor> {
     })
 }
 
-/// One product: addresses of contiguous bfloat16 arrays, `weight [o, i]`, `x [r, i]`, `y [r, o]`.
-#[derive(Debug, Clone, Copy, Default)]
+/// One product of contiguous bfloat16 arrays, `weight [o, i]`, `x [r, i]`, `y [r, o]`.
 struct Job {
-    weight: usize,
-    x: usize,
-    y: usize,
+    weight: *const u16,
+    x: *const u16,
+    y: *mut u16,
     rows: usize,
     inputs: usize,
     outputs: usize,
@@ -92,8 +91,8 @@ struct Team {
 
 #[derive(Default)]
 struct Board {
-    /// The job in hand, which changes only while nobody works.
-    job: RwLock<Job>,
+    /// The job of this number. The caller of [`Team::run`] holds it until every part is done.
+    job: AtomicPtr<Job>,
     number: AtomicUsize,
     done: AtomicUsize,
     ended: AtomicBool,
@@ -115,7 +114,9 @@ impl Team {
                         return;
                     }
                     seen = board.number.load(Ordering::Acquire);
-                    let job = board.job.read().map_or_else(|e| **e.get_ref(), |job| *job);
+                    // SAFETY: the job was stored before its number, and lives until this part is counted as done.
+                    #[allow(unsafe_code)]
+                    let job = unsafe { &*board.job.load(Ordering::Relaxed) };
                     kernel::part(job, part, threads);
                     board.done.fetch_add(1, Ordering::Release);
                 }
@@ -125,11 +126,9 @@ impl Team {
         Self { board, helpers }
     }
 
-    fn run(&self, job: Job) {
+    fn run(&self, job: &Job) {
         let Board { number, done, .. } = &*self.board;
-        if let Ok(mut place) = self.board.job.write() {
-            *place = job;
-        }
+        self.board.job.store(std::ptr::from_ref(job).cast_mut(), Ordering::Relaxed);
         done.store(0, Ordering::Relaxed);
         number.fetch_add(1, Ordering::Release);
         kernel::part(job, 0, self.helpers.len() + 1);
@@ -173,16 +172,16 @@ mod kernel {
     }
 
     /// The outputs of `part` of `parts`.
-    pub(super) fn part(job: Job, part: usize, parts: usize) {
+    pub(super) fn part(job: &Job, part: usize, parts: usize) {
         let blocks = job.outputs / OUTPUTS;
         let (begin, end) = (blocks * part / parts, blocks * (part + 1) / parts);
         for block in begin..end {
             let output = block * OUTPUTS;
-            let weight = (job.weight as *const u16).wrapping_add(output * job.inputs);
+            let weight = job.weight.wrapping_add(output * job.inputs);
             for row in (0..job.rows).step_by(ROWS) {
                 let ahead = row == 0 && block + 1 < end;
-                let x = (job.x as *const u16).wrapping_add(row * job.inputs);
-                let y = (job.y as *mut u16).wrapping_add(row * job.outputs + output);
+                let x = job.x.wrapping_add(row * job.inputs);
+                let y = job.y.wrapping_add(row * job.outputs + output);
                 // SAFETY: whoever made the job holds arrays of these sizes until every part is done, inputs and outputs
                 // are multiples of the block sizes, and parts write different outputs. `available` has been asked.
                 #[allow(unsafe_code)]
@@ -260,7 +259,7 @@ mod kernel {
         false
     }
 
-    pub(super) fn part(_: Job, _: usize, _: usize) {}
+    pub(super) fn part(_: &Job, _: usize, _: usize) {}
 }
 
 #[cfg(test)]
@@ -299,6 +298,16 @@ mod tests {
                     let alone = product(&x.narrow(0, row, 1), &weight).expect("fits");
                     assert_eq!(alone, y.narrow(0, row, 1), "row {row} of {rows}");
                 }
+            }
+            // The same shapes with other values: no part is of the job before.
+            for step in [0.3, 0.7, 1.1] {
+                let (x, weight) = (wave([7, 96], step), wave([36, 96], 5.0 * step));
+                let alone: Vec<Tensor> =
+                    (0..7).map(|row| product(&x.narrow(0, row, 1), &weight).expect("fits")).collect();
+                assert_eq!(product(&x, &weight).expect("fits"), Tensor::cat(&alone, 0), "step {step}");
+                let want = x.to_kind(Kind::Double).matmul(&weight.to_kind(Kind::Double).tr());
+                let gap = (Tensor::cat(&alone, 0) - &want).abs().max().double_value(&[]);
+                assert!(gap < want.abs().max().double_value(&[]) / 256.0 + 1e-4, "step {step}: {gap}");
             }
             assert!(product(&wave([2, 33], 1.0), &wave([4, 33], 1.0)).is_none(), "no multiple of 32");
             assert!(product(&wave([2, 32], 1.0).to_kind(Kind::Float), &weight).is_none());

@@ -21,7 +21,7 @@ use crate::language::text::Text;
 use crate::language::tuning::Tuning;
 use signclip_common::collective::Collective;
 use signclip_common::store::{MOUTHING, SPATIAL};
-use signclip_common::synthetic::Stream;
+use signclip_common::synthetic::Stream as Random;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -212,7 +212,7 @@ impl SignClip {
         for part in 0..parts {
             // Dropout is a function of this, so that a resumed run draws the same masks.
             let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
-            dropout::seed((Stream::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
+            dropout::seed((Random::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
             let range = Collective::share(step.own.len(), part, parts);
             let clips = step.own.start + range.start..step.own.start + range.end;
             let labels_bl = step.batch.labels.narrow(0, clips.start as i64, clips.len() as i64);

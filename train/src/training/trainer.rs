@@ -90,6 +90,7 @@ impl Trainer<'_> {
             seed: settings.seed,
             rank: self.collective.rank(),
             size: self.collective.size(),
+            device: self.model.device(),
         };
         let mut means = Means::default();
         std::thread::scope(|scope| {
@@ -97,9 +98,7 @@ impl Trainer<'_> {
             loop {
                 let begun = Instant::now();
                 let Some(step) = loader.next() else { return Ok::<_, Error>(()) };
-                let mut step = step?;
-                step.batch = step.batch.to_device(self.model.device());
-                step.same = step.same.to_device(self.model.device());
+                let step = step?;
                 let lr_factor = schedule.factor(step.number);
                 let computing = Instant::now();
                 let (losses, gradient_norm) = self.update(&mut adamw, &step, lr_factor, &state)?;
@@ -129,11 +128,6 @@ impl Trainer<'_> {
         })?;
         if let Some(record) = &record {
             record.bar.finish();
-        }
-        let best = self.folder.join(BEST);
-        if state.choice.best_bleu4.is_some() && self.collective.leads() && !best.is_file() {
-            let what = format!("gone, and no later epoch than {} was better", state.choice.best_epoch);
-            return Err(Error::input(best, "", what, "put it back, or start a new run in another folder"));
         }
         Ok(state)
     }
@@ -290,8 +284,8 @@ impl Trainer<'_> {
         checkpoint::keep_newest(self.folder, self.info.settings.keep_checkpoints)
     }
 
-    /// Go on after the newest checkpoint, on any number of devices. Errors: it is of another configuration; not all
-    /// devices see the same one.
+    /// Continues after the newest checkpoint, on any number of devices. Errors: it is of another configuration; the best
+    /// weights so far are gone; not all devices see the same checkpoint.
     fn resume(&self, adamw: &mut AdamW) -> Result<Progress> {
         let mut state = Progress::default();
         let mut checkpoints = checkpoint::all(self.folder)?;
@@ -308,6 +302,17 @@ impl Trainer<'_> {
                 tensors.into_iter().filter_map(|(n, t)| Some((n.strip_prefix(OPTIMISER)?.to_owned(), t)));
             adamw.load_state(&optimiser.collect())?;
             state = found;
+            let best = self.folder.join(BEST);
+            if state.choice.best_bleu4.is_some() && !best.is_file() {
+                let what =
+                    format!("gone; it had the best weights so far, of epoch {}", state.choice.best_epoch);
+                return Err(Error::input(
+                    best,
+                    "",
+                    what,
+                    "put it back, or start a new run in another folder",
+                ));
+            }
         }
         let steps = self.collective.gather(state.step.to_le_bytes().to_vec())?;
         if steps.iter().any(|other| *other != steps[0]) {
