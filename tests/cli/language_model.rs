@@ -8,7 +8,7 @@ use signclip_common::manifest::TextRules;
 use signclip_common::store::{ClipFacts, FORMAT, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
 use signclip_train::config::TrainConfig;
 use signclip_train::data::corpus::Corpus;
-use signclip_train::head::sign_head::Streams;
+use signclip_train::head::config::Streams;
 use signclip_train::language::beam_search::BeamSearchConfig;
 use signclip_train::language::t5::word_tokenizer;
 use signclip_train::language::text::Text;

@@ -1,11 +1,9 @@
 //! Every choice of a training run, with the paper's values as defaults.
 
-use crate::data::corpus::check_split;
-use crate::head::gated_fusion::FusionKind;
-use crate::head::sign_head::{Pooling, Streams};
-use crate::head::temporal::{ConvKind, Steps};
+use crate::data::split::check_split;
+use crate::head::config::{HeadConfig, LossConfig, Pooling};
 use crate::language::beam_search::BeamSearchConfig;
-use crate::language::settings::{LanguageSettings, TuningKind, VtTarget};
+use crate::language::settings::{LanguageSettings, TuningKind};
 use crate::training::adamw::AdamWConfig;
 use crate::training::schedule::Decay;
 use serde::{Deserialize, Serialize};
@@ -18,9 +16,9 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    pub head: HeadSettings,
+    pub head: HeadConfig,
     pub language_model: LanguageSettings,
-    pub loss: LossSettings,
+    pub loss: LossConfig,
     pub optimiser: OptimiserSettings,
     pub text: TextSettings,
     /// Longest clip in frames; longer ones give a window: random in training, the middle one otherwise (SpaMo: 512).
@@ -42,46 +40,6 @@ pub struct TrainConfig {
     /// How many checkpoints to go on from are kept.
     pub keep_checkpoints: usize,
     pub seed: u64,
-}
-
-/// The trainable visual part (paper, "Multimodal Contrastive Fusion"). Stream widths come from the store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HeadSettings {
-    /// `both`, or one alone as in the paper's ablation.
-    pub streams: Streams,
-    /// Width of the fusion, d in the paper.
-    pub d: i64,
-    /// Fusion of two streams: `gate` (paper), `concatenation` or `addition`.
-    pub fusion: FusionKind,
-    /// Temporal convolution: `spamo` (two convolutions with pooling) or `same` (one, as the text reads).
-    pub conv: ConvKind,
-    /// Steps that the batch statistics of the convolution are of: `valid`, or `all` as in SpaMo's code.
-    pub norm_over: Steps,
-    /// Project Z_m too (paper, "Implementation Details").
-    pub project_mouth: bool,
-    /// Give each stream of each clip mean 0 and deviation 1 over time before anything else. Not in the paper; helps
-    /// features of untrained encoders, in which what a clip's frames share outweighs what differs.
-    pub standardise: bool,
-}
-
-/// L_total = L_trans + α L_vt + β L_sm (paper, "Training details").
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LossSettings {
-    /// Weight α of the visual-text contrast; 0 leaves it out.
-    pub alpha: f64,
-    /// Weight β of the spatial-mouthing contrast; 0 leaves it out. Without effect where only one stream is used.
-    pub beta: f64,
-    /// Mean of both directions instead of the one that the paper prints.
-    pub symmetric: bool,
-    /// What L_vt pulls the visual tokens towards.
-    pub vt_target: VtTarget,
-    /// Steps and tokens that z_v and z_t are means of: `valid`, or `all` as in SpaMo's code, with the padding.
-    pub vt_mean: Steps,
-    /// What L_sm compares of Z'_s and Z'_m: their `mean` over a clip or their `max`. Standardised streams
-    /// (`head.standardise`) have the mean 0.
-    pub sm_pooling: Pooling,
 }
 
 /// AdamW (paper, "Implementation Details").
@@ -129,9 +87,9 @@ pub struct TextSettings {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            head: HeadSettings::default(),
+            head: HeadConfig::default(),
             language_model: LanguageSettings::default(),
-            loss: LossSettings::default(),
+            loss: LossConfig::default(),
             optimiser: OptimiserSettings::default(),
             text: TextSettings::default(),
             max_frames: 512,
@@ -143,33 +101,6 @@ impl Default for TrainConfig {
             checkpoint_every: 200,
             keep_checkpoints: 2,
             seed: 0,
-        }
-    }
-}
-
-impl Default for HeadSettings {
-    fn default() -> Self {
-        Self {
-            streams: Streams::Both,
-            d: 1024,
-            fusion: FusionKind::Gate,
-            conv: ConvKind::Spamo,
-            norm_over: Steps::Valid,
-            project_mouth: true,
-            standardise: false,
-        }
-    }
-}
-
-impl Default for LossSettings {
-    fn default() -> Self {
-        Self {
-            alpha: 1.0,
-            beta: 0.2,
-            symmetric: false,
-            vt_target: VtTarget::Embeddings,
-            vt_mean: Steps::Valid,
-            sm_pooling: Pooling::Mean,
         }
     }
 }
@@ -220,9 +151,9 @@ impl TrainConfig {
     /// A small model trained from nothing in minutes on a processor: for trying the programs out.
     pub fn tiny() -> Self {
         Self {
-            head: HeadSettings { d: 128, standardise: true, ..HeadSettings::default() },
+            head: HeadConfig { d: 128, standardise: true, ..HeadConfig::default() },
             // Standardised streams have no mean over time.
-            loss: LossSettings { sm_pooling: Pooling::Max, ..LossSettings::default() },
+            loss: LossConfig { sm_pooling: Pooling::Max, ..LossConfig::default() },
             language_model: LanguageSettings {
                 path: "tiny".to_owned(),
                 tuning: TuningKind::Full,
@@ -350,6 +281,8 @@ fn lay_over(json: &mut Value, over: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::config::Streams;
+    use crate::language::settings::VtTarget;
 
     #[test]
     fn settings_are_laid_over_the_papers() {
@@ -357,7 +290,7 @@ mod tests {
         let config = TrainConfig::default().with(None, &settings).unwrap();
         assert_eq!(config.optimiser.epochs, 3);
         assert_eq!(config.head.streams, Streams::Spatial);
-        let LossSettings { alpha, beta, symmetric, vt_target, .. } = config.loss;
+        let LossConfig { alpha, beta, symmetric, vt_target, .. } = config.loss;
         assert_eq!((alpha, beta, symmetric, vt_target), (1.0, 0.2, false, VtTarget::Embeddings));
     }
 

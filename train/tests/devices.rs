@@ -12,7 +12,8 @@ use signclip_common::{Error, Result};
 use signclip_train::config::TrainConfig;
 use signclip_train::data::corpus::Corpus;
 use signclip_train::data::loader::{Loader, Plan};
-use signclip_train::head::sign_head::{HeadConfig, SignHead};
+use signclip_train::head::config::{HeadConfig, LossConfig, Widths};
+use signclip_train::head::sign_head::SignHead;
 use signclip_train::head::temporal::{Steps, valid};
 use signclip_train::language::cut::{leaf, summed_gradient};
 use signclip_train::language::family::{LanguageConfig, tiny_tokenizer};
@@ -62,11 +63,15 @@ const CLASSES: i64 = 9;
 /// 20 updates of the head in float64 with both contrastive losses and, in place of the language model, a
 /// classification of each visual token of this device's share; parameters and running statistics afterwards.
 fn head_in_float64(steps: Steps, collective: &Collective) -> Result<Vec<Tensor>> {
-    let sizes = HeadConfig { d_s: 10, d_m: 6, d: 8, d_llm: WIDTH, ..HeadConfig::default() };
-    let config = HeadConfig { norm_over: steps, vt_mean: steps, ..sizes };
+    let config = HeadConfig { d: 8, norm_over: steps, ..HeadConfig::default() };
+    let widths = Widths { spatial: 10, mouthing: 6, language: WIDTH };
+    let losses = LossConfig { vt_mean: steps, ..LossConfig::default() };
     let weights = Weights::synthetic(4, Device::Cpu, Kind::Double);
     let (head, classes) = weights.build(&[], |root| {
-        (SignHead::new(root, &config), root.trainable().get("classes.weight", &[CLASSES, WIDTH]))
+        (
+            SignHead::new(root, &config, widths, &losses),
+            root.trainable().get("classes.weight", &[CLASSES, WIDTH]),
+        )
     })?;
     let group = ParameterGroup { parameters: weights.parameters(), lr: 1e-3, weight_decay: 0.01 };
     let language = vec![("classes.weight".to_owned(), classes.shallow_clone())];

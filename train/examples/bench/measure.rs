@@ -12,13 +12,13 @@ use signclip_train::language::family::LanguageConfig;
 use signclip_train::language::t5::T5;
 use signclip_train::language::tuning::Tuning;
 use signclip_train::training::adamw::{AdamW, ParameterGroup};
-use signclip_train::training::model::{LanguageBase, SignClip, Widths};
+use signclip_train::training::model::{LanguageBase, SignClip};
 use std::path::Path;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// Widths of the cached streams: CLIP ViT-L/14 with S², AV-HuBERT large.
-const WIDTHS: Widths = Widths { spatial: 2048, mouthing: 1024 };
+const WIDTHS: [i64; 2] = [2048, 1024];
 /// Share of the learning rates that a step of the timing applies.
 const LR_FACTOR: f64 = 1.0;
 
@@ -119,8 +119,8 @@ fn random_step(batch: i64, visual_tokens: i64, text_tokens: i64) -> Step {
     let stream = |width| Some(Tensor::randn([batch, frames, width], (Kind::Float, Device::Cpu)));
     let padded = Batch {
         clips: (0..batch as usize).collect(),
-        spatial: stream(WIDTHS.spatial),
-        mouthing: stream(WIDTHS.mouthing),
+        spatial: stream(WIDTHS[0]),
+        mouthing: stream(WIDTHS[1]),
         lengths: Tensor::full([batch], frames, (Kind::Int64, Device::Cpu)),
         labels: Tensor::randint_low(3, 32000, [batch, text_tokens], (Kind::Int64, Device::Cpu)),
         frames: (batch * frames) as usize,

@@ -4,7 +4,7 @@
 
 use crate::config::TrainConfig;
 use crate::data::batching::permutation;
-use crate::head::sign_head::Streams;
+use crate::head::config::Streams;
 use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
 use rayon::prelude::*;
@@ -85,17 +85,6 @@ pub enum Window {
     Middle,
     /// A random one, a pure function of (seed, epoch, clip).
     Random { seed: u64, epoch: usize },
-}
-
-/// A split is the name of a folder, not a way to one. `name` is the flag or field that gives it.
-pub fn check_split(name: &str, split: &str) -> Result<()> {
-    if split.contains(['/', '\\']) || ["", ".", ".."].contains(&split) {
-        return Err(Error::usage(
-            format!("{name} {split:?} is no split"),
-            "give the name of one: train, dev or test",
-        ));
-    }
-    Ok(())
 }
 
 impl Corpus {

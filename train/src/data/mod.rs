@@ -3,3 +3,4 @@
 pub mod batching;
 pub mod corpus;
 pub mod loader;
+pub mod split;

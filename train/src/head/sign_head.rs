@@ -14,119 +14,14 @@
 //
 // Shapes: B clips, T frames, T' steps, S and M stream widths, D channels, L width of the language model.
 
+use crate::head::config::{HeadConfig, LossConfig, Pooling, Widths};
 use crate::head::contrastive::InfoNce;
-use crate::head::gated_fusion::{Fusion, FusionKind};
+use crate::head::gated_fusion::Fusion;
 use crate::head::projector::{Affine, Projector};
-use crate::head::temporal::{ConvKind, Steps, TemporalConv, masked_max, masked_mean, valid};
-use serde::{Deserialize, Serialize};
+use crate::head::temporal::{Steps, TemporalConv, masked_mean, valid};
 use signclip_common::weights::Part;
 use signclip_common::{Error, Result};
 use tch::{Kind, Tensor};
-
-/// Which feature streams the head takes (paper, ablation: SE, LE, SE + LE).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Streams {
-    #[default]
-    Both,
-    Spatial,
-    Mouthing,
-}
-
-impl Streams {
-    pub fn spatial(self) -> bool {
-        self != Self::Mouthing
-    }
-
-    pub fn mouthing(self) -> bool {
-        self != Self::Spatial
-    }
-}
-
-/// What z_s and z_m are of the frames of a clip.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pooling {
-    #[default]
-    Mean,
-    Max,
-}
-
-impl Pooling {
-    /// `[B, T, D]` to `[B, D]`, over valid frames.
-    fn of(self, x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
-        match self {
-            Self::Mean => masked_mean(x_btd, lengths_b),
-            Self::Max => masked_max(x_btd, lengths_b),
-        }
-    }
-}
-
-/// Sizes and choices of the head. Defaults: CLIP ViT-L/14 with S², AV-HuBERT large, Flan-T5-XL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HeadConfig {
-    pub streams: Streams,
-    /// Width of the gesture stream, 2d in the paper.
-    pub d_s: i64,
-    /// Width of the mouthing stream, d in the paper.
-    pub d_m: i64,
-    /// Width of the fusion.
-    pub d: i64,
-    /// Width of the language model.
-    pub d_llm: i64,
-    pub fusion: FusionKind,
-    pub conv: ConvKind,
-    /// Steps that the batch statistics of the convolution are of.
-    pub norm_over: Steps,
-    /// Steps of the visual tokens that z_v is the mean of.
-    pub vt_mean: Steps,
-    /// What z_s and z_m are of their frames.
-    pub sm_pooling: Pooling,
-    /// Project Z_m as well; needed where `d_m` differs from `d`.
-    pub project_mouth: bool,
-    /// Whether there is an L_vt and an L_sm. What only a loss trains is absent without it.
-    pub loss_vt: bool,
-    pub loss_sm: bool,
-}
-
-impl Default for HeadConfig {
-    fn default() -> Self {
-        Self {
-            streams: Streams::Both,
-            d_s: 2048,
-            d_m: 1024,
-            d: 1024,
-            d_llm: 2048,
-            fusion: FusionKind::Gate,
-            conv: ConvKind::Spamo,
-            norm_over: Steps::Valid,
-            vt_mean: Steps::Valid,
-            sm_pooling: Pooling::Mean,
-            project_mouth: true,
-            loss_vt: true,
-            loss_sm: true,
-        }
-    }
-}
-
-impl HeadConfig {
-    /// Whether a head can be built from this.
-    pub fn validate(&self) -> Result<()> {
-        for (name, width) in [("d_s", self.d_s), ("d_m", self.d_m), ("d", self.d), ("d_llm", self.d_llm)] {
-            if !(1..=65_536).contains(&width) {
-                return Err(Error::usage(format!("head: {name} is {width}"), "give a width from 1 to 65536"));
-            }
-        }
-        if self.streams.mouthing() && !self.project_mouth && self.d_m != self.d {
-            return Err(Error::usage(
-                format!("head: the mouthing stream is {} wide, the fusion {}", self.d_m, self.d),
-                "set project_mouth to true or d to the width of the stream",
-            ));
-        }
-        Ok(())
-    }
-}
 
 /// The head under its names in a state dict; what one stream alone does not need is absent.
 pub struct SignHead {
@@ -170,26 +65,28 @@ pub struct HeadOutput {
 }
 
 impl SignHead {
-    /// All tensors are trainable. `config` must be [valid](HeadConfig::validate).
-    pub fn new(part: &Part, config: &HeadConfig) -> Self {
+    /// All tensors are trainable. `config` must be [valid](HeadConfig::validate). What only a loss with the weight 0
+    /// would train is absent.
+    pub fn new(part: &Part, config: &HeadConfig, widths: Widths, loss: &LossConfig) -> Self {
         let part = &part.trainable();
-        let HeadConfig { streams, d_s, d_m, d, d_llm, .. } = *config;
-        let both = streams == Streams::Both;
+        let HeadConfig { streams, d, .. } = *config;
+        let both = streams.spatial() && streams.mouthing();
+        let affine = |name: &str, inputs: i64| Affine::new(&part.sub(name), inputs, d);
         Self {
-            spatial_proj: streams.spatial().then(|| Affine::new(&part.sub("spatial_proj"), d_s, d)),
+            spatial_proj: streams.spatial().then(|| affine("spatial_proj", widths.spatial)),
             mouth_proj: (streams.mouthing() && config.project_mouth)
-                .then(|| Affine::new(&part.sub("mouth_proj"), d_m, d)),
+                .then(|| affine("mouth_proj", widths.mouthing)),
             fusion: both.then(|| Fusion::new(part, d, config.fusion)),
             temporal: TemporalConv::new(&part.sub("temporal"), d, config.conv, config.norm_over),
-            llm_proj: Projector::new(&part.sub("llm_proj"), d, d_llm),
-            sm: (both && config.loss_sm).then(|| SpatialMouthing {
-                sm_spatial: Affine::new(&part.sub("sm_spatial"), d, d),
-                sm_mouth: Affine::new(&part.sub("sm_mouth"), d, d),
+            llm_proj: Projector::new(&part.sub("llm_proj"), d, widths.language),
+            sm: (both && loss.beta > 0.0).then(|| SpatialMouthing {
+                sm_spatial: affine("sm_spatial", d),
+                sm_mouth: affine("sm_mouth", d),
                 loss: InfoNce::new(part, "logit_scale_sm"),
             }),
-            vt_loss: config.loss_vt.then(|| InfoNce::new(part, "logit_scale_vt")),
-            vt_mean: config.vt_mean,
-            sm_pooling: config.sm_pooling,
+            vt_loss: (loss.alpha > 0.0).then(|| InfoNce::new(part, "logit_scale_vt")),
+            vt_mean: loss.vt_mean,
+            sm_pooling: loss.sm_pooling,
             kind: part.leaf_kind(),
         }
     }
@@ -296,11 +193,18 @@ impl SignHead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::config::Streams;
+    use crate::head::gated_fusion::FusionKind;
     use signclip_common::weights::Weights;
     use tch::Device;
 
     fn config(streams: Streams) -> HeadConfig {
-        HeadConfig { streams, d_s: 10, d_m: 6, d: 8, d_llm: 12, ..HeadConfig::default() }
+        HeadConfig { streams, d: 8, ..HeadConfig::default() }
+    }
+
+    fn head(weights: &Weights, config: &HeadConfig, loss: &LossConfig) -> Result<SignHead> {
+        let widths = Widths { spatial: 10, mouthing: 6, language: 12 };
+        weights.build(&[], |root| SignHead::new(root, config, widths, loss))
     }
 
     fn random(shape: [i64; 3]) -> Tensor {
@@ -312,7 +216,7 @@ mod tests {
     fn padding_changes_nothing() -> Result<()> {
         tch::manual_seed(3);
         let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-        let head = weights.build(&[], |root| SignHead::new(root, &config(Streams::Both)))?;
+        let head = head(&weights, &config(Streams::Both), &LossConfig::default())?;
         let lengths = [45, 7, 16, 30];
         let (spatial, mouth) = (random([4, 45, 10]), random([4, 45, 6]));
         let batch = head.forward(Some(&spatial), Some(&mouth), &Tensor::from_slice(&lengths), false)?;
@@ -345,7 +249,7 @@ mod tests {
         let lengths = Tensor::from_slice(&[20i64, 18]);
         for streams in [Streams::Spatial, Streams::Mouthing] {
             let weights = Weights::fresh(0, Device::Cpu, Kind::Float);
-            let head = weights.build(&[], |root| SignHead::new(root, &config(streams)))?;
+            let head = head(&weights, &config(streams), &LossConfig::default())?;
             let spatial = streams.spatial().then(|| random([2, 20, 10]).to_kind(Kind::Half));
             let mouth = streams.mouthing().then(|| random([2, 20, 6]).to_kind(Kind::Half));
             let out = head.forward(spatial.as_ref(), mouth.as_ref(), &lengths, true)?;
@@ -366,7 +270,7 @@ mod tests {
         let lengths = Tensor::from_slice(&[20i64, 18]);
         let (spatial, mouth) = (random([2, 20, 10]), random([2, 20, 6]));
         let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-        let head = weights.build(&[], |root| SignHead::new(root, &config(Streams::Both)))?;
+        let head = head(&weights, &config(Streams::Both), &LossConfig::default())?;
         for (streams, name) in [((None, Some(&mouth)), "spatial"), ((Some(&spatial), None), "mouthing")] {
             let error = head.forward(streams.0, streams.1, &lengths, false).err().map(|e| e.to_string());
             assert!(error.is_some_and(|e| e.contains(name) && e.contains("head.streams")), "{name}");
@@ -383,8 +287,8 @@ mod tests {
         let mut fused = Vec::new();
         for fusion in [FusionKind::Gate, FusionKind::Concatenation, FusionKind::Addition] {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-            let head = weights
-                .build(&[], |root| SignHead::new(root, &HeadConfig { fusion, ..config(Streams::Both) }))?;
+            let head =
+                head(&weights, &HeadConfig { fusion, ..config(Streams::Both) }, &LossConfig::default())?;
             let out = head.forward(Some(&spatial), Some(&mouth), &lengths, false)?;
             assert_eq!(out.gate.is_some(), fusion == FusionKind::Gate);
             // Each stream has a say.
@@ -407,9 +311,8 @@ mod tests {
         let padded = |x: &Tensor| x.constant_pad_nd([0, 0, 0, 5]) + 0.0;
         for sm_pooling in [Pooling::Mean, Pooling::Max] {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-            let head = weights.build(&[], |root| {
-                SignHead::new(root, &HeadConfig { sm_pooling, ..config(Streams::Both) })
-            })?;
+            let head =
+                head(&weights, &config(Streams::Both), &LossConfig { sm_pooling, ..LossConfig::default() })?;
             let lengths = Tensor::from_slice(&[20i64; 3]);
             let z = |spatial: &Tensor, mouth: &Tensor| {
                 head.forward(Some(spatial), Some(mouth), &lengths, false).map(|out| [out.z_s, out.z_m])
@@ -431,9 +334,13 @@ mod tests {
         let (spatial, lengths) = (random([2, 40, 10]), Tensor::from_slice(&[40i64, 20]));
         let run = |vt_mean: Steps, norm_over: Steps| {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-            let config = HeadConfig { vt_mean, norm_over, ..config(Streams::Spatial) };
-            let head = weights.build(&[], |root| SignHead::new(root, &config))?;
-            head.forward(Some(&spatial), None, &lengths, true)
+            let config = HeadConfig { norm_over, ..config(Streams::Spatial) };
+            head(&weights, &config, &LossConfig { vt_mean, ..LossConfig::default() })?.forward(
+                Some(&spatial),
+                None,
+                &lengths,
+                true,
+            )
         };
         let valid = run(Steps::Valid, Steps::Valid)?;
         let (mean, norm) = (run(Steps::All, Steps::Valid)?, run(Steps::Valid, Steps::All)?);
@@ -442,18 +349,6 @@ mod tests {
         assert!(same(&valid.z_v.get(0), &mean.z_v.get(0)), "the longest clip has no padding");
         assert!(!same(&valid.tokens, &norm.tokens));
         assert!([&mean, &norm].iter().all(|out| out.out_lengths == valid.out_lengths));
-        Ok(())
-    }
-
-    #[test]
-    fn a_configuration_is_checked() -> serde_json::Result<()> {
-        let parsed: HeadConfig = serde_json::from_str(r#"{"streams": "both", "conv": "same", "d": 768}"#)?;
-        assert_eq!((parsed.conv, parsed.d, parsed.d_s), (ConvKind::Same, 768, 2048));
-        assert!(parsed.validate().is_ok());
-        let error = HeadConfig { project_mouth: false, ..parsed }.validate().map_err(|e| e.to_string());
-        assert!(error.is_err_and(|e| e.contains("1024 wide, the fusion 768")));
-        assert!(HeadConfig { d_llm: 0, ..HeadConfig::default() }.validate().is_err());
-        assert!(serde_json::from_str::<HeadConfig>(r#"{"gate": "scalar"}"#).is_err());
         Ok(())
     }
 }

@@ -158,7 +158,7 @@ fn wait(ready: impl Fn() -> bool) {
 
 #[cfg(target_arch = "x86_64")]
 mod kernel {
-    use super::{INPUTS, Job, OUTPUTS};
+    use crate::language::few_rows::{INPUTS, Job, OUTPUTS};
     use std::arch::x86_64::*;
 
     /// Rows that are summed together: with four outputs, 20 of the 32 registers are sums.
@@ -253,7 +253,7 @@ mod kernel {
 
 #[cfg(not(target_arch = "x86_64"))]
 mod kernel {
-    use super::Job;
+    use crate::language::few_rows::Job;
 
     pub(super) fn available() -> bool {
         false

@@ -1,7 +1,7 @@
 //! The gate over time of some clips, above the frames and mouths it belongs to.
 
-use super::Clip;
 use super::chart::{Axis, Chart, n};
+use super::clip::Clip;
 use super::page::{missing, section};
 use super::sheet::Sheet;
 use super::translations::pair;

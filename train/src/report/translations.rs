@@ -1,6 +1,6 @@
 //! Translations beside their references, the words in which they differ marked.
 
-use super::Clip;
+use super::clip::Clip;
 use super::page::{missing, section};
 use maud::{Markup, html};
 use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices};

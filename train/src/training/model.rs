@@ -2,10 +2,11 @@
 //!
 //! Shapes: b clips, s encoder positions, l target tokens, d width of the language model.
 
-use crate::config::{LossSettings, OptimiserSettings, TrainConfig};
+use crate::config::{OptimiserSettings, TrainConfig};
 use crate::data::corpus::{Batch, Corpus};
 use crate::data::loader::Step;
-use crate::head::sign_head::{HeadConfig, HeadOutput, SignHead};
+use crate::head::config::{LossConfig, Widths};
+use crate::head::sign_head::{HeadOutput, SignHead};
 use crate::head::temporal::Steps;
 use crate::language::LanguageModel;
 use crate::language::adapter;
@@ -57,20 +58,6 @@ pub struct Losses {
     pub sm: Option<f64>,
 }
 
-/// Columns of the feature streams; 0 for one that is not there.
-#[derive(Debug, Clone, Copy)]
-pub struct Widths {
-    pub spatial: i64,
-    pub mouthing: i64,
-}
-
-impl Widths {
-    /// Those of a corpus.
-    pub fn of(corpus: &Corpus) -> Self {
-        Self { spatial: corpus.dim(SPATIAL), mouthing: corpus.dim(MOUTHING) }
-    }
-}
-
 /// The language model before it is built: its configuration and where its weights are.
 pub struct LanguageBase<'p> {
     pub config: LanguageConfig,
@@ -90,15 +77,18 @@ impl SignClip {
         device: Device,
     ) -> Result<Self> {
         base.config.check_tokenizer(text, base.folder.is_some())?;
-        Self::build(config, base, Widths::of(corpus), &text.encode(prompt)?, device)
+        // A stream that is not there has no columns.
+        let width = |stream| corpus.dim(stream).max(1);
+        let streams = [width(SPATIAL), width(MOUTHING)];
+        Self::build(config, base, streams, &text.encode(prompt)?, device)
     }
 
-    /// Build for streams of these widths, with the ids of the prompt. Everything fresh is a pure function of the
+    /// Build for a spatial and a mouthing stream of these widths, with the ids of the prompt. Everything fresh is a pure function of the
     /// seed.
     pub fn build(
         config: &TrainConfig,
         base: &LanguageBase,
-        widths: Widths,
+        [spatial, mouthing]: [i64; 2],
         prompt: &[i64],
         device: Device,
     ) -> Result<Self> {
@@ -122,25 +112,12 @@ impl SignClip {
             TuningKind::Frozen => Tuning::Frozen,
         };
         let language_model = LanguageModel::load(&weights, &language_config, tuning)?;
-        let head_config = HeadConfig {
-            streams: config.head.streams,
-            d_s: widths.spatial.max(1),
-            d_m: widths.mouthing.max(1),
-            d: config.head.d,
-            d_llm: language_model.width(),
-            fusion: config.head.fusion,
-            conv: config.head.conv,
-            norm_over: config.head.norm_over,
-            vt_mean: config.loss.vt_mean,
-            sm_pooling: config.loss.sm_pooling,
-            project_mouth: config.head.project_mouth,
-            loss_vt: config.loss.alpha > 0.0,
-            loss_sm: config.loss.beta > 0.0,
-        };
-        head_config.validate()?;
+        let widths = Widths { spatial, mouthing, language: language_model.width() };
+        config.head.validate(widths)?;
         let visual = fresh(Kind::Float);
         // The head computes in the type of the language model; its masters, norms and losses are float32.
-        let head = visual.build(&[], |part| SignHead::new(&part.in_kind(base.kind), &head_config))?;
+        let head = visual
+            .build(&[], |part| SignHead::new(&part.in_kind(base.kind), &config.head, widths, &config.loss))?;
         let language = [weights.parameters(), adapter.parameters()].into_iter().flatten().collect();
         Ok(Self {
             head,
@@ -157,6 +134,15 @@ impl SignClip {
 
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Trainable tensors and running statistics under the names of a checkpoint.
+    pub fn tensors(&self) -> Named {
+        let lists = [("head", &self.visual), ("head", &self.buffers), ("language", &self.language)];
+        let named = |(prefix, list): (&str, &Named)| -> Named {
+            list.iter().map(|(name, t)| (format!("{prefix}.{name}"), t.shallow_clone())).collect()
+        };
+        lists.into_iter().flat_map(named).collect()
     }
 
     /// Numbers of trainable values in the visual head and in the language model.
@@ -283,12 +269,7 @@ impl SignClip {
 
     /// z_t of all clips, `[b, d]`. Each device computes those of its own share and gets the others' as constants, so
     /// that the sum of the language model's gradients over the devices counts every clip once.
-    fn sentence_embeddings(
-        &self,
-        step: &Step,
-        loss: &LossSettings,
-        collective: &Collective,
-    ) -> Result<Tensor> {
+    fn sentence_embeddings(&self, step: &Step, loss: &LossConfig, collective: &Collective) -> Result<Tensor> {
         let [start, own, all] = [step.own.start, step.own.len(), step.batch.clips.len()].map(|n| n as i64);
         let own_bd = match own {
             0 => Tensor::zeros([0, self.language_model.width()], (Kind::Float, self.device)),

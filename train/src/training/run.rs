@@ -2,7 +2,7 @@
 
 use crate::config::TrainConfig;
 use crate::data::corpus::{Corpus, SplitIdentity};
-use crate::head::sign_head::Streams;
+use crate::head::config::Streams;
 use crate::language::adapter;
 use crate::language::family::{self, LanguageConfig};
 use crate::language::identity::of_language_model;
@@ -12,7 +12,6 @@ use crate::training::checkpoint::{self, BEST};
 use crate::training::model::{LanguageBase, SignClip};
 use crate::training::origin::Origin;
 use crate::training::places::{FromRun, recorded};
-use crate::training::trainer::model_tensors;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
@@ -361,7 +360,7 @@ impl RunInfo {
         let best = folder.join(BEST);
         let (tensors, state) = checkpoint::load(&best)?;
         let model = self.model(folder, corpus, text, device)?;
-        checkpoint::restore(&best, &model_tensors(&model), &tensors, &self.settings)?;
+        checkpoint::restore(&best, &model.tensors(), &tensors, &self.settings)?;
         memory::keep();
         Ok((model, state))
     }

@@ -232,7 +232,7 @@ impl Trainer<'_> {
                 }
                 if self.collective.leads() {
                     let best = self.folder.join(BEST);
-                    checkpoint::save(&best, &model_tensors(self.model), state, settings)?;
+                    checkpoint::save(&best, &self.model.tensors(), state, settings)?;
                     self.model.save_adapter(&self.folder.join(ADAPTER))?;
                 }
             }
@@ -267,7 +267,7 @@ impl Trainer<'_> {
 
     /// Everything that training changes.
     fn everything(&self, adamw: &AdamW) -> Named {
-        let mut tensors = model_tensors(self.model);
+        let mut tensors = self.model.tensors();
         tensors.extend(adamw.state().into_iter().map(|(name, t)| (format!("{OPTIMISER}{name}"), t)));
         tensors
     }
@@ -297,7 +297,7 @@ impl Trainer<'_> {
                 }
                 (e, _) => e,
             })?;
-            checkpoint::restore(&file, &model_tensors(self.model), &tensors, &self.info.settings)?;
+            checkpoint::restore(&file, &self.model.tensors(), &tensors, &self.info.settings)?;
             let optimiser =
                 tensors.into_iter().filter_map(|(n, t)| Some((n.strip_prefix(OPTIMISER)?.to_owned(), t)));
             adamw.load_state(&optimiser.collect())?;
@@ -360,17 +360,6 @@ impl Record {
 
 /// Prefix of the optimiser's tensors in a checkpoint.
 const OPTIMISER: &str = "optimiser.";
-
-/// Trainable tensors and running statistics under the names of a checkpoint.
-pub fn model_tensors(model: &SignClip) -> Named {
-    let named = |prefix: &str, list: &Named| -> Named {
-        list.iter().map(|(name, t)| (format!("{prefix}{name}"), t.shallow_clone())).collect()
-    };
-    [named("head.", &model.visual), named("head.", &model.buffers), named("language.", &model.language)]
-        .into_iter()
-        .flatten()
-        .collect()
-}
 
 impl Means {
     fn add(&mut self, update: &Update, frames: usize) {

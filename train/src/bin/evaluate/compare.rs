@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use signclip_common::Result;
-use signclip_train::data::corpus::check_split;
+use signclip_train::data::split::check_split;
 use signclip_train::metrics::comparison::Comparison;
 use signclip_train::metrics::final_dot::FinalDot;
 use signclip_train::metrics::predictions::Predictions;

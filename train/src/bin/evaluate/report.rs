@@ -4,7 +4,7 @@ use signclip_common::progress::start_log;
 use signclip_common::regular_file;
 use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result, devices};
-use signclip_train::data::corpus::check_split;
+use signclip_train::data::split::check_split;
 use signclip_train::metrics::predictions::PREDICTIONS;
 use signclip_train::report::{GENERATOR, Request, write};
 use signclip_train::training::places::PlaceFlags;

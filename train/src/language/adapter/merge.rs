@@ -1,6 +1,7 @@
 //! The language model with an adapter added to its weights.
 
-use super::{PREFIX, config, files, open, part_of};
+use super::config;
+use super::folder::{PREFIX, files, open, part_of};
 use crate::language::family::LanguageConfig;
 use crate::language::lora::{LoraConfig, LoraPair, same_weight};
 use crate::language::targets::Matcher;

@@ -1,30 +1,17 @@
 //! Multi-head attention of T5: no scaling by the width of a head, and the position bias added to the scores.
 
-use super::{Past, T5Config, T5LayerNorm};
+use super::config::T5Config;
+use super::layer_norm::T5LayerNorm;
+use super::past::{KeyValue, Past};
 use crate::language::dropout::{add_dropout, dropout};
 use crate::language::linear::{Joined, Linear};
 use crate::language::lora::Adapted;
 use tch::{Device, Kind, Tensor};
 
-/// Keys and values of one layer, per head: `[b, h, s, k]`.
-#[derive(Debug)]
-pub struct KeyValue {
-    pub(super) k_bhsk: Tensor,
-    pub(super) v_bhsk: Tensor,
-}
-
-impl KeyValue {
-    /// These rows, in this order; a row may be taken several times.
-    pub fn select(&self, rows_r: &Tensor) -> Self {
-        Self { k_bhsk: self.k_bhsk.index_select(0, rows_r), v_bhsk: self.v_bhsk.index_select(0, rows_r) }
-    }
-
-    /// The same in another type, one clip and head behind the other.
-    pub(super) fn to_kind(&self, kind: Kind) -> Self {
-        let [k_bhsk, v_bhsk] = [&self.k_bhsk, &self.v_bhsk].map(|x| x.to_kind(kind).contiguous());
-        Self { k_bhsk, v_bhsk }
-    }
-}
+/// What is added to the score of a key that must not be seen. Far below any score and far from overflow in float32
+/// and bfloat16; finite, so that a row without any visible key gives an average and not NaN. The reference adds the
+/// lowest number of the type, with the same result.
+pub(super) const MASKED: f64 = -1e30;
 
 /// `o(softmax(q k^T + bias) v)`.
 ///
@@ -237,7 +224,7 @@ fn layer_norm(at: &Adapted, config: &T5Config) -> T5LayerNorm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MASKED;
+    use super::MASKED;
     use tch::{Device, Kind, Tensor};
 
     /// Value, gradients of q, k, v and of a trainable bias: fused against explicit attention; some keys are masked,

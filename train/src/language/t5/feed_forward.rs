@@ -1,6 +1,7 @@
 //! The feed-forward sub-layer: `wo(dropout(gelu(wi_0 x) * wi_1 x))`.
 
-use super::{T5Config, T5LayerNorm};
+use super::config::T5Config;
+use super::layer_norm::T5LayerNorm;
 use crate::language::dropout::{add_dropout, dropout};
 use crate::language::linear::{Joined, Linear};
 use crate::language::lora::Adapted;

@@ -1,6 +1,7 @@
 //! T5 as the step function of a search, with cached keys and values.
 
-use super::{DecoderCache, T5};
+use super::model::T5;
+use super::stack::DecoderCache;
 use crate::language::beam_search::{self, BeamSearchConfig, Hypothesis, Moves};
 use crate::language::few_rows::FewRows;
 use signclip_common::Result;

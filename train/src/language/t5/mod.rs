@@ -29,18 +29,13 @@ mod stack;
 mod translation;
 mod words;
 
-pub use attention::{KeyValue, T5Attention, T5LayerCrossAttention, T5LayerSelfAttention};
+pub use attention::{T5Attention, T5LayerCrossAttention, T5LayerSelfAttention};
 pub use config::T5Config;
 pub use feed_forward::{T5DenseGatedActDense, T5LayerFF};
 pub use layer_norm::T5LayerNorm;
 pub use model::T5;
 pub use names::ADAPTER;
-pub use past::Past;
+pub use past::{KeyValue, Past};
 pub use position_bias::RelativePositionBias;
 pub use stack::{DecoderCache, T5Block, T5Stack};
 pub use words::word_tokenizer;
-
-/// What is added to the score of a key that must not be seen. Far below any score and far from overflow in float32
-/// and bfloat16; finite, so that a row without any visible key gives an average and not NaN. The reference adds the
-/// lowest number of the type, with the same result.
-const MASKED: f64 = -1e30;

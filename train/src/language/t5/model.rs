@@ -1,6 +1,8 @@
 //! `T5ForConditionalGeneration`: from embedded frames and prompt to logits of the translation.
 
-use super::{ADAPTER, T5Config, T5Stack};
+use super::config::T5Config;
+use super::names::ADAPTER;
+use super::stack::T5Stack;
 use crate::language::inputs::IGNORE;
 use crate::language::linear::Linear;
 use crate::language::lora::{Adapted, Lora};

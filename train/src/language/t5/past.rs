@@ -1,7 +1,26 @@
-//! Keys and values of the positions that decoding has passed.
+//! Keys and values of attention, and those of the positions that decoding has passed.
 
-use super::KeyValue;
-use tch::Tensor;
+use tch::{Kind, Tensor};
+
+/// Keys and values of one layer, per head: `[b, h, s, k]`.
+#[derive(Debug)]
+pub struct KeyValue {
+    pub(super) k_bhsk: Tensor,
+    pub(super) v_bhsk: Tensor,
+}
+
+impl KeyValue {
+    /// These rows, in this order; a row may be taken several times.
+    pub fn select(&self, rows_r: &Tensor) -> Self {
+        Self { k_bhsk: self.k_bhsk.index_select(0, rows_r), v_bhsk: self.v_bhsk.index_select(0, rows_r) }
+    }
+
+    /// The same in another type, one clip and head behind the other.
+    pub(super) fn to_kind(&self, kind: Kind) -> Self {
+        let [k_bhsk, v_bhsk] = [&self.k_bhsk, &self.v_bhsk].map(|x| x.to_kind(kind).contiguous());
+        Self { k_bhsk, v_bhsk }
+    }
+}
 
 /// Positions for which room is made at once.
 const ROOM: i64 = 32;
@@ -67,7 +86,7 @@ impl Past {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     /// Against concatenation and selection, over more positions than there is room for at once.
     #[test]

@@ -1,6 +1,6 @@
 //! Relative position bias: a learnt number per head and bucket of distances, added to the attention scores.
 
-use super::T5Config;
+use super::config::T5Config;
 use signclip_common::weights::{Init, Part};
 use std::cell::RefCell;
 use tch::{Kind, Tensor};

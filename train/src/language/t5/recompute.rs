@@ -5,7 +5,7 @@
 //! time of a second forward pass. The loss is that of [`T5::target_loss`], and so are the gradients but for the order in
 //! which those of the encoder output are added up.
 
-use super::T5;
+use super::model::T5;
 use super::stack::Pass;
 use crate::language::cut::{continue_backward, leaf};
 use crate::language::dropout::{self, Mark};
@@ -85,7 +85,7 @@ impl T5 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::T5Config;
+    use super::super::config::T5Config;
     use super::*;
     use crate::language::inputs::IGNORE;
     use crate::language::lora::LoraConfig;

@@ -1,10 +1,12 @@
 //! The encoder and the decoder: blocks, the position bias that they share, and the final norm.
 
 use super::attention::step_kind;
-use super::{
-    KeyValue, MASKED, Past, RelativePositionBias, T5Config, T5LayerCrossAttention, T5LayerFF, T5LayerNorm,
-    T5LayerSelfAttention,
-};
+use super::attention::{MASKED, T5LayerCrossAttention, T5LayerSelfAttention};
+use super::config::T5Config;
+use super::feed_forward::T5LayerFF;
+use super::layer_norm::T5LayerNorm;
+use super::past::{KeyValue, Past};
+use super::position_bias::RelativePositionBias;
 use crate::language::dropout::dropout;
 use crate::language::lora::Adapted;
 use tch::{Kind, Tensor};

@@ -1,6 +1,6 @@
 //! Translation with T5: the encoder gets visual tokens and prompt, the decoder writes the sentence.
 
-use super::T5;
+use super::model::T5;
 use crate::language::beam_search::{BeamSearchConfig, Hypothesis};
 use crate::language::inputs::Prefix;
 use signclip_common::Result;
