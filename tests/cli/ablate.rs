@@ -208,7 +208,7 @@ fn tables_that_cannot_be_made() {
         ("--set nosuch=1", ["--set nosuch=1", "no such field"]),
         ("--set loss.beta=nan", ["--set loss.beta=nan: invalid type", "config.json of any run"]),
         ("--split nosplit", ["nosplit/store.json", "no feature store"]),
-        ("--split ../x", ["--split \"../x\" is no split", "train, dev or test"]),
+        ("--split ../x", ["--split \"../x\" is not a split", "train, dev or test"]),
         (
             "--ambiguous foreign.json",
             [

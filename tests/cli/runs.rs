@@ -212,7 +212,7 @@ fn runs_that_are_spoiled() {
     train(place.path(), "--features cache --run run").refuses(&[&[
         "run/checkpoints/step-00000002.safetensors",
         "header",
-        "delete it to go on from run/checkpoints/step-00000001.safetensors",
+        "delete it to resume from run/checkpoints/step-00000001.safetensors",
     ]]);
     run_with(&|r| std::fs::remove_file(r.join("best.safetensors")).expect("removed"));
     evaluate("").refuses(&[&["run/best.safetensors", "no such checkpoint"]]);

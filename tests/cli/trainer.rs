@@ -123,7 +123,7 @@ fn a_full_disk_spoils_no_checkpoint() {
     assert_eq!(before.len(), 1);
     limited(&line).refuses(&[&["run/checkpoints/step-00000002.safetensors", "make room"]]);
     assert!(tree(&run.join("checkpoints")) == before, "the checkpoint before it");
-    train(place.path(), &line).exits(0).says(&["going on after epoch 1 of 2"]);
+    train(place.path(), &line).exits(0).says(&["resuming after epoch 1 of 2"]);
     assert!(newest.is_file());
 }
 

@@ -35,9 +35,9 @@ pub struct TrainConfig {
     pub validate_every: usize,
     /// Split to validate on. SpaMo's published code takes `test`, which makes its test scores the best of many.
     pub validation_split: String,
-    /// Write a checkpoint to go on from after every so many steps, besides those after each epoch; 0: only those.
+    /// Write a checkpoint to resume from after every so many steps, besides those after each epoch; 0: only those.
     pub checkpoint_every: u64,
-    /// How many checkpoints to go on from are kept.
+    /// How many checkpoints to resume from are kept.
     pub keep_checkpoints: usize,
     pub seed: u64,
 }

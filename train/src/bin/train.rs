@@ -40,7 +40,7 @@ Examples:
 
 Running the same command again continues after the last checkpoint, also with more epochs: the
 learning rates then follow the schedule of the new number from there on. docs/cluster.md shows mpirun and
-Slurm. All settings with their values stand in <run>/config.json; any of them can be set with --set
+Slurm. All settings with their values are in <run>/config.json; any of them can be set with --set
 or in a --config file.
 
 Exit codes: 0 done; 2 could not run.";
@@ -127,7 +127,7 @@ fn mpi_run(args: &Args) -> Result<(), Vec<Error>> {
 fn prepare(args: &Args, local: Option<usize>, collective: &Collective) -> Result<(), Vec<Error>> {
     let one = |e| vec![e];
     let settings = args.settings.effective().map_err(one)?;
-    // Everything that may be missing is looked for before anything is done, so that it can be mended in one go.
+    // Everything that may be missing is looked for before anything is done, so that it can be fixed together.
     let mut problems = Vec::new();
     let list = args.gpus.clone().unwrap_or_else(|| match local {
         Some(_) => devices::default_list(),
@@ -169,7 +169,7 @@ fn language_model(args: &Args, settings: &TrainConfig) -> Result<Option<PathBuf>
     Ok(info.language_model)
 }
 
-/// Threads of one process share its processors evenly, unless the user said otherwise. Once, before any thread is
+/// Threads of one process share its CPU cores evenly, unless the user said otherwise. Once, before any thread is
 /// started: libtorch's setting is partly of the process and partly of the thread.
 fn share_processors(devices: usize) {
     if devices > 1 && std::env::var_os("OMP_NUM_THREADS").is_none() {

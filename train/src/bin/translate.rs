@@ -205,7 +205,7 @@ fn check(args: &Args) -> Result<()> {
     for (flag, value) in [("--start", args.start), ("--end", args.end)] {
         match value {
             Some(value) if !(value.is_finite() && value >= 0.0) => {
-                return wrong(format!("{flag} {value} is no moment of it"), seconds);
+                return wrong(format!("{flag} {value} is not a time in it"), seconds);
             }
             Some(_) if args.clip.is_dir() => {
                 return wrong(

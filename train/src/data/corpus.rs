@@ -69,7 +69,7 @@ impl Batch {
 #[serde(deny_unknown_fields)]
 pub struct SplitIdentity {
     pub clips: usize,
-    /// Clips that the store lacked.
+    /// Clips that were missing in the store.
     pub missing: usize,
     /// Of ids, frames and sentences, in their order.
     pub sha256: String,
@@ -151,7 +151,7 @@ impl Corpus {
         })
     }
 
-    /// How many clips the split lacks. Errors: any, unless that is `allowed`.
+    /// How many clips are missing in the split. Errors: any, unless that is `allowed`.
     pub fn missing(&self, allowed: bool) -> Result<usize> {
         let stored = self.store.clips.len();
         let missing = Missing::of(&self.store.folder, stored)?;

@@ -211,7 +211,7 @@ mod tests {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
     }
 
-    /// A padded batch gives what its clips give one by one, whatever stands in the padding.
+    /// A padded batch gives what its clips give one by one, whatever the padding holds.
     #[test]
     fn padding_changes_nothing() -> Result<()> {
         tch::manual_seed(3);

@@ -27,7 +27,7 @@ pub fn mark() -> Mark {
     MASKS.get()
 }
 
-/// Go on with the masks that followed `mark`.
+/// Continues with the masks that followed `mark`.
 pub fn rewind(mark: Mark) {
     MASKS.set(mark);
 }

@@ -1,7 +1,7 @@
 //! `x W^T` in bfloat16 for a few rows of `x`, of which decoding step by step consists, at the rate at which memory
 //! gives `W`: libtorch's products read it at about half of that.
 //!
-//! For processors with the bfloat16 dot products of AVX-512, between [`FewRows::begin`] and the end of the guard; then
+//! For CPUs with the bfloat16 dot products of AVX-512, between [`FewRows::begin`] and the end of the guard; then
 //! libtorch keeps to one thread, and threads of this module take their share of each product. A value is summed in one
 //! order, whatever the number of rows and threads.
 
@@ -143,7 +143,7 @@ impl Drop for Team {
     }
 }
 
-/// Until `ready`; the processor is offered to others only after a while.
+/// Until `ready`; the core is offered to others only after a while.
 fn wait(ready: impl Fn() -> bool) {
     for turn in 0.. {
         if ready() {

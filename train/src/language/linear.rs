@@ -47,8 +47,8 @@ impl Linear {
 }
 
 /// The weights of several [`Linear`] layers with the same input behind each other, where they are frozen, so that
-/// decoding reads them in one product. The layers' own weights become views of it, one after the other: a model never
-/// stands in memory twice.
+/// decoding reads them in one product. The layers' own weights become views of it, one after the other: a model is
+/// never in memory twice.
 #[derive(Debug)]
 pub struct Joined {
     outputs: i64,

@@ -8,7 +8,7 @@ pub const GENERATOR: &str = "SignClip evaluate report";
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
-/// Nothing from anywhere, but for what stands in the page itself.
+/// Nothing is loaded but what is in the page itself.
 const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 

@@ -1,7 +1,7 @@
 //! Checkpoints: one safetensors file with everything, replaced atomically.
 //!
 //! `best.safetensors` has the weights with the best score on the validation split; `checkpoints/step-<N>.safetensors`
-//! have weights and optimiser after N updates, and a run goes on after the newest.
+//! have weights and optimiser after N updates, and a run resumes after the newest.
 
 use crate::config::TrainConfig;
 use crate::training::best::Choice;
@@ -18,7 +18,7 @@ use tch::Tensor;
 pub const BEST: &str = "best.safetensors";
 /// The adapter of [`BEST`] as a folder for Hugging Face PEFT.
 pub const ADAPTER: &str = "adapter";
-/// Folder of what a run can go on from.
+/// Folder of the checkpoints to resume from.
 pub const FOLDER: &str = "checkpoints";
 
 /// Where a run stood.
@@ -122,7 +122,7 @@ pub fn after(folder: &Path, step: u64) -> PathBuf {
     folder.join(FOLDER).join(format!("step-{step:08}.safetensors"))
 }
 
-/// Checkpoints of the run in `folder` to go on from, the newest last.
+/// Checkpoints of the run in `folder` to resume from, the newest last.
 pub fn all(folder: &Path) -> Result<Vec<PathBuf>> {
     let folder = folder.join(FOLDER);
     let entries = match fs::read_dir(&folder) {

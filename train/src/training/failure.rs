@@ -66,7 +66,7 @@ pub fn save(
         let text = serde_json::to_string_pretty(&info.settings).unwrap_or_default() + "\n";
         atomic::write(&settings, text.as_bytes())?;
         let readme = format!(
-            "Step {} failed. `train --features {} --run {} --config {}` (and --weights and --gpus as in the run) goes on \
+            "Step {} failed. `train --features {} --run {} --config {}` (and --weights and --gpus as in the run) resumes \
              right before it and fails again. batch.safetensors has the step's batch, checkpoints/ the \
              parameters and the optimiser before it.\n",
             state.step,

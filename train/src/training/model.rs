@@ -67,7 +67,7 @@ pub struct LanguageBase<'p> {
 }
 
 impl SignClip {
-    /// Build for the stream widths of `corpus` and the texts of `text`.
+    /// Builds for the stream widths of `corpus` and the texts of `text`.
     pub fn new(
         config: &TrainConfig,
         base: &LanguageBase,
@@ -83,8 +83,8 @@ impl SignClip {
         Self::build(config, base, streams, &text.encode(prompt)?, device)
     }
 
-    /// Build for a spatial and a mouthing stream of these widths, with the ids of the prompt. Everything fresh is a pure function of the
-    /// seed.
+    /// Builds for a spatial and a mouthing stream of these widths, with the ids of the prompt. Everything fresh is a pure
+    /// function of the seed.
     pub fn build(
         config: &TrainConfig,
         base: &LanguageBase,
@@ -208,7 +208,7 @@ impl SignClip {
         trans
     }
 
-    /// Write the adapter of the language model as a folder for PEFT; nothing where there is none.
+    /// Writes the adapter of the language model as a folder for PEFT, if there is one.
     pub fn save_adapter(&self, folder: &Path) -> Result<()> {
         match &self.lora {
             Some((config, base)) => {
@@ -230,7 +230,7 @@ impl SignClip {
         let found = self.language_model.translate(&self.prefix(&head.tokens, &head.out_lengths), search)?;
         match found.iter().flatten().any(|hypothesis| hypothesis.score.is_nan()) {
             true => Err(Error::usage(
-                "the scores of a translation are not numbers: a weight of the run, or a feature, is none",
+                "translation scores are NaN: the features or the run's weights contain NaN",
                 "check the features with extract --verify, and train again",
             )),
             false => Ok(found),

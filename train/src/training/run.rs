@@ -64,7 +64,7 @@ pub struct Extension {
 pub const CONFIG: &str = "config.json";
 /// Vocabulary of a language model trained from nothing.
 const TOKENIZER: &str = "tokenizer.json";
-/// The adapter that the run begins from, as it was then.
+/// The adapter that the run started from, as it was then.
 pub const FIRST_ADAPTER: &str = "first-adapter";
 
 impl RunInfo {
@@ -188,7 +188,7 @@ impl RunInfo {
                 "the run in this folder did not begin with the weights that {} has now",
                 from.run.display()
             );
-            let remedy = "leave out --from to go on, or give another folder: --run DIR";
+            let remedy = "leave out --from to resume, or give another folder: --run DIR";
             return Err(Error::input(folder.join(CONFIG), "from", what, remedy));
         }
         now.from.clone_from(&begun.from);
@@ -197,7 +197,7 @@ impl RunInfo {
         now.difference(&begun, folder).map_or(Ok(()), |(field, begun, now)| {
             let what = format!("the run in this folder began with {begun}, this command has {now}");
             let remedy =
-                "use the same settings and features to go on, or another folder (train --run, ablate --out)";
+                "use the same settings and features to resume, or another folder (train --run, ablate --out)";
             Err(Error::input(folder.join(CONFIG), field, what, remedy))
         })
     }
@@ -296,7 +296,7 @@ impl RunInfo {
     }
 
     /// Begin the run in `folder`: its description, and what it needs for good: the vocabulary of a model that is trained
-    /// from nothing, and the adapter that it begins from, which may change where it lies.
+    /// from nothing, and the adapter that it starts from, which may change where it lies.
     pub fn begin(&self, folder: &Path, training: &Corpus) -> Result<()> {
         if self.language_model.is_none() {
             atomic::write(&folder.join(TOKENIZER), self.vocabulary(training)?.as_bytes())?;

@@ -17,7 +17,7 @@ pub struct SettingFlags {
     /// One setting, as in optimiser.epochs=10
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Go on although some clips have no features: they failed, or are not extracted yet
+    /// Use what is there although some clips have no features: they failed, or are not extracted yet
     #[arg(long)]
     pub allow_missing: bool,
 }

@@ -1,6 +1,6 @@
 //! `log.jsonl` of a run: one line a step, one a validation.
 //!
-//! A run that goes on after a kill repeats the steps since its last checkpoint; their lines are cut off first, so that
+//! A run that resumes after a kill repeats the steps since its last checkpoint; their lines are cut off first, so that
 //! the log of an interrupted run is that of an uninterrupted one, but for the field `time`.
 
 use crate::training::checkpoint::Progress;

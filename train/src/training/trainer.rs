@@ -51,7 +51,7 @@ struct Means {
 }
 
 impl Trainer<'_> {
-    /// Train until the last epoch, going on where an earlier process stopped. Returns where the run stands.
+    /// Trains until the last epoch, resuming where an earlier process stopped. Returns where the run stands.
     pub fn run(&self) -> Result<Progress> {
         let settings = &self.info.settings;
         let options = &settings.optimiser;
@@ -272,7 +272,7 @@ impl Trainer<'_> {
         tensors
     }
 
-    /// Write a checkpoint to go on from; then older ones may go. The first device does it for all.
+    /// Writes a checkpoint to resume from and removes older ones. The first device does it for all.
     fn save(&self, adamw: &AdamW, state: &Progress, record: Option<&Record>) -> Result<()> {
         let Some(record) = record else { return Ok(()) };
         record.log.sync()?;
@@ -292,7 +292,7 @@ impl Trainer<'_> {
         if let Some(file) = checkpoints.pop() {
             let (tensors, found) = checkpoint::load(&file).map_err(|e| match (e, checkpoints.last()) {
                 (Error::Input { file, place, what, .. }, Some(before)) => {
-                    let remedy = format!("delete it to go on from {}", before.display());
+                    let remedy = format!("delete it to resume from {}", before.display());
                     Error::Input { file, place, what, remedy }
                 }
                 (e, _) => e,
@@ -325,7 +325,7 @@ impl Trainer<'_> {
         }
         if state.step > 0 && self.collective.leads() {
             let epochs = self.info.settings.optimiser.epochs;
-            tracing::info!("going on after epoch {} of {epochs}, step {}", state.epoch, state.step);
+            tracing::info!("resuming after epoch {} of {epochs}, step {}", state.epoch, state.step);
         }
         Ok(state)
     }

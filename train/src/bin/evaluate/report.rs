@@ -89,7 +89,7 @@ fn replaceable(out: &Path) -> Result<()> {
     if begin.is_empty() || String::from_utf8_lossy(&begin).contains(GENERATOR) {
         return Ok(());
     }
-    Err(Error::input(out, "", "a file that is no report is there", "give another --out, or move it away"))
+    Err(Error::input(out, "", "the file there is not a report", "give another --out, or move it away"))
 }
 
 /// What is named is there; only what nobody named may be missing, and the page says so.

@@ -49,7 +49,7 @@ const WITHOUT_EFFECT: [&str; 14] = [
     "merge_weights",
 ];
 
-/// Initialisations that leave the base model as it is. Once the adapter is trained nothing of them is left.
+/// Initialisations that leave the base model as it is. They leave no trace in a trained adapter.
 /// The others (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) take the adapter's first value out of the base model's weights, which
 /// the adapter's file does not show.
 const PLAIN_INITIALISATIONS: [&str; 4] = ["gaussian", "eva", "orthogonal", "mica"];

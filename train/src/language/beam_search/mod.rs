@@ -2,7 +2,7 @@
 //!
 //! The search knows the model only as a function from (tokens to append, [rows to continue](Moves)) to logits. Every step
 //! takes the best `2 n` continuations of a clip's `n` beams by summed log probability (float32). Those that end
-//! the text become results if they are among the first `n`; the first `n` others go on. A clip is done when it has
+//! the text become results if they are among the first `n`; the first `n` others continue. A clip is done when it has
 //! `n` results and no running beam can still beat the worst of them, judged at the present length (or at once
 //! with `early_stopping`). Ties are broken by `torch.topk`.
 //!
