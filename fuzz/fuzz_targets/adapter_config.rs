@@ -4,7 +4,7 @@
 
 use fuzzing::{Place, answer, seeds};
 use libfuzzer_sys::fuzz_target;
-use signclip_train::adapter;
+use signclip_train::language::adapter;
 use std::sync::LazyLock;
 use tch::{Device, Kind};
 

@@ -1,10 +1,11 @@
 //! `ablate` on features of the rendered corpus: the table, going on, and what cannot be used.
 
-use crate::corpus::{empty, extract_phoenix, features, phoenix, tree};
+use crate::corpus::{empty, extract_phoenix, features, phoenix, store, tree};
 use crate::program::{Done, command, process, run, send, train, words};
 use serde_json::Value;
+use signclip_common::store::StoreWriter;
 use signclip_train::config::TrainConfig;
-use signclip_train::corpus::{Corpus, Window};
+use signclip_train::data::corpus::{Corpus, Window};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -207,7 +208,7 @@ fn tables_that_cannot_be_made() {
         ("--set nosuch=1", ["--set nosuch=1", "no such field"]),
         ("--set loss.beta=nan", ["--set loss.beta=nan: invalid type", "config.json of any run"]),
         ("--split nosplit", ["nosplit/store.json", "no feature store"]),
-        ("--split ../x", ["--split \"../x\" is no split", "train, dev or test"]),
+        ("--split ../x", ["--split \"../x\" is not a split", "train, dev or test"]),
         (
             "--ambiguous foreign.json",
             [
@@ -232,6 +233,28 @@ fn tables_that_cannot_be_made() {
     run(place.path(), "ablate", words("--features x --seeds 0")).exits(2).says(&["--seeds"]);
 }
 
+/// A split of one clip has no other clip's features: the control would not be one.
+#[test]
+fn one_clip_cannot_be_shuffled() {
+    let place = empty();
+    let template = store(features(), "train");
+    let mut writer =
+        StoreWriter::open(&place.path().join("train"), template.info.clone(), 0).expect("a store");
+    let mut clip = writer.begin().expect("a clip");
+    for (stream, of) in &template.info.streams {
+        clip.append(stream, &vec![0.5; 20 * of.dim]).expect("rows");
+    }
+    clip.finish("alone", template.clips[0].facts.clone()).expect("a clip");
+    drop(writer);
+    for setting in ["shuffle_features", "shuffle_mouthing"] {
+        let config = TrainConfig::default().with(None, &[format!("{setting}=true")]).expect("settings");
+        let opened = Corpus::open(place.path(), "train", &config).map(|_| ()).map_err(|e| e.to_string());
+        assert!(opened.as_ref().is_err_and(|e| e.contains(setting) && e.contains("one clip")), "{opened:?}");
+        let own = Corpus::without_texts(place.path(), "train", &config).expect("a corpus");
+        assert_eq!(own.batch(&[0], Window::Middle).expect("a batch").frames, 20);
+    }
+}
+
 /// Every clip keeps its gestures and gets the mouthing of another clip, as long as its own.
 #[test]
 fn only_the_mouthing_is_shuffled() {
@@ -247,7 +270,7 @@ fn only_the_mouthing_is_shuffled() {
         assert_eq!(other.spatial, own_batch.spatial);
         assert_eq!(other.lengths, own_batch.lengths);
         let mouthing =
-            |batch: &signclip_train::corpus::Batch| batch.mouthing.as_ref().expect("a stream").get(0);
+            |batch: &signclip_train::data::corpus::Batch| batch.mouthing.as_ref().expect("a stream").get(0);
         let rows = mouthing(&other);
         // Every moment is one of one and the same other clip, in its order.
         let is_of = |source: &tch::Tensor| {

@@ -8,7 +8,7 @@ use crate::real_data;
 use serde_json::{Value, json};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::tensor_file::TensorFile;
-use signclip_train::t5::T5Config;
+use signclip_train::language::t5::T5Config;
 use std::path::Path;
 
 const MODEL: &str = "weights/flan-t5-xl";

@@ -3,7 +3,7 @@
 use crate::corpus::{copy, empty, features};
 use crate::program::{run, train, words};
 use serde_json::Value;
-use signclip_train::checkpoint;
+use signclip_train::training::checkpoint;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -85,11 +85,11 @@ fn the_weights_of_another_run() {
     let steps = log(&place.path().join("second")).len();
     assert_eq!(steps, log(&place.path().join("first")).len(), "a schedule of its own");
     // It continues with the flag or without, also when the other run is gone.
-    train(place.path(), &second).exits(0).says(&["going on after epoch 2 of 2"]);
+    train(place.path(), &second).exits(0).says(&["resuming after epoch 2 of 2"]);
     std::fs::rename(place.path().join("first"), place.path().join("gone")).expect("renamed");
     train(place.path(), &format!("{line} --run second {still}"))
         .exits(0)
-        .says(&["going on after epoch 2 of 2"]);
+        .says(&["resuming after epoch 2 of 2"]);
     train(place.path(), &second).refuses(&[&["first/config.json", "no run here"]]);
     run(place.path(), "evaluate", words("--run second --gpus cpu")).exits(0);
     // With other weights than it began with, or where it began without any, the flag is what is wrong.

@@ -5,10 +5,11 @@ use crate::program::{Done, run, words};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weights::Weights;
 use signclip_train::config::TrainConfig;
-use signclip_train::model::Named;
-use signclip_train::t5::{T5, T5Config, Tuning};
-use signclip_train::text::word_tokenizer;
-use signclip_train::{adapter, checkpoint};
+use signclip_train::language::adapter;
+use signclip_train::language::t5::{T5, T5Config, word_tokenizer};
+use signclip_train::language::tuning::Tuning;
+use signclip_train::training::checkpoint;
+use signclip_train::training::model::Named;
 use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -110,8 +111,13 @@ fn adapters_on_a_frozen_model() {
 /// The merged model computes without the adapter what base and adapter compute together.
 pub(crate) fn merged_is_base_with_adapter(place: &Path) {
     let open = |folder: &str| Weights::open(&place.join(folder), Device::Cpu, Kind::Float).expect("weights");
-    let config =
-        |folder: &str| T5Config::read(&place.join(folder).join("config.json")).expect("a configuration");
+    let config = |folder: &str| {
+        T5Config::parse(
+            &std::fs::read_to_string(place.join(folder).join("config.json")).expect("a file"),
+            place,
+        )
+        .expect("a configuration")
+    };
     let (lora, adapter) = adapter::open(&place.join("run/adapter"), Device::Cpu).expect("an adapter");
     let tuning = Tuning::Lora(&lora, &adapter);
     let adapted = T5::load(&open("weights/flan-t5-xl"), &config("weights/flan-t5-xl"), tuning)

@@ -6,13 +6,14 @@ use crate::program::{run, words};
 use crate::real_data;
 use signclip_common::manifest::TextRules;
 use signclip_common::store::{ClipFacts, FORMAT, RowRule, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
-use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::config::TrainConfig;
-use signclip_train::corpus::Corpus;
-use signclip_train::model::Named;
-use signclip_train::sign_head::Streams;
-use signclip_train::text::{Text, word_tokenizer};
-use signclip_train::unwritable::Unwritable;
+use signclip_train::data::corpus::Corpus;
+use signclip_train::head::config::Streams;
+use signclip_train::language::beam_search::BeamSearchConfig;
+use signclip_train::language::t5::word_tokenizer;
+use signclip_train::language::text::Text;
+use signclip_train::training::model::Named;
+use signclip_train::training::unwritable::Unwritable;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::Tensor;
@@ -42,6 +43,26 @@ pub(crate) fn torch_file(tensors: &Named) -> Vec<u8> {
         file.extend(values.iter().flat_map(|x| x.to_le_bytes()));
     }
     file
+}
+
+/// `config.json` says which family a model is of; one that is not built in is named.
+#[test]
+fn a_model_of_another_family_is_refused() {
+    let place = empty();
+    write_model(&place.path().join(MODEL));
+    let file = place.path().join(MODEL).join("config.json");
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    for (model_type, parts) in
+        [("mt5", None), ("llama", Some(["\"llama\"", "model_type", "T5 1.1, Flan-T5 or mT5"]))]
+    {
+        std::fs::write(&file, text.replacen('{', &format!("{{\"model_type\": \"{model_type}\", "), 1))
+            .expect("written");
+        let done = train(place.path(), model_type, "--check");
+        match parts {
+            None => drop(done.exits(0)),
+            Some(parts) => done.refuses(&[&[&["flan-t5-xl/config.json"], &parts[..]].concat()]),
+        }
+    }
 }
 
 /// A folder with PyTorch's own files alone, whole or in shards, is read and exported like any other.

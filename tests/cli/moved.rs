@@ -45,7 +45,7 @@ fn a_run_its_features_and_its_language_model() {
         );
         run(&away, "train", words(&line))
     };
-    go_on("").exits(0).says(&["going on after epoch 2 of 2"]);
+    go_on("").exits(0).says(&["resuming after epoch 2 of 2"]);
 
     // All together.
     let moved = place.path().join("moved");
@@ -108,7 +108,7 @@ fn a_run_its_features_and_its_language_model() {
     // Training continues, and then everything is found again without flags.
     resume("--features ../two/cache --language-model ../three/flan-t5-xl")
         .exits(0)
-        .says(&["3 epochs instead of 2", "going on after epoch 2 of 3"]);
+        .says(&["3 epochs instead of 2", "resuming after epoch 2 of 3"]);
     evaluate("--run ../one/x --gpus cpu").exits(0);
     // The setting may name the place as well.
     resume("--features ../two/cache --set language_model.path=../three/flan-t5-xl").exits(0);
@@ -132,7 +132,7 @@ fn other_features_in_their_place() {
     // What is not of the streams in use makes no difference.
     copy(features(), &place.path().join("mouths"));
     spoil(&place.path().join("mouths"), "mouthing");
-    train(place.path(), "--features mouths --run run").exits(0).says(&["going on after epoch 2 of 2"]);
+    train(place.path(), "--features mouths --run run").exits(0).says(&["resuming after epoch 2 of 2"]);
     copy(features(), &place.path().join("hands"));
     spoil(&place.path().join("hands"), "spatial");
     train(place.path(), "--features hands --run run").refuses(&[&[
@@ -191,5 +191,5 @@ fn runs_of_earlier_versions() {
     evaluate(place.path(), "--run runs/x --gpus cpu")
         .refuses(&[&["runs/x/config.json, features", "--features DIR"]]);
     evaluate(place.path(), "--run runs/x --gpus cpu --features elsewhere").exits(0);
-    train(place.path(), "--features elsewhere --run runs/x").exits(0).says(&["going on after epoch 2 of 2"]);
+    train(place.path(), "--features elsewhere --run runs/x").exits(0).says(&["resuming after epoch 2 of 2"]);
 }

@@ -184,7 +184,8 @@ fn what_cannot_be_reported_is_one_line() {
         .refuses(&[&["foreign.json, pairs: none of its words"]]);
     // Nothing but a report is replaced by one.
     std::fs::write(place.path().join("weights"), "bytes").expect("written");
-    report(&format!("{made} --out weights")).refuses(&[&["weights: a file that is no report", "--out"]]);
+    report(&format!("{made} --out weights"))
+        .refuses(&[&["weights: the file there is not a report", "--out"]]);
     assert_eq!(std::fs::read(place.path().join("weights")).expect("still there"), b"bytes");
     lists(place.path());
     let text = std::fs::read_to_string(place.path().join("ablation.json")).expect("an ablation");

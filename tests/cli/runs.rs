@@ -212,12 +212,17 @@ fn runs_that_are_spoiled() {
     train(place.path(), "--features cache --run run").refuses(&[&[
         "run/checkpoints/step-00000002.safetensors",
         "header",
-        "delete it to go on from run/checkpoints/step-00000001.safetensors",
+        "delete it to resume from run/checkpoints/step-00000001.safetensors",
     ]]);
     run_with(&|r| std::fs::remove_file(r.join("best.safetensors")).expect("removed"));
     evaluate("").refuses(&[&["run/best.safetensors", "no such checkpoint"]]);
-    train(place.path(), "--features cache --run run")
-        .refuses(&[&["run/best.safetensors: gone", "put it back"]]);
+    let log = || std::fs::read(place.path().join("run/log.jsonl")).expect("a log");
+    let before = log();
+    for more in ["", "--set optimiser.epochs=9"] {
+        train(place.path(), &format!("--features cache --run run {more}"))
+            .refuses(&[&["run/best.safetensors: gone", "put it back"]]);
+    }
+    assert!(log() == before, "noticed before anything is trained");
     run_with(&|r| truncate(&r.join("config.json")));
     evaluate("").refuses(&[&["run/config.json", "line", "new run"]]);
     run_with(&|r| truncate(&r.join("tokenizer.json")));

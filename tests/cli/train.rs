@@ -2,7 +2,7 @@
 
 use crate::corpus::{copy, empty, features, files, store, tree};
 use crate::program::{TRAIN, command, run, train, words};
-use signclip_train::checkpoint;
+use signclip_train::training::checkpoint;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ fn from_features_to_scores() {
 
     // There is nothing left to train.
     let before = tree(&folder.join("checkpoints"));
-    train(place.path(), &line).exits(0).says(&["going on after epoch 2 of 2"]);
+    train(place.path(), &line).exits(0).says(&["resuming after epoch 2 of 2"]);
     assert!(tree(&folder.join("checkpoints")) == before);
     assert_eq!(lines(&folder.join("log.jsonl")), log);
 

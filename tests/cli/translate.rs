@@ -141,9 +141,9 @@ fn what_cannot_be_translated_is_said() {
         .refuses(&[&["--start in a folder of pictures", "leave it out"]]);
     std::fs::write(place.path().join("bad.mp4"), "no video").expect("written");
     for (part, said) in [
-        ("--start nan", "--start NaN is no moment"),
-        ("--end inf", "--end inf is no moment"),
-        ("--start=-1", "--start -1 is no moment"),
+        ("--start nan", "--start NaN is not a time in it"),
+        ("--end inf", "--end inf is not a time in it"),
+        ("--start=-1", "--start -1 is not a time in it"),
         ("--start 5 --end 3", "--end 3 is not after its start"),
     ] {
         translate(place.path(), &format!("bad.mp4 --run run {part}")).refuses(&[&[

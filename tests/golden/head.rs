@@ -3,9 +3,10 @@
 use crate::case::{Case, further};
 use signclip_common::synthetic;
 use signclip_common::weights::Weights;
-use signclip_train::contrastive::cosine;
-use signclip_train::sign_head::{HeadConfig, HeadOutput, SignHead};
-use signclip_train::temporal::{out_length, valid};
+use signclip_train::head::config::{HeadConfig, LossConfig, Widths};
+use signclip_train::head::contrastive::cosine;
+use signclip_train::head::sign_head::{HeadOutput, SignHead};
+use signclip_train::head::temporal::{out_length, valid};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -29,16 +30,20 @@ struct Inputs {
 struct Head {
     case: Case,
     config: HeadConfig,
+    widths: Widths,
 }
 
 impl Head {
     fn load(name: &str) -> Option<Self> {
         let case = Case::load(name)?;
         let mut config = case.json["config"].clone();
-        config.as_object_mut().expect("a configuration").remove("lengths");
+        let fields = config.as_object_mut().expect("a configuration");
+        fields.remove("lengths");
+        let mut width = |name: &str| fields.remove(name).and_then(|width| width.as_i64()).expect("a width");
+        let widths = Widths { spatial: width("d_s"), mouthing: width("d_m"), language: width("d_llm") };
         let config: HeadConfig = serde_json::from_value(config).expect("a head's configuration");
-        config.validate().expect("a head that can be built");
-        Some(Self { case, config })
+        config.validate(widths).expect("a head that can be built");
+        Some(Self { case, config, widths })
     }
 
     /// The computed weights, and the two temperatures, which do not follow the rule.
@@ -60,16 +65,16 @@ impl Head {
     fn inputs(&self) -> Inputs {
         let lengths = self.case.tensor("lengths");
         let (clips, frames) = (lengths.size()[0], lengths.max().int64_value(&[]));
-        let HeadConfig { d_s, d_m, d_llm, conv, .. } = self.config;
+        let Widths { spatial, mouthing, language } = self.widths;
         let mask = valid(&lengths, frames).unsqueeze(-1);
         let input = |name: &str, shape: &[i64]| {
             if self.case.has(name) { self.case.tensor(name) } else { self.regenerate(name, shape) }
         };
         Inputs {
-            spatial: input("spatial", &[clips, frames, d_s]) * &mask,
-            mouth: input("mouth", &[clips, frames, d_m]) * &mask,
-            z_t: input("z_t", &[clips, d_llm]),
-            probe: input("probe", &[clips, out_length(conv, frames), d_llm]),
+            spatial: input("spatial", &[clips, frames, spatial]) * &mask,
+            mouth: input("mouth", &[clips, frames, mouthing]) * &mask,
+            z_t: input("z_t", &[clips, language]),
+            probe: input("probe", &[clips, out_length(self.config.conv, frames), language]),
             lengths,
         }
     }
@@ -152,8 +157,9 @@ impl Head {
 fn run(name: &str) {
     let Some(head_case) = Head::load(name) else { return };
     let weights = head_case.weights();
-    let head =
-        weights.build(&[], |root| SignHead::new(root, &head_case.config)).expect("all keys of the case");
+    let head = weights
+        .build(&[], |root| SignHead::new(root, &head_case.config, head_case.widths, &LossConfig::default()))
+        .expect("all keys of the case");
     let inputs = head_case.inputs();
     for (name, input) in [
         ("spatial", &inputs.spatial),
@@ -167,7 +173,7 @@ fn run(name: &str) {
     let [spatial, mouth, z_t] =
         [&inputs.spatial, &inputs.mouth, &inputs.z_t].map(|x| x.copy().set_requires_grad(true));
 
-    let out = head.forward(Some(&spatial), Some(&mouth), &inputs.lengths, None).expect("one device");
+    let out = head.forward(Some(&spatial), Some(&mouth), &inputs.lengths, false).expect("both streams");
     assert_eq!(out.out_lengths, head_case.case.tensor("out_lengths"), "{name}: valid steps");
     let HeadOutput { gate: Some(gate), z_s: Some(z_s), z_m: Some(z_m), .. } = &out else {
         panic!("{name}: both streams are expected")

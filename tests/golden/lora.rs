@@ -1,14 +1,16 @@
 //! LoRA on T5 against Hugging Face PEFT: outputs, gradients, and three steps of AdamW.
 
 use crate::case::Case;
-use crate::t5::config;
+use crate::t5::config as config_of_case;
 use signclip_common::weights::Weights;
-use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
-use signclip_train::adapter;
-use signclip_train::dropout;
-use signclip_train::lora::LoraConfig;
-use signclip_train::t5::{IGNORE, T5, T5Config, Tuning};
-use signclip_train::targets::Targets;
+use signclip_train::language::adapter;
+use signclip_train::language::dropout;
+use signclip_train::language::inputs::IGNORE;
+use signclip_train::language::lora::LoraConfig;
+use signclip_train::language::t5::{self, T5, T5Config};
+use signclip_train::language::targets::Targets;
+use signclip_train::language::tuning::Tuning;
+use signclip_train::training::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use std::collections::BTreeSet;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -31,14 +33,20 @@ fn lora_config(case: &Case) -> LoraConfig {
         r: case.number("/config/r") as i64,
         alpha: case.number("/config/lora_alpha"),
         dropout: case.number("/config/lora_dropout"),
-        targets: Targets::Names(targets.iter().map(|t| t.as_str().expect("a name").to_owned()).collect()),
+        targets: Some(Targets::Names(
+            targets.iter().map(|t| t.as_str().expect("a name").to_owned()).collect(),
+        )),
         ..LoraConfig::default()
     }
 }
 
 fn load(base: &Case, config_of: &Case, adapter: &Weights) -> T5 {
-    T5::load(&base.weights(Kind::Float), &config(base), Tuning::Lora(&lora_config(config_of), adapter))
-        .unwrap_or_else(|e| panic!("{e}"))
+    T5::load(
+        &base.weights(Kind::Float),
+        &config_of_case(base),
+        Tuning::Lora(&lora_config(config_of), adapter),
+    )
+    .unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The batch of a case.
@@ -87,7 +95,7 @@ fn golden(name: &str) {
     let (logits_abs, logits_rel) = bounds(&case, "logits");
     let loss_bound = case.tolerance("losses");
     if case.has("plain_logits") {
-        let plain = T5::load(&base.weights(Kind::Float), &config(&base), Tuning::Frozen);
+        let plain = T5::load(&base.weights(Kind::Float), &config_of_case(&base), Tuning::Frozen);
         let (_, logits, _) = batch.run(&plain.unwrap_or_else(|e| panic!("{e}")));
         batch.check(&case, "plain_logits", &logits);
     }
@@ -186,15 +194,16 @@ fn peft_adapter_folder() {
         for folder in [folder.as_path(), again.path()] {
             let (lora, adapter) = adapter::open(folder, Device::Cpu).unwrap_or_else(|e| panic!("{e}"));
             let sorted = |lora: &LoraConfig| match lora.targets.clone() {
-                Targets::Names(names) => names.into_iter().collect::<BTreeSet<_>>(),
-                Targets::Pattern(pattern) => panic!("{name}: {pattern}"),
+                Some(Targets::Names(names)) => names.into_iter().collect::<BTreeSet<_>>(),
+                other => panic!("{name}: {other:?}"),
             };
             assert_eq!(sorted(&lora), sorted(&lora_config(&case)), "{name}");
             let tuning = Tuning::Lora(&lora, &adapter);
-            let t5 = T5::load(&base.weights(Kind::Float), &config(&base), tuning);
+            let t5 = T5::load(&base.weights(Kind::Float), &config_of_case(&base), tuning);
             let (_, logits_btv, _) = no_grad(|| batch.run(&t5.unwrap_or_else(|e| panic!("{e}"))));
             batch.check(&case, "logits", &logits_btv);
-            adapter::save(again.path(), &lora, None, &adapter.parameters()).unwrap_or_else(|e| panic!("{e}"));
+            adapter::save(again.path(), &lora, &t5::ADAPTER, None, &adapter.parameters())
+                .unwrap_or_else(|e| panic!("{e}"));
         }
     }
 }
@@ -209,8 +218,8 @@ fn fresh_adapter() {
     let (_, logits_btv, _) = no_grad(|| batch.run(&load(&base, &case, &fresh)));
     batch.check(&case, "plain_logits", &logits_btv);
 
-    let lora = LoraConfig { targets: Targets::names(&["q", "query"]), ..LoraConfig::default() };
-    let error = T5::load(&base.weights(Kind::Float), &config(&base), Tuning::Lora(&lora, &fresh))
+    let lora = LoraConfig { targets: Some(Targets::names(&["q", "query"])), ..LoraConfig::default() };
+    let error = T5::load(&base.weights(Kind::Float), &config_of_case(&base), Tuning::Lora(&lora, &fresh))
         .expect_err("no layer is called query");
     assert!(error.to_string().contains("query"), "{error}");
 }

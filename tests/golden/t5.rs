@@ -2,8 +2,10 @@
 
 use crate::case::{Case, Difference, further};
 use serde_json::Value;
-use signclip_train::beam_search::{BeamSearchConfig, Hypothesis, Normalization};
-use signclip_train::t5::{IGNORE, T5, T5Config, Tuning};
+use signclip_train::language::beam_search::{BeamSearchConfig, Hypothesis, Normalization};
+use signclip_train::language::inputs::IGNORE;
+use signclip_train::language::t5::{T5, T5Config};
+use signclip_train::language::tuning::Tuning;
 use std::path::Path;
 use tch::{Device, IndexOp, Kind, Tensor, no_grad_guard};
 

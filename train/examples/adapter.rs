@@ -15,11 +15,13 @@ use clap::{Parser, Subcommand};
 use signclip_common::safetensors_file::{self, SafetensorsFile};
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, atomic};
-use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
-use signclip_train::adapter;
-use signclip_train::lora::LoraConfig;
-use signclip_train::t5::{T5, T5Config, Tuning};
-use signclip_train::targets::Targets;
+use signclip_train::language::adapter;
+use signclip_train::language::family::LanguageConfig;
+use signclip_train::language::lora::LoraConfig;
+use signclip_train::language::t5::{self, T5};
+use signclip_train::language::targets::Targets;
+use signclip_train::language::tuning::Tuning;
+use signclip_train::training::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -83,7 +85,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Make { base, batch, out, logits, targets } => {
             let default = LoraConfig { dropout: 0.0, ..LoraConfig::default() };
-            let targets = targets.clone().map_or(default.targets.clone(), Targets::Pattern);
+            let targets = targets.clone().map(Targets::Pattern);
             let lora = LoraConfig { targets, ..default };
             let weights = Weights::fresh(1, Device::Cpu, Kind::Float);
             let t5 = load(base, Tuning::Lora(&lora, &weights))?;
@@ -95,7 +97,7 @@ fn run(command: &Command) -> Result<()> {
                 T5::loss(&batch.logits(&t5), &batch.labels_bt).backward();
                 adamw.step(1.0);
             }
-            adapter::save(out, &lora, Some(base), &weights.parameters())?;
+            adapter::save(out, &lora, &t5::ADAPTER, Some(base), &weights.parameters())?;
             write(logits, &no_grad(|| batch.logits(&t5)))
         }
         Command::Logits { base, batch, adapter, logits } => {
@@ -110,7 +112,7 @@ fn run(command: &Command) -> Result<()> {
 }
 
 fn load(base: &Path, tuning: Tuning) -> Result<T5> {
-    let config = T5Config::read(&base.join("config.json"))?;
+    let LanguageConfig::T5(config) = LanguageConfig::read(base)?;
     T5::load(&Weights::open(base, Device::Cpu, Kind::Float)?, &config, tuning)
 }
 

@@ -20,7 +20,7 @@ mod bench {
 use bench::{folder, measure};
 use clap::{Parser, Subcommand, ValueEnum};
 use signclip_common::{Result, devices, memory};
-use signclip_train::t5::T5Config;
+use signclip_train::language::t5::T5Config;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tch::Device;

@@ -1,4 +1,4 @@
-//! Programs that this one starts. They end with it, however it ends: nobody wants a training that goes on after the table it
+//! Programs that this one starts. They end with it, however it ends: nobody wants a training that runs on after the table it
 //! was for was stopped, and that keeps the next one from its folder.
 
 use shared_child::SharedChild;

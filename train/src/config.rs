@@ -1,27 +1,24 @@
 //! Every choice of a training run, with the paper's values as defaults.
 
-use crate::adamw::AdamWConfig;
-use crate::beam_search::BeamSearchConfig;
-use crate::corpus::check_split;
-use crate::gated_fusion::FusionKind;
-use crate::lora::LoraConfig;
-use crate::schedule::Decay;
-use crate::sign_head::{Pooling, Streams};
-use crate::t5;
-use crate::temporal::{ConvKind, Steps};
+use crate::data::split::check_split;
+use crate::head::config::{HeadConfig, LossConfig, Pooling};
+use crate::language::beam_search::BeamSearchConfig;
+use crate::language::settings::{LanguageSettings, TuningKind};
+use crate::training::adamw::AdamWConfig;
+use crate::training::schedule::Decay;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::{Error, Result, json, places};
-use std::path::{Path, PathBuf};
+use signclip_common::{Error, Result};
+use std::path::Path;
 
 /// Settings of a run; written as `config.json` into its folder. Unknown fields are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    pub head: HeadSettings,
-    pub language_model: LanguageModel,
-    pub loss: LossSettings,
+    pub head: HeadConfig,
+    pub language_model: LanguageSettings,
+    pub loss: LossConfig,
     pub optimiser: OptimiserSettings,
     pub text: TextSettings,
     /// Longest clip in frames; longer ones give a window: random in training, the middle one otherwise (SpaMo: 512).
@@ -38,93 +35,11 @@ pub struct TrainConfig {
     pub validate_every: usize,
     /// Split to validate on. SpaMo's published code takes `test`, which makes its test scores the best of many.
     pub validation_split: String,
-    /// Write a checkpoint to go on from after every so many steps, besides those after each epoch; 0: only those.
+    /// Write a checkpoint to resume from after every so many steps, besides those after each epoch; 0: only those.
     pub checkpoint_every: u64,
-    /// How many checkpoints to go on from are kept.
+    /// How many checkpoints to resume from are kept.
     pub keep_checkpoints: usize,
     pub seed: u64,
-}
-
-/// The trainable visual part (paper, "Multimodal Contrastive Fusion"). Stream widths come from the store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HeadSettings {
-    /// `both`, or one alone as in the paper's ablation.
-    pub streams: Streams,
-    /// Width of the fusion, d in the paper.
-    pub d: i64,
-    /// Fusion of two streams: `gate` (paper), `concatenation` or `addition`.
-    pub fusion: FusionKind,
-    /// Temporal convolution: `spamo` (two convolutions with pooling) or `same` (one, as the text reads).
-    pub conv: ConvKind,
-    /// Steps that the batch statistics of the convolution are of: `valid`, or `all` as in SpaMo's code.
-    pub norm_over: Steps,
-    /// Project Z_m too (paper, "Implementation Details").
-    pub project_mouth: bool,
-    /// Give each stream of each clip mean 0 and deviation 1 over time before anything else. Not in the paper; helps
-    /// features of untrained encoders, in which what a clip's frames share outweighs what differs.
-    pub standardise: bool,
-}
-
-/// The language model and how it is adapted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LanguageModel {
-    /// Hugging Face folder; relative paths are looked for below the weights folder. `tiny`: a small T5 trained from
-    /// nothing, with a vocabulary of the training sentences' words.
-    pub path: String,
-    pub tuning: TuningKind,
-    pub lora: LoraConfig,
-    /// Start from this adapter, a folder that PEFT or an earlier run wrote; its configuration replaces `lora`.
-    pub adapter: Option<PathBuf>,
-    /// Compute type of the language model: `f32`, `bf16`, or `auto`.
-    pub dtype: String,
-    /// Dropout inside the language model in training; absent: what its `config.json` says.
-    pub dropout: Option<f64>,
-}
-
-/// What of the language model is trained.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TuningKind {
-    /// Low-rank adapters on a frozen model (paper).
-    #[default]
-    Lora,
-    /// Every weight; for small models.
-    Full,
-    /// Nothing.
-    Frozen,
-}
-
-/// L_total = L_trans + α L_vt + β L_sm (paper, "Training details").
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LossSettings {
-    /// Weight α of the visual-text contrast; 0 leaves it out.
-    pub alpha: f64,
-    /// Weight β of the spatial-mouthing contrast; 0 leaves it out. Without effect where only one stream is used.
-    pub beta: f64,
-    /// Mean of both directions instead of the one that the paper prints.
-    pub symmetric: bool,
-    /// What L_vt pulls the visual tokens towards.
-    pub vt_target: VtTarget,
-    /// Steps and tokens that z_v and z_t are means of: `valid`, or `all` as in SpaMo's code, with the padding.
-    pub vt_mean: Steps,
-    /// What L_sm compares of Z'_s and Z'_m: their `mean` over a clip or their `max`. Standardised streams
-    /// (`head.standardise`) have the mean 0.
-    pub sm_pooling: Pooling,
-}
-
-/// The sentence embedding z_t: a mean over the target tokens, the end token included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VtTarget {
-    /// Of their rows in the language model's embedding table, as SpaMo's code does.
-    #[default]
-    Embeddings,
-    /// Of the language model's encoder output for the sentence, as the paper's text reads. The encoder is taken as it
-    /// is at that step, with its adapters and without dropout, and gets no gradient from L_vt.
-    Encoder,
 }
 
 /// AdamW (paper, "Implementation Details").
@@ -172,9 +87,9 @@ pub struct TextSettings {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            head: HeadSettings::default(),
-            language_model: LanguageModel::default(),
-            loss: LossSettings::default(),
+            head: HeadConfig::default(),
+            language_model: LanguageSettings::default(),
+            loss: LossConfig::default(),
             optimiser: OptimiserSettings::default(),
             text: TextSettings::default(),
             max_frames: 512,
@@ -186,46 +101,6 @@ impl Default for TrainConfig {
             checkpoint_every: 200,
             keep_checkpoints: 2,
             seed: 0,
-        }
-    }
-}
-
-impl Default for HeadSettings {
-    fn default() -> Self {
-        Self {
-            streams: Streams::Both,
-            d: 1024,
-            fusion: FusionKind::Gate,
-            conv: ConvKind::Spamo,
-            norm_over: Steps::Valid,
-            project_mouth: true,
-            standardise: false,
-        }
-    }
-}
-
-impl Default for LanguageModel {
-    fn default() -> Self {
-        Self {
-            path: "flan-t5-xl".to_owned(),
-            tuning: TuningKind::Lora,
-            lora: LoraConfig::default(),
-            adapter: None,
-            dtype: "auto".to_owned(),
-            dropout: None,
-        }
-    }
-}
-
-impl Default for LossSettings {
-    fn default() -> Self {
-        Self {
-            alpha: 1.0,
-            beta: 0.2,
-            symmetric: false,
-            vt_target: VtTarget::Embeddings,
-            vt_mean: Steps::Valid,
-            sm_pooling: Pooling::Mean,
         }
     }
 }
@@ -276,14 +151,14 @@ impl TrainConfig {
     /// A small model trained from nothing in minutes on a processor: for trying the programs out.
     pub fn tiny() -> Self {
         Self {
-            head: HeadSettings { d: 128, standardise: true, ..HeadSettings::default() },
+            head: HeadConfig { d: 128, standardise: true, ..HeadConfig::default() },
             // Standardised streams have no mean over time.
-            loss: LossSettings { sm_pooling: Pooling::Max, ..LossSettings::default() },
-            language_model: LanguageModel {
+            loss: LossConfig { sm_pooling: Pooling::Max, ..LossConfig::default() },
+            language_model: LanguageSettings {
                 path: "tiny".to_owned(),
                 tuning: TuningKind::Full,
                 dtype: "f32".to_owned(),
-                ..LanguageModel::default()
+                ..LanguageSettings::default()
             },
             optimiser: OptimiserSettings {
                 epochs: 40,
@@ -330,15 +205,6 @@ impl TrainConfig {
         let config = parse(&json).map_err(|e| Error::usage(e, EVERY_FIELD))?;
         config.check()?;
         Ok(config)
-    }
-
-    /// Refuse what several devices would not compute as one does: padding is that of each device's own clips.
-    pub fn check_for_devices(&self) -> Result<()> {
-        let padded = [("head.norm_over", self.head.norm_over), ("loss.vt_mean", self.loss.vt_mean)];
-        padded.iter().find(|(_, steps)| *steps == Steps::All).map_or(Ok(()), |(name, _)| {
-            let what = format!("{name}=all counts padding, which differs with the number of devices");
-            Err(Error::usage(what, format!("train on one device, or with {name}=valid")))
-        })
     }
 
     /// Refuse values that no run can have.
@@ -400,66 +266,6 @@ impl TrainConfig {
     }
 }
 
-impl LanguageModel {
-    /// Refuse settings of an adapter where there is none, or where another one is read.
-    fn check(&self) -> Result<()> {
-        let own = self.lora != LoraConfig::default();
-        let tuning = json::value(&self.tuning)?;
-        let tuning = format!("language_model.tuning={}", tuning.as_str().unwrap_or_default());
-        let without = match (self.tuning, &self.adapter) {
-            (TuningKind::Lora, None) => None,
-            (TuningKind::Lora, Some(_)) if own => {
-                let what = "language_model.lora is set beside language_model.adapter, whose own configuration counts";
-                return Err(Error::usage(what, "leave one of the two out"));
-            }
-            (TuningKind::Lora, Some(_)) => None,
-            (_, Some(_)) => Some("language_model.adapter"),
-            (_, None) => own.then_some("language_model.lora"),
-        };
-        if let Some(field) = without {
-            let what = format!("{field} is set, and {tuning} trains the model without an adapter");
-            let remedy = "leave it out, or set language_model.tuning=lora; a model with an adapter added to its weights \
-                (evaluate export, or PEFT's merge_and_unload) is given as language_model.path";
-            return Err(Error::usage(what, remedy));
-        }
-        self.lora.check()
-    }
-}
-
-/// Where the language model's folder is: as `given` by a flag, else as the setting says, else below the weights folder;
-/// none for `tiny`, which is trained from nothing. Errors name the places.
-pub fn language_model_folder(
-    path: &str,
-    weights: Option<&Path>,
-    given: Option<&Path>,
-) -> Result<Option<PathBuf>> {
-    match (path, given) {
-        ("tiny", Some(_)) => {
-            let what = "--language-model: the language model \"tiny\" is trained from nothing";
-            return Err(Error::usage(
-                what,
-                "leave it out, or name another model: --set language_model.path=NAME",
-            ));
-        }
-        ("tiny", None) => return Ok(None),
-        (_, Some(given)) => return t5::check_files(given).map(|()| Some(given.to_path_buf())),
-        _ => {}
-    }
-    let below = places::weights_folders(weights).into_iter().map(|folder| folder.join(path));
-    let places: Vec<PathBuf> = std::iter::once(path.into()).chain(below).collect();
-    let whole = places.iter().find(|place| t5::check_files(place).is_ok());
-    let begun = || places.iter().find(|place| t5::is_model(place));
-    let folder = whole.or_else(begun).cloned().ok_or_else(|| {
-        let looked: Vec<String> =
-            places.iter().map(|p| p.join("config.json").display().to_string()).collect();
-        Error::usage(
-            format!("the language model {path} was not found; looked for {}", looked.join(", ")),
-            "download its folder (README, \"Weights\"), give --weights DIR or --language-model DIR, or try --preset tiny",
-        )
-    })?;
-    t5::check_files(&folder).map(|()| Some(folder))
-}
-
 /// Replace the fields of `json` that `over` names.
 fn lay_over(json: &mut Value, over: Value) {
     match (json, over) {
@@ -475,6 +281,8 @@ fn lay_over(json: &mut Value, over: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::config::Streams;
+    use crate::language::settings::VtTarget;
 
     #[test]
     fn settings_are_laid_over_the_papers() {
@@ -482,7 +290,7 @@ mod tests {
         let config = TrainConfig::default().with(None, &settings).unwrap();
         assert_eq!(config.optimiser.epochs, 3);
         assert_eq!(config.head.streams, Streams::Spatial);
-        let LossSettings { alpha, beta, symmetric, vt_target, .. } = config.loss;
+        let LossConfig { alpha, beta, symmetric, vt_target, .. } = config.loss;
         assert_eq!((alpha, beta, symmetric, vt_target), (1.0, 0.2, false, VtTarget::Embeddings));
     }
 

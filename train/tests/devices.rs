@@ -1,5 +1,5 @@
-//! Several devices give what one device gives on the same batches: gradients through batch statistics and through the
-//! contrastive losses of the whole batch, parameters after many updates.
+//! Several devices give what one device gives on the same batches: gradients of the whole batch, parameters after many
+//! updates.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -9,16 +9,18 @@ use signclip_common::store::{ClipFacts, FORMAT, RowRule, StoreDtype, StoreInfo, 
 use signclip_common::synthetic::Random;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
-use signclip_train::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use signclip_train::config::TrainConfig;
-use signclip_train::corpus::Corpus;
-use signclip_train::exchange::{Exchange, sum_gradients};
-use signclip_train::loader::{Loader, Plan};
-use signclip_train::model::{LanguageBase, Losses, Named, SignClip};
-use signclip_train::sign_head::{HeadConfig, SignHead};
-use signclip_train::t5::T5Config;
-use signclip_train::temporal::valid;
-use signclip_train::text::{Text, word_tokenizer};
+use signclip_train::data::corpus::Corpus;
+use signclip_train::data::loader::{Loader, Plan};
+use signclip_train::head::config::{HeadConfig, LossConfig, Widths};
+use signclip_train::head::sign_head::SignHead;
+use signclip_train::head::temporal::{Steps, valid};
+use signclip_train::language::cut::{leaf, summed_gradient};
+use signclip_train::language::family::{LanguageConfig, tiny_tokenizer};
+use signclip_train::language::text::Text;
+use signclip_train::training::adamw::{AdamW, AdamWConfig, ParameterGroup};
+use signclip_train::training::gradients::sum_gradients;
+use signclip_train::training::model::{LanguageBase, Losses, Named, SignClip};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -59,15 +61,20 @@ const WIDTH: i64 = 12;
 const CLASSES: i64 = 9;
 
 /// 20 updates of the head in float64 with both contrastive losses and, in place of the language model, a
-/// classification of each visual token; parameters and running statistics afterwards.
-fn head_in_float64(collective: &Collective) -> Result<Vec<Tensor>> {
-    let config = HeadConfig { d_s: 10, d_m: 6, d: 8, d_llm: WIDTH, ..HeadConfig::default() };
+/// classification of each visual token of this device's share; parameters and running statistics afterwards.
+fn head_in_float64(steps: Steps, collective: &Collective) -> Result<Vec<Tensor>> {
+    let config = HeadConfig { d: 8, norm_over: steps, ..HeadConfig::default() };
+    let widths = Widths { spatial: 10, mouthing: 6, language: WIDTH };
+    let losses = LossConfig { vt_mean: steps, ..LossConfig::default() };
     let weights = Weights::synthetic(4, Device::Cpu, Kind::Double);
     let (head, classes) = weights.build(&[], |root| {
-        (SignHead::new(root, &config), root.trainable().get("classes.weight", &[CLASSES, WIDTH]))
+        (
+            SignHead::new(root, &config, widths, &losses),
+            root.trainable().get("classes.weight", &[CLASSES, WIDTH]),
+        )
     })?;
-    let parameters = weights.parameters();
-    let group = ParameterGroup { parameters, lr: 1e-3, weight_decay: 0.01 };
+    let group = ParameterGroup { parameters: weights.parameters(), lr: 1e-3, weight_decay: 0.01 };
+    let language = vec![("classes.weight".to_owned(), classes.shallow_clone())];
     let mut adamw = AdamW::new(vec![group], AdamWConfig::default());
     for step in 0..20 {
         // Shares that are not even; in every fourth step a single clip, so that some devices have none.
@@ -75,38 +82,30 @@ fn head_in_float64(collective: &Collective) -> Result<Vec<Tensor>> {
         let lengths: Vec<i64> = (0..n).map(|clip| 17 + (step * 5 + clip * 11) % 40).collect();
         let own = Collective::share(n as usize, collective.rank(), collective.size());
         let of_own = |x: &Tensor| x.narrow(0, own.start as i64, own.len() as i64);
-        let frames = lengths[own.clone()].iter().copied().max().unwrap_or(1);
-        let stream = |name: &str, dim: i64| {
-            of_own(&random(&format!("{name} {step}"), &[n, 60, dim])).narrow(1, 0, frames)
-        };
+        let frames = lengths.iter().copied().max().unwrap_or(1);
+        let stream =
+            |name: &str, dim: i64| random(&format!("{name} {step}"), &[n, 60, dim]).narrow(1, 0, frames);
         let z_t = random(&format!("text {step}"), &[n, WIDTH]);
         let labels = (random(&format!("labels {step}"), &[n, 20]) * 4.5 + 4.5).to_kind(Kind::Int64);
         let total: i64 = lengths.iter().map(|frames| (frames - 12) / 4).sum();
 
         adamw.zero_grad();
-        let exchange = Exchange::new(collective);
-        let lengths_b = of_own(&Tensor::from_slice(&lengths));
-        let out = head.forward(
-            Some(&stream("spatial", 10)),
-            Some(&stream("mouth", 6)),
-            &lengths_b,
-            Some(&exchange),
-        )?;
-        let rows = |x: &Tensor| x.constant_pad_nd([0, 0, own.start as i64, n - own.end as i64]);
-        let (z_s, z_m) = (out.z_s.as_ref().expect("both streams"), out.z_m.as_ref().expect("both streams"));
-        let parts = [rows(&out.z_v), rows(z_s), rows(z_m)];
-        let (through, all) = exchange.cut(&[&out.tokens], &parts.iter().collect::<Vec<_>>())?;
-        let logits = through[0].matmul(&classes.tr());
+        let lengths_b = Tensor::from_slice(&lengths);
+        let out = head.forward(Some(&stream("spatial", 10)), Some(&stream("mouth", 6)), &lengths_b, true)?;
+        let tokens = leaf(&out.tokens);
+        let logits = of_own(&tokens).matmul(&classes.tr());
         let steps = logits.size()[1];
         let log = logits.log_softmax(-1, Kind::Double);
         let picked =
             log.gather(-1, &of_own(&labels).narrow(1, 0, steps).unsqueeze(-1), false).squeeze_dim(-1);
-        let loss = -(picked * valid(&out.out_lengths, steps)).sum(Kind::Double) / total as f64;
-        let vt = head.loss_vt(&all[0], &z_t, None, true).expect("L_vt");
-        let sm = head.loss_sm(&all[1], &all[2], None, false).expect("L_sm");
-        (loss + (vt + sm * 0.2) / collective.size() as f64).backward();
-        exchange.backward()?;
-        sum_gradients(collective, &adamw.parameters().map(|(_, p)| p).collect::<Vec<_>>())?;
+        let loss = -(picked * valid(&of_own(&out.out_lengths), steps)).sum(Kind::Double) / total as f64;
+        loss.backward();
+        let gradient = summed_gradient(&tokens, collective)?;
+        let vt = head.loss_vt(&out.z_v, &z_t, None, true).expect("L_vt");
+        let (z_s, z_m) = (out.z_s.as_ref().expect("both streams"), out.z_m.as_ref().expect("both streams"));
+        let sm = head.loss_sm(z_s, z_m, None, false).expect("L_sm");
+        ((&out.tokens * gradient).sum(Kind::Double) + vt + sm * 0.2).backward();
+        sum_gradients(collective, &language)?;
         adamw.clip_grad_norm(1.0);
         adamw.step(1.0);
     }
@@ -115,13 +114,16 @@ fn head_in_float64(collective: &Collective) -> Result<Vec<Tensor>> {
 
 #[test]
 fn the_head_in_float64() {
-    let alone = on_devices(1, head_in_float64).remove(0);
-    for size in [2, 3] {
-        let replicas = on_devices(size, head_in_float64);
-        for replica in &replicas {
-            assert_eq!(largest_difference(replica, &replicas[0]), 0.0, "the replicas agree");
-            let difference = largest_difference(replica, &alone);
-            assert!(difference < 1e-10, "{size} devices: {difference:.1e}");
+    for steps in [Steps::Valid, Steps::All] {
+        let run = |collective: &Collective| head_in_float64(steps, collective);
+        let alone = on_devices(1, run).remove(0);
+        for size in [2, 3] {
+            let replicas = on_devices(size, run);
+            for replica in &replicas {
+                assert_eq!(largest_difference(replica, &replicas[0]), 0.0, "the replicas agree");
+                let difference = largest_difference(replica, &alone);
+                assert!(difference < 1e-10, "{size} devices, {steps:?}: {difference:.1e}");
+            }
         }
     }
 }
@@ -178,11 +180,11 @@ fn model(
 ) -> Result<(Vec<Tensor>, Vec<Losses>)> {
     let mut corpus = Corpus::open(folder, "train", settings)?;
     let tokenizer = folder.join(format!("tokenizer-{}-{}.json", collective.size(), collective.rank()));
-    let json = word_tokenizer(corpus.texts.iter().map(String::as_str));
+    let json = tiny_tokenizer(corpus.texts.iter().map(String::as_str));
     std::fs::write(&tokenizer, json).map_err(Error::io(&tokenizer))?;
     let text = Text::load(&tokenizer)?;
     corpus.tokenise(&text, 64)?;
-    let config = T5Config::tiny(text.vocabulary() as i64);
+    let config = LanguageConfig::tiny(text.vocabulary() as i64);
     let base = LanguageBase { config, folder: None, kind: Kind::Float };
     let model = SignClip::new(settings, &base, &corpus, &text, "regen wind", Device::Cpu)?;
     let group = |named: &Named, lr| ParameterGroup {
@@ -200,6 +202,7 @@ fn model(
         seed: settings.seed,
         rank: collective.rank(),
         size: collective.size(),
+        device: Device::Cpu,
     };
     let mut losses = Vec::new();
     std::thread::scope(|scope| {
@@ -207,7 +210,7 @@ fn model(
             let step = step?;
             adamw.zero_grad();
             losses.push(model.backward(&step, settings, collective)?);
-            sum_gradients(collective, &adamw.parameters().map(|(_, p)| p).collect::<Vec<_>>())?;
+            sum_gradients(collective, &model.language)?;
             adamw.clip_grad_norm(1.0);
             adamw.step(1.0);
         }
@@ -248,6 +251,14 @@ fn same_run(more: &[&str], size: usize, parts: usize) {
 #[test]
 fn two_devices_are_one() {
     same_run(&[], 2, 1);
+}
+
+/// What counts padding sees that of the whole batch on every device.
+#[test]
+fn padding_counts_on_several_devices() {
+    let counted = ["head.norm_over=all", "loss.vt_mean=all", "loss.vt_target=encoder"];
+    same_run(&counted[..2], 2, 1);
+    same_run(&counted, 3, 1);
 }
 
 #[test]

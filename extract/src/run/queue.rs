@@ -187,7 +187,7 @@ mod tests {
         let (queue, requests) = queue(1);
         let answer = queue.mouthing(vec![1]);
         std::thread::scope(|scope| {
-            scope.spawn(|| Networks::default().serve(&requests).unwrap());
+            scope.spawn(|| crate::run::networks::Networks::default().serve(&requests).unwrap());
             assert!(answer.wait().unwrap_err().to_string().contains("AV-HuBERT"));
             drop(queue);
         });
@@ -201,7 +201,7 @@ mod tests {
         let broken = Err(Error::Torch("gone".into()));
         settle::<Vec<f32>>(broken, reply, &|| false, |reply| Request::Mouthing(levels, reply)).unwrap_err();
         std::thread::scope(|scope| {
-            scope.spawn(|| requests.turn_away());
+            scope.spawn(|| requests.refuse());
             for answer in [taken, waiting, queue.mouthing(vec![3])] {
                 assert!(answer.wait().unwrap_err().to_string().contains("no device serves"));
             }

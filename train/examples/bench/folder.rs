@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use signclip_common::{Error, Result, atomic, safetensors_file, synthetic};
-use signclip_train::t5::T5Config;
+use signclip_train::language::t5::T5Config;
 use std::io::BufWriter;
 use std::path::Path;
 use tch::{Kind, Tensor};

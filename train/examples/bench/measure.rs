@@ -4,19 +4,21 @@ use serde_json::{Value, json};
 use signclip_common::collective::Collective;
 use signclip_common::weights::Weights;
 use signclip_common::{Result, memory};
-use signclip_train::adamw::{AdamW, ParameterGroup};
-use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::config::TrainConfig;
-use signclip_train::corpus::Batch;
-use signclip_train::loader::Step;
-use signclip_train::model::{LanguageBase, SignClip, Widths};
-use signclip_train::t5::{T5, T5Config, Tuning};
+use signclip_train::data::corpus::Batch;
+use signclip_train::data::loader::Step;
+use signclip_train::language::beam_search::BeamSearchConfig;
+use signclip_train::language::family::LanguageConfig;
+use signclip_train::language::t5::T5;
+use signclip_train::language::tuning::Tuning;
+use signclip_train::training::adamw::{AdamW, ParameterGroup};
+use signclip_train::training::model::{LanguageBase, SignClip};
 use std::path::Path;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// Widths of the cached streams: CLIP ViT-L/14 with S², AV-HuBERT large.
-const WIDTHS: Widths = Widths { spatial: 2048, mouthing: 1024 };
+const WIDTHS: [i64; 2] = [2048, 1024];
 /// Share of the learning rates that a step of the timing applies.
 const LR_FACTOR: f64 = 1.0;
 
@@ -33,8 +35,7 @@ pub(crate) fn train(
     let mut config = TrainConfig::default();
     config.optimiser.recompute = recompute;
     let begun = Instant::now();
-    let base =
-        LanguageBase { config: T5Config::read(&model.join("config.json"))?, folder: Some(model), kind };
+    let base = LanguageBase { config: LanguageConfig::read(model)?, folder: Some(model), kind };
     let signclip = SignClip::build(&config, &base, WIDTHS, &[], Device::Cpu)?;
     let load = begun.elapsed().as_secs_f64();
     memory::keep();
@@ -80,7 +81,7 @@ pub(crate) fn generate(
     repeat: usize,
 ) -> Result<Value> {
     let _no_grad = tch::no_grad_guard();
-    let config = T5Config::read(&model.join("config.json"))?;
+    let LanguageConfig::T5(config) = LanguageConfig::read(model)?;
     let t5 = T5::load(&Weights::open(model, Device::Cpu, kind)?, &config, Tuning::Frozen)?;
     memory::keep();
     tch::manual_seed(0);
@@ -116,23 +117,19 @@ fn random_step(batch: i64, visual_tokens: i64, text_tokens: i64) -> Step {
     tch::manual_seed(0);
     let frames = visual_tokens * 4 + 12;
     let stream = |width| Some(Tensor::randn([batch, frames, width], (Kind::Float, Device::Cpu)));
-    let clips: Vec<usize> = (0..batch as usize).collect();
-    let frames_of_all = (batch * frames) as usize;
     let padded = Batch {
-        clips: clips.clone(),
-        spatial: stream(WIDTHS.spatial),
-        mouthing: stream(WIDTHS.mouthing),
+        clips: (0..batch as usize).collect(),
+        spatial: stream(WIDTHS[0]),
+        mouthing: stream(WIDTHS[1]),
         lengths: Tensor::full([batch], frames, (Kind::Int64, Device::Cpu)),
         labels: Tensor::randint_low(3, 32000, [batch, text_tokens], (Kind::Int64, Device::Cpu)),
-        frames: frames_of_all,
+        frames: (batch * frames) as usize,
     };
     Step {
         number: 0,
         epoch: 0,
-        own: 0..clips.len(),
-        clips,
+        own: 0..batch as usize,
         tokens: (batch * text_tokens) as usize,
-        frames: frames_of_all,
         same: Tensor::eye(batch, (Kind::Bool, Device::Cpu)),
         batch: padded,
     }

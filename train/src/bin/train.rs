@@ -9,17 +9,18 @@ use signclip_common::launcher::Environment;
 use signclip_common::panics::{guarded, program};
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, devices, lock, memory};
-use signclip_train::best::{Choice, Decider};
-use signclip_train::checkpoint::{self, Progress};
-use signclip_train::config::{TrainConfig, language_model_folder};
-use signclip_train::corpus::Corpus;
-use signclip_train::origin::Origin;
-use signclip_train::places::PlaceFlags;
-use signclip_train::run::RunInfo;
-use signclip_train::setting_flags::SettingFlags;
-use signclip_train::text::Text;
-use signclip_train::trainer::Trainer;
-use signclip_train::unwritable::Unwritable;
+use signclip_train::config::TrainConfig;
+use signclip_train::data::corpus::Corpus;
+use signclip_train::language::settings::language_model_folder;
+use signclip_train::language::text::Text;
+use signclip_train::training::best::{Choice, Decider};
+use signclip_train::training::checkpoint::{self, Progress};
+use signclip_train::training::origin::Origin;
+use signclip_train::training::places::PlaceFlags;
+use signclip_train::training::run::RunInfo;
+use signclip_train::training::setting_flags::SettingFlags;
+use signclip_train::training::trainer::Trainer;
+use signclip_train::training::unwritable::Unwritable;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,7 +41,7 @@ Examples:
 
 Running the same command again continues after the last checkpoint, also with more epochs: the
 learning rates then follow the schedule of the new number from there on. docs/cluster.md shows mpirun and
-Slurm. All settings with their values stand in <run>/config.json; any of them can be set with --set
+Slurm. All settings with their values are in <run>/config.json; any of them can be set with --set
 or in a --config file.
 
 Exit codes: 0 done; 2 could not run.";
@@ -128,7 +129,7 @@ fn mpi_run(args: &Args) -> Result<(), Vec<Error>> {
 fn prepare(args: &Args, collective: &Collective) -> Result<(), Vec<Error>> {
     let one = |e| vec![e];
     let settings = args.settings.effective().map_err(one)?;
-    // Everything that may be missing is looked for before anything is done, so that it can be mended in one go.
+    // Everything that may be missing is looked for before anything is done, so that it can be fixed together.
     let mut problems = Vec::new();
     let processes = collective.size() > 1;
     let list = args.gpus.clone().unwrap_or_else(|| match processes {
@@ -172,7 +173,7 @@ fn language_model(args: &Args, settings: &TrainConfig) -> Result<Option<PathBuf>
     Ok(info.language_model)
 }
 
-/// Threads of one process share its processors evenly, unless the user said otherwise. Once, before any thread is
+/// Threads of one process share its CPU cores evenly, unless the user said otherwise. Once, before any thread is
 /// started: libtorch's setting is partly of the process and partly of the thread.
 fn share_processors(devices: usize) {
     if devices > 1 && std::env::var_os("OMP_NUM_THREADS").is_none() {
@@ -192,9 +193,6 @@ fn train_on(
     let folder = run_folder(args);
     let allowed = args.settings.allow_missing;
     let mut info = RunInfo::new(&args.features, settings, language_model, [&train, &dev], allowed)?;
-    if devices.len() > 1 || collective.size() > 1 {
-        info.settings.check_for_devices()?;
-    }
     let begun = folder.join(checkpoint::FOLDER).exists();
     info.from = args.from.as_deref().map(|from| Origin::of(from, &info)).transpose()?;
     let mut lock = None;

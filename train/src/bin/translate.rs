@@ -11,13 +11,13 @@ use signclip_common::panics::program;
 use signclip_common::progress::start_log;
 use signclip_common::store::{Failure, MOUTHING, STORE_FILE, StoreInfo};
 use signclip_common::{Error, Result, atomic, devices, memory, temporary};
-use signclip_train::beam_search::BeamSearchConfig;
 use signclip_train::children;
-use signclip_train::corpus::{Corpus, Window};
-use signclip_train::gate_track::GateTrack;
-use signclip_train::places::PlaceFlags;
-use signclip_train::run::RunInfo;
-use signclip_train::translation::written;
+use signclip_train::data::corpus::{Corpus, Window};
+use signclip_train::language::beam_search::BeamSearchConfig;
+use signclip_train::report::gate_track::GateTrack;
+use signclip_train::training::places::PlaceFlags;
+use signclip_train::training::run::RunInfo;
+use signclip_train::training::translation::written;
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -205,7 +205,7 @@ fn check(args: &Args) -> Result<()> {
     for (flag, value) in [("--start", args.start), ("--end", args.end)] {
         match value {
             Some(value) if !(value.is_finite() && value >= 0.0) => {
-                return wrong(format!("{flag} {value} is no moment of it"), seconds);
+                return wrong(format!("{flag} {value} is not a time in it"), seconds);
             }
             Some(_) if args.clip.is_dir() => {
                 return wrong(

@@ -25,7 +25,7 @@ pub enum Tokenizer {
     None,
 }
 
-/// What stands in for the precision of an order without a match.
+/// What replaces the precision of an order without a match.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Smoothing {
     /// 1/2, 1/4, 1/8, ... of a match for the first, second, third, ... such order.

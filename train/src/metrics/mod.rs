@@ -3,6 +3,7 @@
 //! Papers on sign-language translation print numbers under these names that were computed in different ways and are
 //! not comparable. All the usual ones are computed, and each carries a signature of how.
 
+pub mod ablation;
 pub mod ambiguous;
 pub mod bleu;
 pub mod bootstrap;
@@ -11,6 +12,7 @@ pub mod comparison;
 pub mod final_dot;
 pub mod numpy_random;
 pub mod porter;
+pub mod predictions;
 pub mod published;
 pub mod rouge;
 pub mod sentence;

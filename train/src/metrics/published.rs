@@ -1,7 +1,7 @@
 //! Published scores beside ours: the paper's Tables 2 and 3, kept in `manifests/published.json`.
 //!
 //! A row can be compared with one of our scores only where both were computed in the same way. What is known of a
-//! row's way stands in the file; from it follows which of our scores is its like, if any.
+//! row's way is in the file; from it follows which of our scores is its like, if any.
 
 use super::Scores;
 use super::final_dot::FinalDot;

@@ -1,7 +1,7 @@
 //! The table of an ablation.
 
 use super::page::{missing, section};
-use crate::ablation::{Ablation, Row, Seed};
+use crate::metrics::ablation::{Ablation, Row, Seed};
 use maud::{Markup, html};
 
 pub(super) fn show(ablation: Option<&Ablation>) -> Markup {

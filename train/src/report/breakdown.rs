@@ -1,6 +1,6 @@
 //! Where the score comes from: groups of clips by length, by face coverage, by signer, and by ambiguous words.
 
-use super::Clip;
+use super::clip::Clip;
 use super::page::{missing, section};
 use crate::metrics::Scores;
 use crate::metrics::ambiguous::{AmbiguousWords, Cases};

@@ -4,7 +4,7 @@ use super::chart::{Axis, Chart, n};
 use super::page::{missing, section};
 use crate::metrics::Scores;
 use crate::metrics::sentence::Measure;
-use crate::step_log::LOG;
+use crate::training::step_log::LOG;
 use maud::{Markup, html};
 use serde_json::Value;
 use signclip_common::regular_file::{self, LINES};

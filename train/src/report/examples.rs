@@ -1,11 +1,11 @@
 //! The gate over time of some clips, above the frames and mouths it belongs to.
 
-use super::Clip;
 use super::chart::{Axis, Chart, n};
+use super::clip::Clip;
 use super::page::{missing, section};
 use super::sheet::Sheet;
 use super::translations::pair;
-use crate::gate_track::GateTrack;
+use crate::report::gate_track::GateTrack;
 use maud::{Markup, html};
 use signclip_common::{Error, Result};
 
@@ -190,7 +190,7 @@ impl Strip {
     fn draw(&self, sheet: &Sheet, number: usize) -> Markup {
         let id = format!("sheet-{number}");
         let [width, height] = [sheet.width, sheet.height];
-        // A part of the sheet, which stands in the page once.
+        // A part of the sheet, which is in the page once.
         let part = |[x, y, w, h]: [f64; 4], left: f64, top: f64, scale: f64| {
             html! {
                 svg x=(n(left)) y=(n(top)) width=(n(w * scale)) height=(n(h * scale))

@@ -7,8 +7,10 @@
 mod ablation;
 mod breakdown;
 mod chart;
+mod clip;
 mod curves;
 mod examples;
+pub mod gate_track;
 mod page;
 mod scores;
 mod settings;
@@ -16,20 +18,22 @@ mod sheet;
 mod translations;
 mod word_map;
 
-use crate::ablation::Ablation;
-use crate::checkpoint::{self, BEST};
-use crate::corpus::Corpus;
-use crate::gate_track::{self, GateTrack};
+use crate::data::corpus::Corpus;
+use crate::head::config::Streams;
+use crate::metrics::ablation::Ablation;
 use crate::metrics::ambiguous::AmbiguousWords;
 use crate::metrics::final_dot::FinalDot;
-use crate::metrics::sentence::{EachScore, SentenceCounts};
-use crate::places::PlaceFlags;
-use crate::predictions::{METRICS, PREDICTIONS, Predictions};
-use crate::run::RunInfo;
-use crate::sign_head::Streams;
+use crate::metrics::predictions::{METRICS, PREDICTIONS, Predictions};
+use crate::metrics::sentence::SentenceCounts;
+use crate::training::checkpoint::{self, BEST};
+use crate::training::places::PlaceFlags;
+use crate::training::run::RunInfo;
+use clip::{Clip, Facts};
 use curves::Curves;
 use examples::{Context, Example};
+use gate_track::GateTrack;
 use maud::html;
+pub use page::GENERATOR;
 use scores::Metrics;
 use sheet::Sheet;
 use signclip_common::store::{STORE_FILE, Store};
@@ -38,9 +42,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use tch::Device;
 use word_map::WordMap;
-
-/// What the head of every report says of its maker.
-pub const GENERATOR: &str = "SignClip evaluate report";
 
 /// What a report is asked to show.
 pub struct Request<'a> {
@@ -60,24 +61,6 @@ pub struct Request<'a> {
     /// `ablation.json`.
     pub ablation: Option<&'a Path>,
     pub device: Device,
-}
-
-/// One clip with its translation.
-struct Clip {
-    id: String,
-    reference: String,
-    hypothesis: String,
-    counts: SentenceCounts,
-    scores: EachScore,
-    /// What the store knows of it; absent without features.
-    facts: Option<Facts>,
-}
-
-struct Facts {
-    frames: usize,
-    signer: Option<String>,
-    /// 0 to 1.
-    face_coverage: Option<f64>,
 }
 
 /// The commands that make what a report shows.

@@ -1,12 +1,14 @@
 //! The page around the sections. It holds everything that it shows: a browser that opens it is forbidden to load
 //! anything else.
 
-use super::GENERATOR;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+/// What the head of every report says of its maker.
+pub const GENERATOR: &str = "SignClip evaluate report";
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
-/// Nothing from anywhere, but for what stands in the page itself.
+/// Nothing is loaded but what is in the page itself.
 const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 

@@ -1,8 +1,8 @@
 //! The scores of a split, from the `metrics.json` that `evaluate` wrote.
 
 use super::page::{missing, section};
+use crate::metrics::predictions::{METRICS, Predictions, References};
 use crate::metrics::{Row, Scores};
-use crate::predictions::{METRICS, Predictions, References};
 use maud::{Markup, html};
 use serde::Deserialize;
 use signclip_common::regular_file::{self, SETTINGS};

@@ -1,7 +1,7 @@
 //! The effective settings of the run, and of the features it was trained on.
 
 use super::page::{missing, section};
-use crate::run::RunInfo;
+use crate::training::run::RunInfo;
 use maud::{Markup, html};
 use serde_json::Value;
 use signclip_common::store::StoreInfo;

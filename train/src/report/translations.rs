@@ -1,6 +1,6 @@
 //! Translations beside their references, the words in which they differ marked.
 
-use super::Clip;
+use super::clip::Clip;
 use super::page::{missing, section};
 use maud::{Markup, html};
 use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices};
@@ -26,8 +26,8 @@ pub(super) fn show(clips: &[Clip], evaluate: &str) -> Markup {
 fn table(clips: &[Clip]) -> Markup {
     html! {
         p class="legend" {
-            "A word of the reference that the translation lacks is " del { "dotted" } "; a word of the translation that the \
-             reference lacks is " ins { "underlined" } ". Scores are of the sentence alone; face: share of frames with a \
+            "A word of the reference that is missing in the translation is " del { "dotted" } "; a word of the translation that the \
+             reference does not have is " ins { "underlined" } ". Scores are of the sentence alone; face: share of frames with a \
              detected face, in percent. The buttons sort, up and down in turn."
         }
         table class="translations sortable" {

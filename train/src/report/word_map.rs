@@ -8,11 +8,11 @@
 
 use super::chart::{MARKS, mark, n};
 use super::page::{missing, section};
-use crate::corpus::{Corpus, Window};
+use crate::data::corpus::{Corpus, Window};
+use crate::language::inputs::IGNORE;
+use crate::language::text::Text;
 use crate::metrics::ambiguous::AmbiguousWords;
-use crate::model::SignClip;
-use crate::t5::IGNORE;
-use crate::text::Text;
+use crate::training::model::SignClip;
 use maud::{Markup, html};
 use signclip_common::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};

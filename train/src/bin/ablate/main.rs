@@ -14,11 +14,13 @@ use signclip_common::panics::program;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, json, lock};
 use signclip_train::children;
-use signclip_train::config::{TrainConfig, language_model_folder};
-use signclip_train::corpus::{Corpus, check_split};
+use signclip_train::config::TrainConfig;
+use signclip_train::data::corpus::Corpus;
+use signclip_train::data::split::check_split;
+use signclip_train::language::settings::language_model_folder;
 use signclip_train::metrics::ambiguous::AmbiguousWords;
-use signclip_train::run::RunInfo;
-use signclip_train::setting_flags::SettingFlags;
+use signclip_train::training::run::RunInfo;
+use signclip_train::training::setting_flags::SettingFlags;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,7 +33,7 @@ Examples:
   ablate --features cache/phoenix --set optimiser.epochs=10 --gpus 0
 
 Writes <out>/ablation.md and ablation.json (readings, control: likewise) and keeps each run in
-<out>/<row>/seed-<n>. The same command goes on where it was interrupted; a run that is done is not
+<out>/<row>/seed-<n>. The same command resumes where it was interrupted; a run that is done is not
 done again. All rows have the same settings, data and number of steps but for what the row is about.
 
 Exit codes: 0 done; 2 could not run; 130 interrupted by Ctrl-C or SIGTERM, with the runs in flight.";
@@ -58,7 +60,7 @@ pub(crate) struct Args {
     /// Pairs of words that look the same on the hands: {"pairs": [["one", "other"]]}; the accuracy on them is a column
     #[arg(long, value_name = "FILE")]
     ambiguous: Option<PathBuf>,
-    /// Runs at a time; they share the processors
+    /// Runs at a time; they share the CPU cores
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = jobs)]
     pub(crate) jobs: usize,
     /// Settings of all rows.

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use signclip_common::progress::Progress;
 use signclip_common::regular_file::{self, LINES, SETTINGS};
 use signclip_common::{Error, Result, atomic, json};
-use signclip_train::run::RunInfo;
-use signclip_train::{checkpoint, children, step_log};
+use signclip_train::children;
+use signclip_train::training::checkpoint;
+use signclip_train::training::run::RunInfo;
+use signclip_train::training::step_log;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -48,7 +50,7 @@ impl Run {
         if self.folder.join(checkpoint::FOLDER).exists() { self.info.goes_on(&self.folder) } else { Ok(()) }
     }
 
-    /// Train and evaluate, unless that is done: a run that was interrupted goes on. Errors: one of the programs failed.
+    /// Train and evaluate, unless that is done: a run that was interrupted resumes. Errors: one of the programs failed.
     fn finish(&self, args: &Args, threads: Option<usize>) -> Result<bool> {
         let file = self.folder.join(FINISHED);
         let finished =
@@ -107,7 +109,7 @@ impl Run {
             Some((what, remedy)) => Error::usage(format!("{which}: {what}"), remedy),
             None => {
                 let what = format!("{which} ended with {status}");
-                Error::input(&log, "", what, "read what it said there, and run the same command to go on")
+                Error::input(&log, "", what, "read what it said there, and run the same command to resume")
             }
         })
     }
@@ -174,7 +176,7 @@ fn watch(runs: &[Run], ended: &Receiver<()>) {
             format!("{}, seed {}: {:.0} %", run.row.name, run.seed, 100.0 * *now as f64 / run.steps as f64)
         });
         let at_work = at_work.collect::<Vec<_>>().join(" · ");
-        // A run that goes on repeats the steps since its checkpoint, which were counted before.
+        // A run that resumes repeats the steps since its checkpoint, which were counted before.
         progress.advance(least.saturating_sub(left(&now)), || at_work);
         least = least.min(left(&now));
         before = now;

@@ -3,15 +3,15 @@
 use crate::Args;
 use crate::runs::Run;
 use signclip_common::{Error, Result};
-use signclip_train::ablation::{Ablation, Against, Resampling, Row, Seed};
-use signclip_train::corpus::Corpus;
+use signclip_train::data::corpus::Corpus;
 use signclip_train::metrics::Scores;
+use signclip_train::metrics::ablation::{Ablation, Against, Resampling, Row, Seed};
 use signclip_train::metrics::ambiguous::{AmbiguousWords, Cases};
 use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, p_value, resample};
 use signclip_train::metrics::numpy_random::SEED;
+use signclip_train::metrics::predictions::{Line, Predictions};
 use signclip_train::metrics::published::main_dot;
 use signclip_train::metrics::sentence::{Measure, SentenceCounts};
-use signclip_train::predictions::{Line, Predictions};
 use std::fmt::Write;
 
 /// One run's translations, scored.

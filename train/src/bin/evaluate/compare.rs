@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 use signclip_common::Result;
-use signclip_train::corpus::check_split;
+use signclip_train::data::split::check_split;
 use signclip_train::metrics::comparison::Comparison;
 use signclip_train::metrics::final_dot::FinalDot;
+use signclip_train::metrics::predictions::Predictions;
 use signclip_train::metrics::published::main_dot;
-use signclip_train::predictions::Predictions;
 use std::path::PathBuf;
 
 /// Compare the translations of two runs: scores, differences, paired bootstrap test

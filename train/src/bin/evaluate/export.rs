@@ -2,9 +2,11 @@
 
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result, atomic, lock};
-use signclip_train::checkpoint::ADAPTER;
-use signclip_train::places::PlaceFlags;
-use signclip_train::{adapter, run::RunInfo};
+use signclip_train::language::adapter;
+use signclip_train::language::family::LanguageConfig;
+use signclip_train::training::checkpoint::ADAPTER;
+use signclip_train::training::places::PlaceFlags;
+use signclip_train::training::run::RunInfo;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +46,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     adapter::merge(base, &adapter, &unfinished.folder)?;
     unfinished.finish(&out)?;
     println!("merged {} and {} into {}", base.display(), adapter.display(), args.out.display());
-    println!("next: T5ForConditionalGeneration.from_pretrained({:?})", args.out.display().to_string());
+    let class = LanguageConfig::read(base)?.transformers_class();
+    println!("next: {class}.from_pretrained({:?})", args.out.display().to_string());
     Ok(())
 }
 

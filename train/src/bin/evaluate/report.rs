@@ -4,12 +4,12 @@ use signclip_common::progress::start_log;
 use signclip_common::regular_file;
 use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result, devices};
-use signclip_train::corpus::check_split;
-use signclip_train::places::PlaceFlags;
-use signclip_train::predictions::PREDICTIONS;
+use signclip_train::data::split::check_split;
+use signclip_train::metrics::predictions::PREDICTIONS;
 use signclip_train::report::{GENERATOR, Request, write};
+use signclip_train::training::places::PlaceFlags;
 
-use signclip_train::run::RunInfo;
+use signclip_train::training::run::RunInfo;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,7 @@ fn replaceable(out: &Path) -> Result<()> {
     if begin.is_empty() || String::from_utf8_lossy(&begin).contains(GENERATOR) {
         return Ok(());
     }
-    Err(Error::input(out, "", "a file that is no report is there", "give another --out, or move it away"))
+    Err(Error::input(out, "", "the file there is not a report", "give another --out, or move it away"))
 }
 
 /// What is named is there; only what nobody named may be missing, and the page says so.

@@ -1,0 +1,9 @@
+//! The trainable visual part: cached feature streams in, visual tokens out.
+
+pub mod batch_norm;
+pub mod config;
+pub mod contrastive;
+pub mod gated_fusion;
+pub mod projector;
+pub mod sign_head;
+pub mod temporal;

@@ -1,0 +1,354 @@
+//! The trainable visual part: two cached feature streams in, visual tokens for the language model out (paper,
+//! Multimodal Contrastive Fusion).
+//!
+//! ```text
+//! Z'_s = W_s Z_s,  Z'_m = W_m Z_m  →  gated fusion  →  temporal convolution  →  projector  →  visual tokens
+//! ```
+//!
+//! What the paper leaves open, and the choice here:
+//! * Z_m is projected too (its implementation details say so, its method does not); `project_mouth` turns that off.
+//! * z_v is the mean of the visual tokens over valid steps, because z_t has the width of the language model.
+//! * z_s and z_m are means over valid frames of Z'_s and Z'_m, each through a Linear of its own ("temporal pooling and
+//!   projection"), and L_sm has a temperature of its own. `sm_pooling` takes maxima instead.
+//! * One stream alone is its projection without gate, without L_sm (paper, ablation of the encoders).
+//
+// Shapes: B clips, T frames, T' steps, S and M stream widths, D channels, L width of the language model.
+
+use crate::head::config::{HeadConfig, LossConfig, Pooling, Widths};
+use crate::head::contrastive::InfoNce;
+use crate::head::gated_fusion::Fusion;
+use crate::head::projector::{Affine, Projector};
+use crate::head::temporal::{Steps, TemporalConv, masked_mean, valid};
+use signclip_common::weights::Part;
+use signclip_common::{Error, Result};
+use tch::{Kind, Tensor};
+
+/// The head under its names in a state dict; what one stream alone does not need is absent.
+pub struct SignHead {
+    spatial_proj: Option<Affine>,
+    mouth_proj: Option<Affine>,
+    fusion: Option<Fusion>,
+    temporal: TemporalConv,
+    llm_proj: Projector,
+    sm: Option<SpatialMouthing>,
+    vt_loss: Option<InfoNce>,
+    vt_mean: Steps,
+    sm_pooling: Pooling,
+    kind: Kind,
+}
+
+/// The part that only L_sm trains.
+struct SpatialMouthing {
+    sm_spatial: Affine,
+    sm_mouth: Affine,
+    loss: InfoNce,
+}
+
+/// Everything a step of training or a translation needs from the head.
+pub struct HeadOutput {
+    /// `[B, T, D]`, at padded positions too; absent with one stream, and with a fusion that has none.
+    pub gate: Option<Tensor>,
+    /// `[B, T, D]`, zero at padding.
+    pub fused: Tensor,
+    /// `[B, T', D]`, zero beyond `out_lengths`.
+    pub conv: Tensor,
+    /// The visual tokens `[B, T', L]`, zero beyond `out_lengths`.
+    pub tokens: Tensor,
+    /// Valid steps of each clip, `[B]` int64.
+    pub out_lengths: Tensor,
+    /// `[B, L]`
+    pub z_v: Tensor,
+    /// `[B, D]`, absent without L_sm.
+    pub z_s: Option<Tensor>,
+    /// `[B, D]`, absent without L_sm.
+    pub z_m: Option<Tensor>,
+}
+
+impl SignHead {
+    /// All tensors are trainable. `config` must be [valid](HeadConfig::validate). What only a loss with the weight 0
+    /// would train is absent.
+    pub fn new(part: &Part, config: &HeadConfig, widths: Widths, loss: &LossConfig) -> Self {
+        let part = &part.trainable();
+        let HeadConfig { streams, d, .. } = *config;
+        let both = streams.spatial() && streams.mouthing();
+        let affine = |name: &str, inputs: i64| Affine::new(&part.sub(name), inputs, d);
+        Self {
+            spatial_proj: streams.spatial().then(|| affine("spatial_proj", widths.spatial)),
+            mouth_proj: (streams.mouthing() && config.project_mouth)
+                .then(|| affine("mouth_proj", widths.mouthing)),
+            fusion: both.then(|| Fusion::new(part, d, config.fusion)),
+            temporal: TemporalConv::new(&part.sub("temporal"), d, config.conv, config.norm_over),
+            llm_proj: Projector::new(&part.sub("llm_proj"), d, widths.language),
+            sm: (both && loss.beta > 0.0).then(|| SpatialMouthing {
+                sm_spatial: affine("sm_spatial", d),
+                sm_mouth: affine("sm_mouth", d),
+                loss: InfoNce::new(part, "logit_scale_sm"),
+            }),
+            vt_loss: (loss.alpha > 0.0).then(|| InfoNce::new(part, "logit_scale_vt")),
+            vt_mean: loss.vt_mean,
+            sm_pooling: loss.sm_pooling,
+            kind: part.leaf_kind(),
+        }
+    }
+
+    /// The streams `[B, T, S]` and `[B, T, M]` of padded clips with their numbers of frames `[B]` (int64, same
+    /// device). A stream that the head does not take is ignored and may be absent. In training the statistics of the
+    /// batch count.
+    ///
+    /// # Errors
+    /// A stream that the head takes is absent.
+    pub fn forward(
+        &self,
+        spatial_bts: Option<&Tensor>,
+        mouth_btm: Option<&Tensor>,
+        lengths_b: &Tensor,
+        train: bool,
+    ) -> Result<HeadOutput> {
+        let float = |stream: Option<&Tensor>, name: &str| match stream {
+            Some(stream) => Ok(stream.to_kind(self.kind)),
+            None => {
+                let what = format!("the batch has no {name} features, and the head is made for them");
+                Err(Error::usage(
+                    what,
+                    "extract that stream, or train a run on the other one alone (head.streams)",
+                ))
+            }
+        };
+        let spatial = match &self.spatial_proj {
+            Some(proj) => Some(proj.forward(&float(spatial_bts, "spatial")?)),
+            None => None,
+        };
+        let mouth = || {
+            let mouth_btm = float(mouth_btm, "mouthing")?;
+            Ok::<_, Error>(
+                self.mouth_proj.as_ref().map_or(mouth_btm.shallow_clone(), |proj| proj.forward(&mouth_btm)),
+            )
+        };
+        let (mut gate, mut z_s, mut z_m) = (None, None, None);
+        let z_btd = match (spatial, &self.fusion) {
+            (Some(spatial_btd), Some(fusion)) => {
+                let mouth_btd = mouth()?;
+                if let Some(sm) = &self.sm {
+                    z_s = Some(sm.sm_spatial.forward(&self.sm_pooling.of(&spatial_btd, lengths_b)));
+                    z_m = Some(sm.sm_mouth.forward(&self.sm_pooling.of(&mouth_btd, lengths_b)));
+                }
+                let fused_btd;
+                (gate, fused_btd) = fusion.forward(&spatial_btd, &mouth_btd);
+                fused_btd
+            }
+            (Some(spatial_btd), ..) => spatial_btd,
+            (None, ..) => mouth()?,
+        };
+        let fused = &z_btd * valid(lengths_b, z_btd.size()[1]).unsqueeze(-1);
+        let (conv, out_lengths) = self.temporal.forward(&fused, lengths_b, train);
+        let mask_bt1 = valid(&out_lengths, conv.size()[1]).unsqueeze(-1);
+        let projected = self.llm_proj.forward(&conv);
+        let tokens = &projected * mask_bt1;
+        let z_v = match self.vt_mean {
+            Steps::Valid => masked_mean(&tokens, &out_lengths),
+            Steps::All => projected.mean_dim([1].as_slice(), false, projected.kind()),
+        };
+        Ok(HeadOutput { gate, fused, conv, tokens, out_lengths, z_v, z_s, z_m })
+    }
+
+    /// L_vt of N clips and texts (see [`InfoNce::loss`]); `None` without it.
+    pub fn loss_vt(
+        &self,
+        z_v: &Tensor,
+        z_t: &Tensor,
+        same: Option<&Tensor>,
+        symmetric: bool,
+    ) -> Option<Tensor> {
+        self.vt_loss.as_ref().map(|vt| vt.loss(z_v, z_t, same, symmetric))
+    }
+
+    /// L_sm of N clips; `None` without it, or with one stream.
+    pub fn loss_sm(
+        &self,
+        z_s: &Tensor,
+        z_m: &Tensor,
+        same: Option<&Tensor>,
+        symmetric: bool,
+    ) -> Option<Tensor> {
+        self.sm.as_ref().map(|sm| sm.loss.loss(z_s, z_m, same, symmetric))
+    }
+
+    /// Whether there is an L_vt.
+    pub fn has_loss_vt(&self) -> bool {
+        self.vt_loss.is_some()
+    }
+
+    /// Whether there is an L_sm.
+    pub fn has_loss_sm(&self) -> bool {
+        self.sm.is_some()
+    }
+
+    /// Bring the temperatures back into their range; to be called after each update.
+    pub fn clamp_temperatures(&self) {
+        let sm = self.sm.as_ref().map(|sm| &sm.loss);
+        self.vt_loss.iter().chain(sm).for_each(InfoNce::clamp);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::config::Streams;
+    use crate::head::gated_fusion::FusionKind;
+    use signclip_common::weights::Weights;
+    use tch::Device;
+
+    fn config(streams: Streams) -> HeadConfig {
+        HeadConfig { streams, d: 8, ..HeadConfig::default() }
+    }
+
+    fn head(weights: &Weights, config: &HeadConfig, loss: &LossConfig) -> Result<SignHead> {
+        let widths = Widths { spatial: 10, mouthing: 6, language: 12 };
+        weights.build(&[], |root| SignHead::new(root, config, widths, loss))
+    }
+
+    fn random(shape: [i64; 3]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    /// A padded batch gives what its clips give one by one, whatever the padding holds.
+    #[test]
+    fn padding_changes_nothing() -> Result<()> {
+        tch::manual_seed(3);
+        let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+        let head = head(&weights, &config(Streams::Both), &LossConfig::default())?;
+        let lengths = [45, 7, 16, 30];
+        let (spatial, mouth) = (random([4, 45, 10]), random([4, 45, 6]));
+        let batch = head.forward(Some(&spatial), Some(&mouth), &Tensor::from_slice(&lengths), false)?;
+        for (b, &length) in lengths.iter().enumerate() {
+            let b = b as i64;
+            let alone = |x: &Tensor| x.narrow(0, b, 1).narrow(1, 0, length);
+            let one = head.forward(
+                Some(&alone(&spatial)),
+                Some(&alone(&mouth)),
+                &Tensor::from_slice(&[length]),
+                false,
+            )?;
+            let steps = one.out_lengths.int64_value(&[0]);
+            assert_eq!(batch.out_lengths.int64_value(&[b]), steps);
+            let near = |got: &Tensor, want: &Tensor| {
+                (got - want.get(0)).abs().max().double_value(&[]) < 1e-5 && got.size() == want.get(0).size()
+            };
+            assert!(near(&batch.tokens.get(b).narrow(0, 0, steps), &one.tokens), "tokens of {length} frames");
+            assert!(near(&batch.z_v.get(b), &one.z_v), "z_v of {length} frames");
+            for (got, want) in [(&batch.z_s, &one.z_s), (&batch.z_m, &one.z_m)] {
+                assert!(got.as_ref().zip(want.as_ref()).is_some_and(|(got, want)| near(&got.get(b), want)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The ablation with one stream has no gate and no L_sm, and needs no features of the other stream.
+    #[test]
+    fn one_stream_alone() -> Result<()> {
+        let lengths = Tensor::from_slice(&[20i64, 18]);
+        for streams in [Streams::Spatial, Streams::Mouthing] {
+            let weights = Weights::fresh(0, Device::Cpu, Kind::Float);
+            let head = head(&weights, &config(streams), &LossConfig::default())?;
+            let spatial = streams.spatial().then(|| random([2, 20, 10]).to_kind(Kind::Half));
+            let mouth = streams.mouthing().then(|| random([2, 20, 6]).to_kind(Kind::Half));
+            let out = head.forward(spatial.as_ref(), mouth.as_ref(), &lengths, true)?;
+            assert_eq!(out.tokens.size(), [2, 2, 12]);
+            assert!(out.gate.is_none() && out.z_s.is_none() && out.z_m.is_none() && !head.has_loss_sm());
+            assert!(head.loss_sm(&out.z_v, &out.z_v, None, false).is_none());
+            let names: Vec<String> = weights.parameters().into_iter().map(|(name, _)| name).collect();
+            assert!(!names.iter().any(|name| name.starts_with("gate") || name.contains("sm")), "{names:?}");
+            let other = if streams.spatial() { "mouth_proj" } else { "spatial_proj" };
+            assert!(!names.iter().any(|name| name.starts_with(other)));
+        }
+        Ok(())
+    }
+
+    /// A batch without a stream that the head is made for is an error that names it.
+    #[test]
+    fn an_absent_stream_is_named() -> Result<()> {
+        let lengths = Tensor::from_slice(&[20i64, 18]);
+        let (spatial, mouth) = (random([2, 20, 10]), random([2, 20, 6]));
+        let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+        let head = head(&weights, &config(Streams::Both), &LossConfig::default())?;
+        for (streams, name) in [((None, Some(&mouth)), "spatial"), ((Some(&spatial), None), "mouthing")] {
+            let error = head.forward(streams.0, streams.1, &lengths, false).err().map(|e| e.to_string());
+            assert!(error.is_some_and(|e| e.contains(name) && e.contains("head.streams")), "{name}");
+        }
+        Ok(())
+    }
+
+    /// Both streams have a say in every fusion, and only one has a gate.
+    #[test]
+    fn every_fusion_fuses_both() -> Result<()> {
+        tch::manual_seed(4);
+        let lengths = Tensor::from_slice(&[20i64, 18]);
+        let (spatial, mouth) = (random([2, 20, 10]), random([2, 20, 6]));
+        let mut fused = Vec::new();
+        for fusion in [FusionKind::Gate, FusionKind::Concatenation, FusionKind::Addition] {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let head =
+                head(&weights, &HeadConfig { fusion, ..config(Streams::Both) }, &LossConfig::default())?;
+            let out = head.forward(Some(&spatial), Some(&mouth), &lengths, false)?;
+            assert_eq!(out.gate.is_some(), fusion == FusionKind::Gate);
+            // Each stream has a say.
+            for (spatial, mouth) in [(&(&spatial + 1.0), &mouth), (&spatial, &(&mouth + 1.0))] {
+                let other = head.forward(Some(spatial), Some(mouth), &lengths, false)?;
+                assert!(!other.fused.allclose(&out.fused, 1e-3, 1e-3, false), "{fusion:?}");
+            }
+            fused.push(out.fused);
+        }
+        assert!(!fused[1].allclose(&fused[2], 1e-3, 1e-3, false));
+        Ok(())
+    }
+
+    /// The mean of a standardised stream says nothing about a clip, its maximum does; padding counts for neither.
+    #[test]
+    fn maxima_of_standardised_streams_differ() -> Result<()> {
+        tch::manual_seed(5);
+        let centred = |x: Tensor| &x - x.mean_dim([1].as_slice(), true, Kind::Float);
+        let (spatial, mouth) = (centred(random([3, 20, 10])), centred(random([3, 20, 6])));
+        let padded = |x: &Tensor| x.constant_pad_nd([0, 0, 0, 5]) + 0.0;
+        for sm_pooling in [Pooling::Mean, Pooling::Max] {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let head =
+                head(&weights, &config(Streams::Both), &LossConfig { sm_pooling, ..LossConfig::default() })?;
+            let lengths = Tensor::from_slice(&[20i64; 3]);
+            let z = |spatial: &Tensor, mouth: &Tensor| {
+                head.forward(Some(spatial), Some(mouth), &lengths, false).map(|out| [out.z_s, out.z_m])
+            };
+            let (plain, with_padding) = (z(&spatial, &mouth)?, z(&padded(&spatial), &padded(&mouth))?);
+            for (z, with_padding) in plain.iter().flatten().zip(with_padding.iter().flatten()) {
+                let equal = z.get(0).allclose(&z.get(1), 1e-4, 1e-4, false);
+                assert_eq!(equal, sm_pooling == Pooling::Mean, "{sm_pooling:?}");
+                assert!(z.allclose(with_padding, 1e-5, 1e-5, false), "{sm_pooling:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// As in SpaMo's code, padding changes z_v and the batch statistics, but never the tokens' place.
+    #[test]
+    fn padding_counts_where_asked() -> Result<()> {
+        tch::manual_seed(6);
+        let (spatial, lengths) = (random([2, 40, 10]), Tensor::from_slice(&[40i64, 20]));
+        let run = |vt_mean: Steps, norm_over: Steps| {
+            let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
+            let config = HeadConfig { norm_over, ..config(Streams::Spatial) };
+            head(&weights, &config, &LossConfig { vt_mean, ..LossConfig::default() })?.forward(
+                Some(&spatial),
+                None,
+                &lengths,
+                true,
+            )
+        };
+        let valid = run(Steps::Valid, Steps::Valid)?;
+        let (mean, norm) = (run(Steps::All, Steps::Valid)?, run(Steps::Valid, Steps::All)?);
+        let same = |a: &Tensor, b: &Tensor| a.allclose(b, 1e-5, 1e-5, false);
+        assert!(same(&valid.tokens, &mean.tokens) && !same(&valid.z_v, &mean.z_v));
+        assert!(same(&valid.z_v.get(0), &mean.z_v.get(0)), "the longest clip has no padding");
+        assert!(!same(&valid.tokens, &norm.tokens));
+        assert!([&mean, &norm].iter().all(|out| out.out_lengths == valid.out_lengths));
+        Ok(())
+    }
+}

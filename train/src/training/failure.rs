@@ -1,0 +1,82 @@
+//! What is kept of a step that went wrong: a run's folder of its own that stands right before the step, and the batch.
+
+use crate::data::corpus::Batch;
+use crate::language::adapter;
+use crate::training::checkpoint::{self, BEST, Progress};
+use crate::training::model::Named;
+use crate::training::run::{FIRST_ADAPTER, RunInfo};
+use signclip_common::collective::Collective;
+use signclip_common::{Error, Result, atomic, json, tensor_file};
+use std::path::{Path, PathBuf};
+
+/// The first weight with a value that is not finite in the files of the language model and of the adapter that the run in
+/// `folder` begins with: no setting helps there.
+pub fn damaged_weights(folder: &Path, info: &RunInfo) -> Result<Option<Error>> {
+    let first_adapter = folder.join(FIRST_ADAPTER);
+    let adapter = first_adapter.is_dir().then(|| adapter::weights_file(&first_adapter)).transpose()?;
+    for place in info.language_model.iter().chain(&adapter) {
+        for file in tensor_file::open_all(place)? {
+            for name in file.names() {
+                let Some(tensor) = file.tensor(name).transpose()? else { continue };
+                if tensor.isfinite().all().int64_value(&[]) == 0 {
+                    let what = "a value of this weight is not finite (NaN or infinite)";
+                    return Ok(Some(Error::input(
+                        file.path(),
+                        name,
+                        what,
+                        "get the file again from where it is whole",
+                    )));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Writes `failed-step-<N>` into the run's `folder`, on the first device. `tensors` are parameters, statistics and
+/// optimiser as they were before the step.
+pub fn save(
+    folder: &Path,
+    info: &RunInfo,
+    batch: &Batch,
+    tensors: &Named,
+    state: &Progress,
+    collective: &Collective,
+) -> Result<PathBuf> {
+    let failed = folder.join(format!("failed-step-{}", state.step));
+    if collective.leads() {
+        let checkpoint = checkpoint::after(&failed, state.step);
+        for folder in [Some(failed.as_path()), checkpoint.parent()].into_iter().flatten() {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        let streams = [("spatial", &batch.spatial), ("mouthing", &batch.mouthing)];
+        let streams = streams.into_iter().filter_map(|(name, x)| Some((name, x.as_ref()?)));
+        let batch: Named = streams
+            .chain([("lengths", &batch.lengths), ("labels", &batch.labels)])
+            .map(|(name, x)| (name.to_owned(), x.shallow_clone()))
+            .collect();
+        checkpoint::save(&failed.join("batch.safetensors"), &batch, state, &info.settings)?;
+        checkpoint::save(&checkpoint, tensors, state, &info.settings)?;
+        info.copy_into(folder, &failed)?;
+        let best = folder.join(BEST);
+        if best.is_file() {
+            atomic::copy(&best, &failed.join(BEST))?;
+        }
+        let settings = failed.join("settings.json");
+        let text = json::pretty(&info.settings)?;
+        atomic::write(&settings, text.as_bytes())?;
+        let readme = format!(
+            "Step {} failed. `train --features {} --run {} --config {}` (and --weights and --gpus as in the run) resumes \
+             right before it and fails again. batch.safetensors has the step's batch, checkpoints/ the \
+             parameters and the optimiser before it.\n",
+            state.step,
+            info.features.display(),
+            failed.display(),
+            settings.display(),
+        );
+        atomic::write(&failed.join("README.md"), readme.as_bytes())?;
+    }
+    // No device may end the run while the first one still writes.
+    collective.barrier()?;
+    Ok(failed)
+}

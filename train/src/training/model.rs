@@ -1,0 +1,287 @@
+//! SignClip put together: the trainable visual head in front of the language model.
+//!
+//! Shapes: b clips, s encoder positions, l target tokens, d width of the language model.
+
+use crate::config::{OptimiserSettings, TrainConfig};
+use crate::data::corpus::{Batch, Corpus};
+use crate::data::loader::Step;
+use crate::head::config::{LossConfig, Widths};
+use crate::head::sign_head::{HeadOutput, SignHead};
+use crate::head::temporal::Steps;
+use crate::language::LanguageModel;
+use crate::language::adapter;
+use crate::language::beam_search::{BeamSearchConfig, Hypothesis};
+use crate::language::cut::{leaf, summed_gradient};
+use crate::language::dropout;
+use crate::language::family::LanguageConfig;
+use crate::language::inputs::Prefix;
+use crate::language::lora::LoraConfig;
+use crate::language::settings::TuningKind;
+use crate::language::targets::AdapterNames;
+use crate::language::text::Text;
+use crate::language::tuning::Tuning;
+use signclip_common::collective::Collective;
+use signclip_common::store::{MOUTHING, SPATIAL};
+use signclip_common::synthetic::Random;
+use signclip_common::weights::Weights;
+use signclip_common::{Error, Result};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+
+/// What a checkpoint keeps of the model: named trainable tensors and running statistics.
+pub type Named = Vec<(String, Tensor)>;
+
+/// The model on one device.
+pub struct SignClip {
+    head: SignHead,
+    language_model: LanguageModel,
+    adapter_names: &'static AdapterNames,
+    /// How the language model is adapted, and the folder that it is in.
+    lora: Option<(LoraConfig, Option<PathBuf>)>,
+    prompt: Tensor,
+    device: Device,
+    /// Trainable tensors of the visual head and of the language model.
+    pub visual: Named,
+    pub language: Named,
+    /// Running statistics.
+    pub buffers: Named,
+}
+
+/// The parts of the loss of one step, of the whole batch on all devices (paper, "Training details").
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Losses {
+    pub total: f64,
+    pub trans: f64,
+    /// Absent where its weight is 0.
+    pub vt: Option<f64>,
+    /// Absent where its weight is 0, and where one stream is used alone.
+    pub sm: Option<f64>,
+}
+
+/// The language model before it is built: its configuration and where its weights are.
+pub struct LanguageBase<'p> {
+    pub config: LanguageConfig,
+    /// Absent: trained from nothing.
+    pub folder: Option<&'p Path>,
+    pub kind: Kind,
+}
+
+impl SignClip {
+    /// Builds for the stream widths of `corpus` and the texts of `text`.
+    pub fn new(
+        config: &TrainConfig,
+        base: &LanguageBase,
+        corpus: &Corpus,
+        text: &Text,
+        prompt: &str,
+        device: Device,
+    ) -> Result<Self> {
+        base.config.check_tokenizer(text, base.folder.is_some())?;
+        // A stream that is not there has no columns.
+        let width = |stream| corpus.dim(stream).max(1);
+        let streams = [width(SPATIAL), width(MOUTHING)];
+        Self::build(config, base, streams, &text.encode(prompt)?, device)
+    }
+
+    /// Builds for a spatial and a mouthing stream of these widths, with the ids of the prompt. Everything fresh is a pure
+    /// function of the seed.
+    pub fn build(
+        config: &TrainConfig,
+        base: &LanguageBase,
+        [spatial, mouthing]: [i64; 2],
+        prompt: &[i64],
+        device: Device,
+    ) -> Result<Self> {
+        let lm = &config.language_model;
+        let mut language_config = base.config.clone();
+        if let Some(rate) = lm.dropout {
+            language_config.set_dropout(rate);
+        }
+        let fresh = |kind| Weights::fresh(config.seed, device, kind);
+        let weights = match base.folder {
+            Some(folder) => Weights::open(folder, device, base.kind)?,
+            None => fresh(base.kind),
+        };
+        let (lora, adapter) = match &lm.adapter {
+            Some(folder) => adapter::open(folder, device)?,
+            None => (lm.lora.clone(), fresh(Kind::Float)),
+        };
+        let tuning = match lm.tuning {
+            TuningKind::Lora => Tuning::Lora(&lora, &adapter),
+            TuningKind::Full => Tuning::Full,
+            TuningKind::Frozen => Tuning::Frozen,
+        };
+        let language_model = LanguageModel::load(&weights, &language_config, tuning)?;
+        let widths = Widths { spatial, mouthing, language: language_model.width() };
+        config.head.validate(widths)?;
+        let visual = fresh(Kind::Float);
+        // The head computes in the type of the language model; its masters, norms and losses are float32.
+        let head = visual
+            .build(&[], |part| SignHead::new(&part.in_kind(base.kind), &config.head, widths, &config.loss))?;
+        let language = [weights.parameters(), adapter.parameters()].into_iter().flatten().collect();
+        Ok(Self {
+            head,
+            language_model,
+            adapter_names: language_config.adapter_names(),
+            prompt: Tensor::from_slice(prompt).to_device(device),
+            lora: (lm.tuning == TuningKind::Lora).then_some((lora, base.folder.map(Path::to_path_buf))),
+            device,
+            visual: visual.parameters(),
+            language,
+            buffers: visual.buffers(),
+        })
+    }
+
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Trainable tensors and running statistics under the names of a checkpoint.
+    pub fn tensors(&self) -> Named {
+        let lists = [("head", &self.visual), ("head", &self.buffers), ("language", &self.language)];
+        let named = |(prefix, list): (&str, &Named)| -> Named {
+            list.iter().map(|(name, t)| (format!("{prefix}.{name}"), t.shallow_clone())).collect()
+        };
+        lists.into_iter().flat_map(named).collect()
+    }
+
+    /// Numbers of trainable values in the visual head and in the language model.
+    pub fn trainable(&self) -> (usize, usize) {
+        let count = |named: &Named| named.iter().map(|(_, t)| t.numel()).sum();
+        (count(&self.visual), count(&self.language))
+    }
+
+    /// Forward and backward pass of one step: adds the gradients of L_total = L_trans + α L_vt + β L_sm to those of
+    /// the parameters.
+    ///
+    /// Every device computes the visual head and the contrastive losses of the whole batch, and takes its own share of
+    /// the clips through the language model, in parts where memory is short. The graph is cut at the visual tokens:
+    /// their gradients are summed over the devices, and each goes back through the head with the sums. So the head's
+    /// gradients are those of the whole batch on every device; the language model's are [still to be
+    /// summed](crate::training::gradients::sum_gradients).
+    pub fn backward(&self, step: &Step, config: &TrainConfig, collective: &Collective) -> Result<Losses> {
+        let (batch, loss) = (&step.batch, &config.loss);
+        let head = self.see(batch, true)?;
+        let z_t = match self.head.has_loss_vt() {
+            true => Some(self.sentence_embeddings(step, loss, collective)?),
+            false => None,
+        };
+        let tokens = leaf(&head.tokens);
+        let prefix = self.prefix(&tokens, &head.out_lengths);
+        let trans = self.translation(&prefix, step, config, collective.rank());
+        collective.sum(&trans)?;
+        let gradient = summed_gradient(&tokens, collective)?;
+
+        let same = Some(&step.same);
+        let vt = z_t.and_then(|z_t| self.head.loss_vt(&head.z_v, &z_t, same, loss.symmetric));
+        let pair = head.z_s.as_ref().zip(head.z_m.as_ref());
+        let sm = pair.and_then(|(z_s, z_m)| self.head.loss_sm(z_s, z_m, same, loss.symmetric));
+        let mut objective = (&head.tokens * gradient).sum(head.tokens.kind());
+        for (part, weight) in [(&vt, loss.alpha), (&sm, loss.beta)] {
+            if let Some(part) = part {
+                objective += part * weight;
+            }
+        }
+        objective.backward();
+        let [vt, sm] = [vt, sm].map(|part| part.map(|part| part.double_value(&[])));
+        let trans = trans.double_value(&[0]);
+        let total = trans + vt.unwrap_or(0.0) * loss.alpha + sm.unwrap_or(0.0) * loss.beta;
+        Ok(Losses { total, trans, vt, sm })
+    }
+
+    /// Forward and backward pass through the language model from the visual tokens, part by part: this device's share
+    /// of L_trans (float64, `[1]`), its gradients added to those of the parameters and of the tokens.
+    fn translation(&self, prefix: &Prefix, step: &Step, config: &TrainConfig, rank: usize) -> Tensor {
+        let OptimiserSettings { accumulation, recompute, .. } = config.optimiser;
+        let mut trans = Tensor::zeros([1], (Kind::Double, self.device));
+        let parts = accumulation.min(step.own.len());
+        for part in 0..parts {
+            // Dropout is a function of this, so that a resumed run draws the same masks.
+            let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
+            dropout::seed((Random::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
+            let range = Collective::share(step.own.len(), part, parts);
+            let clips = step.own.start + range.start..step.own.start + range.end;
+            let labels_bl = step.batch.labels.narrow(0, clips.start as i64, clips.len() as i64);
+            trans +=
+                self.language_model.backward(&prefix.of(clips), &labels_bl, step.tokens as f64, recompute);
+        }
+        trans
+    }
+
+    /// Writes the adapter of the language model as a folder for PEFT, if there is one.
+    pub fn save_adapter(&self, folder: &Path) -> Result<()> {
+        match &self.lora {
+            Some((config, base)) => {
+                adapter::save(folder, config, self.adapter_names, base.as_deref(), &self.language)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Bring the temperatures back into their range after an update.
+    pub fn clamp_temperatures(&self) {
+        self.head.clamp_temperatures();
+    }
+
+    /// Best translations of each clip of a batch, best first.
+    pub fn translate(&self, batch: &Batch, search: &BeamSearchConfig) -> Result<Vec<Vec<Hypothesis>>> {
+        let _frozen = tch::no_grad_guard();
+        let head = self.see(batch, false)?;
+        let found = self.language_model.translate(&self.prefix(&head.tokens, &head.out_lengths), search)?;
+        match found.iter().flatten().any(|hypothesis| hypothesis.score.is_nan()) {
+            true => Err(Error::usage(
+                "translation scores are NaN: the features or the run's weights contain NaN",
+                "check the features with extract --verify, and train again",
+            )),
+            false => Ok(found),
+        }
+    }
+
+    /// What the head makes of a batch: gate, fused features, visual tokens.
+    pub fn see(&self, batch: &Batch, train: bool) -> Result<HeadOutput> {
+        self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, train)
+    }
+
+    /// The fused features of the moments that some target tokens rest on, `[b, d]` float32: for each clip the mean of
+    /// Z_fused over time, weighted by |gradient · Z_fused| of the summed log probability of the tokens that
+    /// `chosen_bl` (bool) marks among the labels.
+    pub fn features_behind(&self, batch: &Batch, chosen_bl: &Tensor) -> Result<Tensor> {
+        let head = self.see(batch, false)?;
+        let prefix = self.prefix(&head.tokens, &head.out_lengths);
+        let log_p_bl = self.language_model.log_probabilities(&prefix, &batch.labels);
+        let sum = log_p_bl.masked_select(chosen_bl).sum(Kind::Float);
+        let gradient = Tensor::run_backward(&[&sum], &[&head.fused], false, false);
+        let fused_btd = head.fused.detach().to_kind(Kind::Float);
+        let weight_bt1 =
+            (gradient[0].to_kind(Kind::Float) * &fused_btd).sum_dim_intlist(-1, true, Kind::Float).abs();
+        let total_b1 =
+            weight_bt1.sum_dim_intlist(1, false, Kind::Float).clamp_min(f64::from(f32::MIN_POSITIVE));
+        Ok((weight_bt1 * fused_btd).sum_dim_intlist(1, false, Kind::Float) / total_b1)
+    }
+
+    fn prefix(&self, tokens_btd: &Tensor, lengths_b: &Tensor) -> Prefix {
+        Prefix {
+            tokens_btd: tokens_btd.shallow_clone(),
+            lengths_b: lengths_b.shallow_clone(),
+            prompt_p: self.prompt.shallow_clone(),
+        }
+    }
+
+    /// z_t of all clips, `[b, d]`. Each device computes those of its own share and gets the others' as constants, so
+    /// that the sum of the language model's gradients over the devices counts every clip once.
+    fn sentence_embeddings(&self, step: &Step, loss: &LossConfig, collective: &Collective) -> Result<Tensor> {
+        let [start, own, all] = [step.own.start, step.own.len(), step.batch.clips.len()].map(|n| n as i64);
+        let own_bd = match own {
+            0 => Tensor::zeros([0, self.language_model.width()], (Kind::Float, self.device)),
+            _ => {
+                let labels_bl = step.batch.labels.narrow(0, start, own);
+                let padding = loss.vt_mean == Steps::All;
+                self.language_model.sentence_embedding(&labels_bl, loss.vt_target, padding)
+            }
+        };
+        let behind = all - start - own;
+        let all_bd = own_bd.detach().constant_pad_nd([0, 0, start, behind]);
+        collective.sum(&all_bd.view(-1))?;
+        Ok(Tensor::cat(&[all_bd.narrow(0, 0, start), own_bd, all_bd.narrow(0, start + own, behind)], 0))
+    }
+}
