@@ -9,7 +9,7 @@ use crate::training::schedule::Decay;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, json};
 use std::path::Path;
 
 /// Settings of a run; written as `config.json` into its folder. Unknown fields are refused.
