@@ -239,7 +239,7 @@ fn runs_that_are_spoiled() {
 
     run_with(&|_| {});
     evaluate("--split nosuch").refuses(&[&["cache/nosuch/store.json", "no feature store"]]);
-    evaluate("--split ../../x").refuses(&[&["../../x", "no split"]]);
+    evaluate("--split ../../x").refuses(&[&["../../x", "not a split"]]);
     evaluate("--features nosuch").refuses(&[&["nosuch/test/store.json", "no feature store"]]);
     // A run goes on with the settings it began with.
     train(place.path(), "--features cache --run run --set seed=7").refuses(&[&[

@@ -185,7 +185,7 @@ fn predictions_that_cannot_be_compared() {
             "a.jsonl run",
             ["run/test/predictions.jsonl", "no predictions here", "evaluate --run run --split test"],
         ),
-        ("a.jsonl a.jsonl --split ../x", ["../x", "no split", "train, dev or test"]),
+        ("a.jsonl a.jsonl --split ../x", ["../x", "not a split", "train, dev or test"]),
     ] {
         evaluate(place.path(), &format!("compare {line}")).refuses(&[&parts]);
     }
