@@ -215,7 +215,7 @@ check-mpi:
     # --features for the tests as well: they are built into the same folder, and the programs must not be replaced.
     cargo test --release --workspace --features signclip-train/mpi --test cli -- --nocapture mpi::
 
-# what this machine has: libtorch, CUDA, FFmpeg, OpenCV, processor features, weight files
+# what this machine has: libtorch, CUDA, FFmpeg, OpenCV, CPU features, weight files
 doctor:
     @cargo build --release --quiet -p signclip-extract --bin extract
     @target/release/extract doctor

@@ -4,13 +4,13 @@
 
 EXTRACT and BENCH are the programs `extract` and `bench_extract`, PEERS the folder of peer_extract.py, DATA that of the real
 clips. Each turn runs, in bf16 and in fp32: the gesture stage alone, the whole of `extract`, and the peer, which reports
-its gesture stage and its whole. Loading and process start are in neither side's time. All figures of a turn stand in
+its gesture stage and its whole. Loading and process start are in neither side's time. All figures of a turn are in
 benches/extract-<date>-<processor>.json; the last line is one JSON object of medians:
 
     share_*           arithmetic of the published algorithm in the gesture stage, per second, over that of the products
     ratio_*           the peer's seconds a frame over ours, gesture stage
     pipeline_ratio_*  the same, both streams from the file on
-    *_default         ours with its default compute type on this processor, the peer with its own (fp32)
+    *_default         ours with its default compute type on this CPU, the peer with its own (fp32)
     busy              share of the time that our device thread spent in networks, default compute type
 
 For a quick look: SIGNCLIP_BENCH_TURNS, _FRAMES, _CLIPS, and _DTYPES=f32, which leaves the figures of the other type null.
@@ -113,7 +113,7 @@ result["pipeline_ratio_default"] = figure(default, "f32", "whole")
 result["busy"] = figure(default, of="busy")
 result = {name: value and round(value, 3) for name, value in result.items()}
 if default == "f32":
-    print("this processor has no bf16 arithmetic: the default is fp32 here, and bf16 is emulated on both sides")
+    print("this CPU has no bf16 arithmetic: the default is fp32 here, and bf16 is emulated on both sides")
 
 today = datetime.date.today().isoformat()
 this = machine()

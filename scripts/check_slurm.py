@@ -120,7 +120,7 @@ PartitionName=all Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE State=UP 
 
     def start(self, *command):
         log = open(self.place / f"{command[0]}-{len(self.running)}.out", "wb")
-        # Daemons live in sbin, which a user's PATH may lack.
+        # Daemons live in sbin, which may not be on a user's PATH.
         program = shutil.which(command[0]) or f"/usr/sbin/{command[0]}"
         process = subprocess.Popen([program, *command[1:]], env=self.environment, stdout=log, stderr=log)
         self.running.append(process)

@@ -1,4 +1,4 @@
-"""Run every fuzz target for some seconds, as many at a time as there are processors; a table at the end.
+"""Run every fuzz target for some seconds, as many at a time as there are cores; a table at the end.
 
 Called by `just fuzz SECONDS`. With SIGNCLIP_FUZZ_JOBS more run at a time, and the limit of time for an input grows. What a target crashed on stays in fuzz/artifacts/TARGET/; the seeds and what the fuzzer found
 to be new stay in fuzz/corpus/TARGET/.

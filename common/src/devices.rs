@@ -45,7 +45,7 @@ fn parse(list: &str) -> Result<Vec<Device>> {
         "cpu" => Ok(Device::Cpu),
         n => n.parse().map(Device::Cuda).map_err(|_| {
             Error::usage(
-                format!("--gpus {list}: {n:?} is no device"),
+                format!("--gpus {list}: {n:?} is not a device"),
                 "give CUDA numbers or cpu, as in --gpus 0,1",
             )
         }),
@@ -53,11 +53,11 @@ fn parse(list: &str) -> Result<Vec<Device>> {
     list.split(',').map(entry).collect()
 }
 
-/// For people: each device once, the processor with the number of threads it has in the list.
+/// For people: each device once, the CPU with the number of threads it has in the list.
 pub fn names(devices: &[Device]) -> Vec<String> {
     let cuda = devices.iter().filter(|device| device.is_cuda()).map(|device| format!("{device:?}"));
     let threads = devices.iter().filter(|&&device| device == Device::Cpu).count();
-    let cpu = (threads > 0).then(|| format!("the processor ({threads} threads)"));
+    let cpu = (threads > 0).then(|| format!("the CPU ({threads} threads)"));
     cuda.chain(cpu).collect()
 }
 
@@ -133,7 +133,7 @@ fn libtorch_in(maps: &str) -> Option<&Path> {
     Path::new(&cpu_half[cpu_half.find('/')?..]).parent()?.parent()
 }
 
-/// A tensor of the processor on `device`. To a GPU it goes from pinned memory and without waiting, so that the copy
+/// A tensor of the CPU on `device`. To a GPU it goes from pinned memory and without waiting, so that the copy
 /// overlaps with what the GPU is doing (not checked: no GPU was at hand).
 pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
     match device {
@@ -142,7 +142,7 @@ pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
     }
 }
 
-/// Compute type by name: `f32`, `bf16`, or `auto` (bf16 on CUDA devices and on processors that multiply it natively).
+/// Compute type by name: `f32`, `bf16`, or `auto` (bf16 on CUDA devices and on CPUs that multiply it natively).
 pub fn compute_kind(name: &str, device: Device) -> Result<Kind> {
     match name {
         "f32" => Ok(Kind::Float),

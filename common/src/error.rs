@@ -17,7 +17,7 @@ pub enum Error {
     #[error("{}", one_line(&format!("{what}; {remedy}")))]
     Usage { what: String, remedy: String },
     /// Another device of the same run has stopped; what happened there is the error to look at.
-    #[error("{}; run the same command to go on", one_line(.0))]
+    #[error("{}; run the same command to resume", one_line(.0))]
     Peer(String),
     /// libtorch refused an operation; the C++ backtrace is cut off.
     #[error("libtorch: {0}")]

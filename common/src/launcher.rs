@@ -281,7 +281,7 @@ mod tests {
         for (variables, rank, world) in [
             ("", 0, 1),
             ("SLURM_STEP_ID=0 SLURM_PROCID=3 SLURM_NTASKS=8", 3, 8),
-            // A batch script that asked for tasks but is no step: alone.
+            // A batch script that asked for tasks but is not a step: alone.
             ("SLURM_PROCID=0 SLURM_NTASKS=8", 0, 1),
             (
                 "OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=2",

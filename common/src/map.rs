@@ -14,7 +14,7 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-/// Exit code of a program that cannot go on with its input.
+/// Exit code of a program that cannot use its input any further.
 const UNUSABLE: i32 = 2;
 
 /// A file's content. Its owner promises that the file is only replaced by rename or appended to.

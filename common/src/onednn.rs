@@ -1,6 +1,6 @@
 //! Matrix products in float32 by oneDNN, for CPUs on which libtorch's own choice is slow.
 //!
-//! libtorch leaves float32 to MKL, which has AVX-512 for Intel's processors only: on others it multiplies at half of their
+//! libtorch leaves float32 to MKL, which has AVX-512 for Intel's CPUs only: on others it multiplies at half of their
 //! width. oneDNN, which libtorch has as well, takes what there is, and is about twice as fast there.
 //!
 //! The two forms round differently. Features in the stores were made by the first, which has no gradients.

@@ -125,7 +125,7 @@ mod tests {
         let (text, place) = (error.to_string(), format!("common/src/panics.rs:{line}"));
         assert!(text.contains("bug of signclip") && text.contains("a reason; "), "{text}");
         assert!(text.contains(&place) && !text.contains("libtorch"), "{text}");
-        // In a thread of a pool, whose panics go on in the thread that waits.
+        // In a thread of a pool, whose panics continue in the waiting thread.
         let work = || Ok(rayon::join(|| -> u8 { panic!("elsewhere") }, || ()).0);
         let text = guarded(work).unwrap_err().to_string();
         assert!(text.contains("elsewhere") && text.contains("common/src/panics.rs:"), "{text}");

@@ -84,7 +84,7 @@ impl SafetensorsFile {
     }
 
     /// Copy one tensor out of the map, in the type it is stored in, on the CPU. Its pages are then given back, so that
-    /// a model never stands in memory twice.
+    /// a model is never in memory twice.
     pub fn tensor(&self, name: &str) -> Option<Result<Tensor>> {
         let entry = self.tensors.get(name)?;
         let (begin, end) = (self.data_start + entry.begin, self.data_start + entry.end);

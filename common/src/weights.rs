@@ -198,7 +198,7 @@ impl Weights {
     }
 }
 
-/// All names, but only the first few where a file of another architecture lacks hundreds.
+/// All names, but only the first few where a file of another architecture misses hundreds.
 fn some(names: &[String]) -> String {
     const ALL: usize = 16;
     if names.len() <= ALL {

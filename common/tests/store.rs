@@ -382,7 +382,7 @@ fn unsound_clips_are_refused_and_leave_nothing() {
         assert!(content(folder.path()) == before, "{id}");
     }
     refused(writer.begin().unwrap().append("motion", &[1.0]), &["motion"]);
-    // A clip that fits goes on as if nothing had happened.
+    // A clip that fits is stored as if nothing had happened.
     put(&mut writer, "good", 4).unwrap();
     assert_eq!(verify(folder.path(), |_| ()).unwrap().problems, Vec::<String>::new());
 }
@@ -609,7 +609,7 @@ fn mutations_never_crash() {
             Ok(report) => untouched += usize::from(report.problems.is_empty() && report.clips == 3),
             Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{error}"),
         }
-        // Whatever it is, the writer either refuses it or goes on with a store that can be read.
+        // Whatever it is, the writer either refuses it or continues a store that can be read.
         if name.ends_with(".npy") && changed && write(folder.path(), 0, &clips(4)).is_ok() {
             assert_eq!(Store::open(folder.path()).unwrap().clips.len(), 4);
         }

@@ -244,13 +244,15 @@ fn one_clip_cannot_be_shuffled() {
     for (stream, of) in &template.info.streams {
         clip.append(stream, &vec![0.5; 20 * of.dim]).expect("rows");
     }
-    clip.finish("alone", template.clips[0].facts.clone()).expect("a clip");
+    clip.finish("alone", 20, template.clips[0].facts.clone()).expect("a clip");
     drop(writer);
     for setting in ["shuffle_features", "shuffle_mouthing"] {
         let config = TrainConfig::default().with(None, &[format!("{setting}=true")]).expect("settings");
-        let opened = Corpus::open(place.path(), "train", &config).map(|_| ()).map_err(|e| e.to_string());
+        let opened = Corpus::open(&[place.path().to_path_buf()], "train", &config)
+            .map(|_| ())
+            .map_err(|e| e.to_string());
         assert!(opened.as_ref().is_err_and(|e| e.contains(setting) && e.contains("one clip")), "{opened:?}");
-        let own = Corpus::without_texts(place.path(), "train", &config).expect("a corpus");
+        let own = Corpus::without_texts(&[place.path().to_path_buf()], "train", &config).expect("a corpus");
         assert_eq!(own.batch(&[0], Window::Middle).expect("a batch").frames, 20);
     }
 }
@@ -260,17 +262,16 @@ fn one_clip_cannot_be_shuffled() {
 fn only_the_mouthing_is_shuffled() {
     let open = |settings: &[String]| {
         let config = TrainConfig::default().with(None, settings).expect("settings");
-        Corpus::open(features(), "train", &config).expect("a corpus")
+        Corpus::open(&[features().to_path_buf()], "train", &config).expect("a corpus")
     };
     let (plain, shuffled) = (open(&[]), open(&["shuffle_mouthing=true".to_owned()]));
     let batch = |corpus: &Corpus, clip: usize| corpus.batch(&[clip], Window::Middle).expect("a batch");
     let own: Vec<_> = (0..plain.len()).map(|clip| batch(&plain, clip)).collect();
     for (clip, own_batch) in own.iter().enumerate() {
         let other = batch(&shuffled, clip);
-        assert_eq!(other.spatial, own_batch.spatial);
-        assert_eq!(other.lengths, own_batch.lengths);
-        let mouthing =
-            |batch: &signclip_train::data::corpus::Batch| batch.mouthing.as_ref().expect("a stream").get(0);
+        assert_eq!(other.streams["spatial"].rows, own_batch.streams["spatial"].rows);
+        assert_eq!(other.streams["mouthing"].lengths, own_batch.streams["mouthing"].lengths);
+        let mouthing = |batch: &signclip_train::data::batch::Batch| batch.streams["mouthing"].rows.get(0);
         let rows = mouthing(&other);
         // Every moment is one of one and the same other clip, in its order.
         let is_of = |source: &tch::Tensor| {

@@ -27,7 +27,7 @@ fn phoenix_tables() {
     for (rows, parts) in [
         ("b|b/1/*.png|-1|-1|S|ein satz".to_owned(), ["line 3", "6 fields where the header has 7"]),
         ("b|b/1/*.png|-1|-1|S|X|ein|satz".to_owned(), ["line 3", "8 fields where the header has 7"]),
-        (good.to_owned(), ["line 3", "\"a\" stands already in line 2"]),
+        (good.to_owned(), ["line 3", "\"a\" is already in line 2"]),
         ("a/b|a/1/*.png|-1|-1|S|X|ein satz".to_owned(), ["line 3", "\"a/b\" cannot be a clip id"]),
         ("..|a/1/*.png|-1|-1|S|X|ein satz".to_owned(), ["line 3", "\"..\" cannot be a clip id"]),
         ("|a/1/*.png|-1|-1|S|X|ein satz".to_owned(), ["line 3", "\"\" cannot be a clip id"]),
@@ -43,8 +43,8 @@ fn phoenix_tables() {
 #[test]
 fn headers_and_encodings() {
     for (content, parts) in [
-        (&b""[..], ["line 1", "lacks some of the columns"]),
-        (b"name;video\na;b\n", ["line 1", "lacks some of the columns name, video, speaker"]),
+        (&b""[..], ["line 1", "does not have all of the columns"]),
+        (b"name;video\na;b\n", ["line 1", "does not have all of the columns name, video, speaker"]),
         (HEADER.as_bytes(), ["no rows", "complete?"]),
         (
             b"name|video|start|end|speaker|orth|translation\na|a/1/*.png|-1|-1|S|X|f\xfcr",
@@ -138,7 +138,7 @@ fn lists_of_own_clips() {
     let twice = "{\"id\":\"a\",\"video\":\"a.mp4\"}\n\n{\"id\":\"a\",\"video\":\"b.mp4\"}\n";
     let place = place_with("own.jsonl", twice.as_bytes());
     let done = extract(place.path(), "--dataset own.jsonl --out out");
-    done.refuses(&[&["own.jsonl", "line 3", "\"a\" stands already in line 1"]]);
+    done.refuses(&[&["own.jsonl", "line 3", "\"a\" is already in line 1"]]);
     let place = place_with("own.jsonl", b"{\"id\":\"\xe4\"}\n");
     extract(place.path(), "--dataset own.jsonl").refuses(&[&["own.jsonl", "line 1", "not UTF-8"]]);
 }

@@ -22,7 +22,7 @@ fn state(report: &Value, name: &str) -> String {
 fn names_libraries_and_missing_weights() {
     let place = empty();
     let done = doctor(place.path(), "");
-    done.exits(0).says(&["libtorch     2.13.0", "libavformat", "opencv", "processor", "driver", "missing"]);
+    done.exits(0).says(&["libtorch     2.13.0", "libavformat", "opencv", "cpu", "driver", "missing"]);
     done.says(&["$SIGNCLIP_WEIGHTS (not set)", CLIP, "https://"]);
     let report = doctor(place.path(), "--json").exits(0).json();
     assert_eq!(state(&report, CLIP), "missing");

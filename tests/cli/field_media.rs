@@ -279,7 +279,7 @@ fn run_like(place: &Path, line: &str) -> crate::program::Done {
     run(place, "extract", line.split_whitespace().chain(["--gpus", "cpu"]))
 }
 
-/// A clip's sheet has a name that the file system takes, and a sheet that cannot be written is no failure of its clip.
+/// A clip's sheet has a name that the file system takes, and a sheet that cannot be written is not a failure of its clip.
 #[test]
 fn sheets_of_long_names() {
     let place = empty();

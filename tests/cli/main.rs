@@ -23,6 +23,7 @@ mod hostile_run;
 mod hugging_face;
 mod imported;
 mod installed;
+mod joined;
 mod kill;
 mod language_model;
 mod locks;

@@ -43,8 +43,8 @@ fn both_streams_have_the_same_frames() {
     assert_eq!((spatial.dim, mouthing.dim), (512, 128));
     for (index, clip) in store.clips.iter().enumerate() {
         let rows = |stream| store.features(index, stream).expect("a stream");
-        assert_eq!(rows("spatial").frames, clip.frames);
-        assert_eq!(rows("mouthing").frames, clip.frames);
+        assert_eq!(rows("spatial").rows, clip.frames);
+        assert_eq!(rows("mouthing").rows, clip.frames);
         let values = rows("mouthing").to_f32();
         assert!(values.iter().all(|x| x.is_finite()) && values.iter().any(|x| *x != 0.0), "{}", clip.id);
         assert_eq!(clip.facts.face_coverage, Some(1.0), "{}", clip.id);

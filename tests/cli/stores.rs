@@ -55,7 +55,7 @@ fn descriptions() {
     for (content, parts) in [
         ("{".to_owned(), ["line 1", "extract again"]),
         (String::new(), ["EOF", "extract again"]),
-        (description.replace("\"format\": 1", "\"format\": 9"), ["format", "version 9"]),
+        (description.replace("\"format\": 2", "\"format\": 9"), ["format", "version 9"]),
         (description.replace("\"fps\"", "\"fpz\""), ["unknown field `fpz`", "another version"]),
     ] {
         std::fs::write(split.join("store.json"), content).expect("written");
@@ -83,7 +83,7 @@ fn indexes() {
 
     // A clip twice, and rows beyond the file.
     std::fs::write(&index, lines.repeat(2)).expect("written");
-    extract(place.path(), "--verify --out .").refuses(&[&["clips-00000.jsonl", "stands already in"]]);
+    extract(place.path(), "--verify --out .").refuses(&[&["clips-00000.jsonl", "is already in"]]);
     std::fs::write(&index, lines.replace("\"offset\":0", "\"offset\":100000000")).expect("written");
     extract(place.path(), "--verify --out .").refuses(&[&["mouthing-00000-00000.npy", "does not have"]]);
 }

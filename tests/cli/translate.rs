@@ -115,7 +115,11 @@ fn a_real_clip() {
     let done = translate(place.path(), &format!("{line} --weights files"));
     done.exits(0).says(&["untrained AV-HuBERT, CLIP: computed weights", "UNTRAINED"]);
     // Without the detector's file its weights would be computed, and the features others.
-    translate(place.path(), &line).exits(2).says(&["streams.mouthing.weights.", "--weights DIR"]);
+    translate(place.path(), &line).exits(2).says(&["no folder with weight files", "--weights DIR"]);
+    std::fs::create_dir(place.path().join("weights")).expect("a folder");
+    translate(place.path(), &line)
+        .exits(2)
+        .says(&["weights/retinaface/mobilenet0.25_Final.pth: the weights of RetinaFace are not there"]);
 }
 
 /// A short training in the folder `run`; returns a clip of the test split.

@@ -6,6 +6,7 @@ use signclip_common::weights::Weights;
 use signclip_train::head::config::{HeadConfig, LossConfig, Widths};
 use signclip_train::head::contrastive::cosine;
 use signclip_train::head::sign_head::{HeadOutput, SignHead};
+use signclip_train::head::streams::StreamBatch;
 use signclip_train::head::temporal::{out_length, valid};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,9 +41,11 @@ impl Head {
         let fields = config.as_object_mut().expect("a configuration");
         fields.remove("lengths");
         let mut width = |name: &str| fields.remove(name).and_then(|width| width.as_i64()).expect("a width");
-        let widths = Widths { spatial: width("d_s"), mouthing: width("d_m"), language: width("d_llm") };
+        let streams =
+            [("spatial", "d_s"), ("mouthing", "d_m")].map(|(name, field)| (name.to_owned(), width(field)));
+        let widths = Widths { streams: streams.into(), language: width("d_llm") };
         let config: HeadConfig = serde_json::from_value(config).expect("a head's configuration");
-        config.validate(widths).expect("a head that can be built");
+        config.validate(&widths).expect("a head that can be built");
         Some(Self { case, config, widths })
     }
 
@@ -65,7 +68,8 @@ impl Head {
     fn inputs(&self) -> Inputs {
         let lengths = self.case.tensor("lengths");
         let (clips, frames) = (lengths.size()[0], lengths.max().int64_value(&[]));
-        let Widths { spatial, mouthing, language } = self.widths;
+        let Widths { streams, language } = &self.widths;
+        let (spatial, mouthing, language) = (streams["spatial"], streams["mouthing"], *language);
         let mask = valid(&lengths, frames).unsqueeze(-1);
         let input = |name: &str, shape: &[i64]| {
             if self.case.has(name) { self.case.tensor(name) } else { self.regenerate(name, shape) }
@@ -158,7 +162,7 @@ fn run(name: &str) {
     let Some(head_case) = Head::load(name) else { return };
     let weights = head_case.weights();
     let head = weights
-        .build(&[], |root| SignHead::new(root, &head_case.config, head_case.widths, &LossConfig::default()))
+        .build(&[], |root| SignHead::new(root, &head_case.config, &head_case.widths, &LossConfig::default()))
         .expect("all keys of the case");
     let inputs = head_case.inputs();
     for (name, input) in [
@@ -173,7 +177,11 @@ fn run(name: &str) {
     let [spatial, mouth, z_t] =
         [&inputs.spatial, &inputs.mouth, &inputs.z_t].map(|x| x.copy().set_requires_grad(true));
 
-    let out = head.forward(Some(&spatial), Some(&mouth), &inputs.lengths, false).expect("both streams");
+    let batch = [("spatial", &spatial), ("mouthing", &mouth)].map(|(name, rows)| {
+        let (rows, lengths) = (rows.shallow_clone(), inputs.lengths.shallow_clone());
+        (name.to_owned(), StreamBatch { rows, lengths })
+    });
+    let out = head.forward(&batch.into(), false).expect("both streams");
     assert_eq!(out.out_lengths, head_case.case.tensor("out_lengths"), "{name}: valid steps");
     let HeadOutput { gate: Some(gate), z_s: Some(z_s), z_m: Some(z_m), .. } = &out else {
         panic!("{name}: both streams are expected")

@@ -148,7 +148,7 @@ impl OptimiserSettings {
 }
 
 impl TrainConfig {
-    /// A small model trained from nothing in minutes on a processor: for trying the programs out.
+    /// A small model trained from nothing in minutes on a CPU: for trying the programs out.
     pub fn tiny() -> Self {
         Self {
             head: HeadConfig { d: 128, standardise: true, ..HeadConfig::default() },

@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods)]
 
-use signclip_common::collective::{Collective, threads};
+use signclip_common::collective::{Collective, share, threads};
 use signclip_common::manifest::TextRules;
 use signclip_common::store::{ClipFacts, FORMAT, RowRule, StoreDtype, StoreInfo, StoreWriter, StreamInfo};
 use signclip_common::synthetic::Random;
@@ -14,6 +14,7 @@ use signclip_train::data::corpus::Corpus;
 use signclip_train::data::loader::{Loader, Plan};
 use signclip_train::head::config::{HeadConfig, LossConfig, Widths};
 use signclip_train::head::sign_head::SignHead;
+use signclip_train::head::streams::StreamBatch;
 use signclip_train::head::temporal::{Steps, valid};
 use signclip_train::language::cut::{leaf, summed_gradient};
 use signclip_train::language::family::{LanguageConfig, tiny_tokenizer};
@@ -64,12 +65,13 @@ const CLASSES: i64 = 9;
 /// classification of each visual token of this device's share; parameters and running statistics afterwards.
 fn head_in_float64(steps: Steps, collective: &Collective) -> Result<Vec<Tensor>> {
     let config = HeadConfig { d: 8, norm_over: steps, ..HeadConfig::default() };
-    let widths = Widths { spatial: 10, mouthing: 6, language: WIDTH };
+    let streams = [("spatial", 10), ("mouthing", 6)].map(|(name, width)| (name.to_owned(), width));
+    let widths = Widths { streams: streams.into(), language: WIDTH };
     let losses = LossConfig { vt_mean: steps, ..LossConfig::default() };
     let weights = Weights::synthetic(4, Device::Cpu, Kind::Double);
     let (head, classes) = weights.build(&[], |root| {
         (
-            SignHead::new(root, &config, widths, &losses),
+            SignHead::new(root, &config, &widths, &losses),
             root.trainable().get("classes.weight", &[CLASSES, WIDTH]),
         )
     })?;
@@ -80,7 +82,7 @@ fn head_in_float64(steps: Steps, collective: &Collective) -> Result<Vec<Tensor>>
         // Shares that are not even; in every fourth step a single clip, so that some devices have none.
         let n = if step % 4 == 3 { 1 } else { 5 };
         let lengths: Vec<i64> = (0..n).map(|clip| 17 + (step * 5 + clip * 11) % 40).collect();
-        let own = Collective::share(n as usize, collective.rank(), collective.size());
+        let own = share(n as usize, collective.rank(), collective.size());
         let of_own = |x: &Tensor| x.narrow(0, own.start as i64, own.len() as i64);
         let frames = lengths.iter().copied().max().unwrap_or(1);
         let stream =
@@ -91,7 +93,9 @@ fn head_in_float64(steps: Steps, collective: &Collective) -> Result<Vec<Tensor>>
 
         adamw.zero_grad();
         let lengths_b = Tensor::from_slice(&lengths);
-        let out = head.forward(Some(&stream("spatial", 10)), Some(&stream("mouth", 6)), &lengths_b, true)?;
+        let batch = [("spatial", stream("spatial", 10)), ("mouthing", stream("mouth", 6))]
+            .map(|(name, rows)| (name.to_owned(), StreamBatch { rows, lengths: lengths_b.shallow_clone() }));
+        let out = head.forward(&batch.into(), true)?;
         let tokens = leaf(&out.tokens);
         let logits = of_own(&tokens).matmul(&classes.tr());
         let steps = logits.size()[1];
@@ -178,7 +182,7 @@ fn model(
     folder: &Path,
     collective: &Collective,
 ) -> Result<(Vec<Tensor>, Vec<Losses>)> {
-    let mut corpus = Corpus::open(folder, "train", settings)?;
+    let mut corpus = Corpus::open(&[folder.to_path_buf()], "train", settings)?;
     let tokenizer = folder.join(format!("tokenizer-{}-{}.json", collective.size(), collective.rank()));
     let json = tiny_tokenizer(corpus.texts.iter().map(String::as_str));
     std::fs::write(&tokenizer, json).map_err(Error::io(&tokenizer))?;

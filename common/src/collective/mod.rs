@@ -5,14 +5,15 @@
 
 #[cfg(feature = "mpi")]
 mod mpi;
+mod share;
 mod threads;
 
 #[cfg(feature = "mpi")]
 pub use mpi::MpiRank;
+pub use share::share;
 pub use threads::{ThreadRank, threads};
 
 use crate::Result;
-use std::ops::Range;
 use tch::Tensor;
 
 /// How the ranks of a run are connected.
@@ -76,26 +77,5 @@ impl Collective {
     /// Wait until every rank is here. Errors: a rank has stopped.
     pub fn barrier(&self) -> Result<()> {
         self.gather(Vec::new()).map(|_| ())
-    }
-
-    /// Part of `total` things that rank `rank` of this many takes: consecutive ones, the first ranks one more where
-    /// they do not divide evenly.
-    pub fn share(total: usize, rank: usize, size: usize) -> Range<usize> {
-        let (each, more) = (total / size, total % size);
-        let first = rank * each + rank.min(more);
-        first..first + each + usize::from(rank < more)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_consecutive_and_even() {
-        let shares = |total, size| (0..size).map(|r| Collective::share(total, r, size)).collect::<Vec<_>>();
-        assert_eq!(shares(16, 2), [0..8, 8..16]);
-        assert_eq!(shares(7, 3), [0..3, 3..5, 5..7]);
-        assert_eq!(shares(1, 2), [0..1, 1..1]);
     }
 }

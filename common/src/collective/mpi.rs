@@ -107,9 +107,12 @@ impl MpiRank {
                 // It may not be dropped before it is complete, which it will never be.
                 std::mem::forget(barrier);
                 let what = format!("waited {:.0} s for the other devices", waited.as_secs_f64());
-                return Err(Error::usage(what, "look what they are doing; run the same command to go on"));
+                return Err(Error::usage(
+                    what,
+                    "see what they are doing, then run the same command again to resume",
+                ));
             }
-            // A waiting rank leaves its processor to those that share it.
+            // A waiting rank leaves its core to those that share it.
             std::thread::sleep(if waited < SHORT {
                 Duration::from_micros(20)
             } else {

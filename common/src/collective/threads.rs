@@ -1,6 +1,6 @@
 //! Ranks as threads of one process.
 
-use super::Collective;
+use super::share::share as part_of;
 use crate::{Error, Result};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ impl ThreadRank {
     pub(super) fn sum(&self, flat: &Tensor) -> Result<()> {
         let _guard = no_grad_guard();
         let share = |rank, tensor: &Tensor| {
-            let range = Collective::share(tensor.numel(), rank, self.size());
+            let range = part_of(tensor.numel(), rank, self.size());
             tensor.narrow(0, range.start as i64, range.len() as i64)
         };
         self.state().tensors[self.rank] = Some(flat.shallow_clone());
@@ -139,7 +139,10 @@ impl ThreadRank {
                 );
                 state.stopped.get_or_insert((self.rank, what.clone()));
                 self.group.changed.notify_all();
-                return Err(Error::usage(what, "look what it is doing; run the same command to go on"));
+                return Err(Error::usage(
+                    what,
+                    "see what it is doing, then run the same command again to resume",
+                ));
             };
             state = self.group.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -161,6 +164,7 @@ fn stopped(first: Option<&(usize, String)>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collective::Collective;
     use tch::Kind;
 
     const PATIENCE: Duration = Duration::from_secs(20);

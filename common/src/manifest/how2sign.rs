@@ -3,7 +3,8 @@
 //! The ready-made sentence clips are cut by the original, un-realigned times and give worse results; they are used,
 //! with a remark, only where the folder of full videos is absent.
 
-use super::{Clip, Media, Row, SplitPlaces, below, first_folder, table};
+use super::clip::{Clip, Media, Row, SplitPlaces, below, first_folder};
+use super::table;
 use crate::{Error, Result};
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! Own data: one JSON object a line.
 
-use super::{Clip, Media, Row, Split, table, unique};
+use super::clip::{Clip, Media, Row, Split, check_name, unique};
+use super::table;
 use crate::error::json_line;
 use crate::regular_file::{self, LINES};
 use crate::{Error, Result};
@@ -22,7 +23,10 @@ struct Line {
     gloss: Option<String>,
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<Split>> {
+/// Reads own data: one JSON object a line, `{id, video | frames, text?, start?, end?, split?, signer?, gloss?}`, paths
+/// absolute or relative to the file; both may lead anywhere. Splits come in the order train, dev, test, then others by name;
+/// without `split` it is "all".
+pub fn read_json_lines(path: &Path) -> Result<Vec<Split>> {
     let bytes = regular_file::read(path, LINES).map_err(Error::io(path))?;
     let text = table::decode(path, &bytes)?;
     let base = path.parent().unwrap_or(Path::new(""));
@@ -55,7 +59,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Split>> {
             _ => return Err(bad("exactly one of \"video\" and \"frames\" is wanted".to_owned())),
         };
         let split = line.split.unwrap_or_else(|| "all".to_owned());
-        super::check_name(path, number, "split", &split)?;
+        check_name(path, number, "split", &split)?;
         let rank = ["train", "dev", "test"].iter().position(|s| *s == split).unwrap_or(3);
         let clip = Clip { id: line.id, media, text: line.text, signer: line.signer, gloss: line.gloss };
         splits.entry((rank, split)).or_default().push((number, clip));

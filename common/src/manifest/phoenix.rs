@@ -3,7 +3,8 @@
 //! The `video` column reads `<name>/1/*.png`, but the release has no `/1/` folder; copies that follow the column
 //! exist as well, so both are tried.
 
-use super::{Clip, Media, Row, SplitPlaces, below, first_folder, table};
+use super::clip::{Clip, Media, Row, SplitPlaces, below, first_folder};
+use super::table;
 use crate::Result;
 use std::path::Path;
 

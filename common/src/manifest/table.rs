@@ -27,7 +27,7 @@ pub(super) fn read(path: &Path, columns: &[&str]) -> Result<Vec<TableRow>> {
             Error::input(
                 path,
                 "line 1",
-                format!("the header lacks some of the columns {}", columns.join(", ")),
+                format!("the header does not have all of the columns {}", columns.join(", ")),
                 "is this the data set's own annotation file?",
             )
         })?;

@@ -55,7 +55,7 @@ impl IndexLock {
         Ok(Self { file: lock::open(&path)?, path, patience: INDEX_PATIENCE, gave_up: Cell::new(false) })
     }
 
-    /// Wait for it. Where there are no locks, or somebody hangs who has it, there is none: ranks of one launch have no
+    /// Wait for it. `None` where there are no locks, or where their holder hangs: ranks of one launch have no
     /// clip in common, so it matters only to runs with different numbers of ranks at the same time.
     pub(super) fn hold(&self) -> Option<Held<'_>> {
         let again = self.gave_up.take();
@@ -66,7 +66,7 @@ impl IndexLock {
                 if !again {
                     let seconds = self.patience.as_secs();
                     tracing::warn!(
-                        "{}: held by another rank for {seconds} s; gone on without until it is free",
+                        "{}: held by another rank for {seconds} s; continuing without it until it is free",
                         self.path.display()
                     );
                 }

@@ -1,4 +1,4 @@
-//! What a split lacks of the clips that it was to have.
+//! Clips that a split should have and does not.
 
 use super::failures::{Failure, failures};
 use super::index::rank_files;
@@ -97,7 +97,7 @@ mod tests {
         write("failures-00001.jsonl", "{\"id\":\"a\",\"stage\":\"open\",\"reason\":\"r\"}\n")?;
         let missing = Missing::of(path, 5)?;
         assert_eq!((missing.clips, missing.failed[0].id.as_str()), (2, "a"));
-        assert_eq!(Missing::of(path, 7)?.clips, 0, "it is no clip of the data set any more");
+        assert_eq!(Missing::of(path, 7)?.clips, 0, "it is not a clip of the data set any more");
         write(SPLIT_FILE, "no json")?;
         assert!(Missing::of(path, 3).is_err_and(|e| e.to_string().contains(SPLIT_FILE)));
         std::fs::remove_file(path.join(SPLIT_FILE)).map_err(Error::io(SPLIT_FILE))?;

@@ -1,4 +1,4 @@
-//! What other ranks have finished, seen while they go on.
+//! What other ranks have finished, seen while they run.
 
 use super::index::{index_files, parse_index};
 use crate::regular_file::{self, LINES};

@@ -108,7 +108,7 @@ impl Store {
             for record in records {
                 if let Some(first) = seen.insert(record.id.clone(), rank) {
                     let first = index_path(folder, first);
-                    let what = format!("the clip {:?} stands already in {}", record.id, first.display());
+                    let what = format!("the clip {:?} is already in {}", record.id, first.display());
                     return Err(damaged(&path, "", &what));
                 }
                 store.map(&record, rank)?;
@@ -117,6 +117,13 @@ impl Store {
             }
         }
         Ok(store)
+    }
+
+    /// Leave out the clips that are not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(&ClipRecord) -> bool) {
+        let mut keeps = self.clips.iter().map(&keep).collect::<Vec<bool>>().into_iter();
+        self.ranks.retain(|_| keeps.next().unwrap_or(false));
+        self.clips.retain(keep);
     }
 
     /// Put the clips into the order of their ids: in which order they were finished is a matter of chance.

@@ -100,7 +100,7 @@ impl StoreWriter {
         let (records, whole) = read_index(&index_path)?;
         let mut ids = HashSet::new();
         if let Some(twice) = records.iter().find(|record| !ids.insert(record.id.as_str())) {
-            let what = format!("the clip {:?} stands in it twice", twice.id);
+            let what = format!("the clip {:?} is in it twice", twice.id);
             return Err(damaged(&index_path, "", &what));
         }
         let open = || regular_file::append(&index_path);
@@ -192,7 +192,7 @@ impl StoreWriter {
         failures::add(&self.failures_path, failure)
     }
 
-    /// Record failed clips, replacing earlier records: a clip that failed before and is stored now is no failure.
+    /// Record failed clips, replacing earlier records: a clip that failed before and is stored now is not a failure.
     pub fn write_failures(&self, failures: &[Failure]) -> Result<()> {
         failures::write(&self.failures_path, failures)
     }

@@ -1,7 +1,6 @@
 //! Which names a pickle may ask for. Nothing is ever imported or called: the list decides what is a tensor, what is
 //! data to pass over, and what makes the whole file suspect.
 
-use super::arrays;
 use super::values::{Checked, Fault, LONGEST_KEY, Role, shorten};
 use tch::Kind;
 
@@ -137,7 +136,7 @@ fn known_role(module: &str, name: &str) -> Option<Role> {
         }
         _ => {}
     }
-    if let Some(role) = arrays::role(module, name) {
+    if let Some(role) = numpy_role(module, name) {
         return Some(role);
     }
     if module == "torch"
@@ -158,4 +157,15 @@ fn known_role(module: &str, name: &str) -> Option<Role> {
 fn is_class(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The role of a function or type of NumPy that makes arrays.
+fn numpy_role(module: &str, name: &str) -> Option<Role> {
+    match (module, name) {
+        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Some(Role::Reconstruct),
+        ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Some(Role::FromBuffer),
+        ("numpy", "dtype") => Some(Role::Dtype),
+        ("_codecs", "encode") => Some(Role::Encode),
+        _ => None,
+    }
 }

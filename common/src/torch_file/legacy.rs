@@ -1,25 +1,14 @@
 //! The layout before PyTorch 1.6: five pickles in a row, then the storages.
 
+use super::contents::{Contents, Located, at_byte, number};
 use super::pickle::{self, Pickle, long};
 use super::tensors::width;
 use super::values::{Budget, Checked, Fault, Objects, Span, Value, damaged, shorten};
-use super::zip::number;
-use super::{Located, at_byte};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL: i64 = 1001;
-
-/// A file of either layout, read: places are in the whole file.
-pub(super) struct Contents {
-    /// The bytes that the objects' texts are in.
-    pub(super) pickle: Range<usize>,
-    pub(super) root: Value,
-    pub(super) objects: Objects,
-    /// Where each storage's numbers lie.
-    pub(super) storages: Vec<Range<usize>>,
-}
 
 /// Whether the bytes begin as such a file does: a pickle of the magic number.
 pub(super) fn is_legacy(data: &[u8]) -> bool {
@@ -90,7 +79,7 @@ fn locate(data: &[u8], keys: &Pickle, objects: &Objects, budget: &mut Budget) ->
         let bytes = storage.count.checked_mul(width(storage.kind));
         let end = bytes.and_then(|n| usize::try_from(n).ok()).and_then(|n| begin.checked_add(n));
         let Some(end) = end.filter(|&end| end <= data.len()) else {
-            return damaged(format!("storage {name:?} goes on beyond the end of the file"));
+            return damaged(format!("storage {name:?} continues beyond the end of the file"));
         };
         if places[index].replace(begin..end).is_some() {
             return damaged(format!("storage {name:?} is listed twice"));

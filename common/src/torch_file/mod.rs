@@ -5,31 +5,27 @@
 //! no checkpoint needs is refused with that name. Nothing is allocated before it is known to fit: the tables of a file
 //! take at most twice the memory that the file is long, and tensors are copied out of the mapped file one by one.
 
+mod array_list;
 mod arrays;
+mod contents;
 mod globals;
 mod legacy;
+mod machine;
 mod names;
 mod pickle;
 mod tensors;
 mod values;
 mod zip;
 
-pub use arrays::{Array, read_arrays};
+pub use array_list::{Array, read_arrays};
 
 use crate::map::Map;
 use crate::{Error, Result, weight_file};
-use legacy::Contents;
+use contents::{Contents, Located};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
-use values::{Budget, Fault, Role, Value, View};
-
-/// A result whose failure knows its place in the file, but not the file.
-type Located<T> = std::result::Result<T, (String, Fault)>;
-
-fn at_byte(part: &str, at: usize, fault: Fault) -> (String, Fault) {
-    (format!("{part} byte {at}"), fault)
-}
+use values::{Budget, Role, Value, View};
 
 /// The two ways in which PyTorch has written files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +148,7 @@ impl TorchFile {
             return refuse("a truth value is neither 0 nor 1", "download the file again");
         }
         let flat = Tensor::f_from_data_size(bytes, &[span as i64], kind)?;
-        // As for safetensors: a model never stands in memory twice, though its file stays open.
+        // As for safetensors: a model is never in memory twice, though its file stays open.
         self.map.release(place.start + begin, place.start + begin + bytes.len());
         if span == 0 {
             return Ok(flat.f_reshape(&shape)?);

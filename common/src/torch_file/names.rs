@@ -1,6 +1,6 @@
 //! Paths of the objects of a checkpoint: `model.encoder.layer_norm.weight`, `optimizer_history[0].num_updates`.
 
-use super::Located;
+use super::contents::Located;
 use super::values::{Budget, Checked, Fault, LONGEST_KEY, Objects, Value, damaged, shorten};
 use std::collections::BTreeMap;
 use std::fmt::Write;

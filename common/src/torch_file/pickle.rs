@@ -1,30 +1,10 @@
 //! The pickle machine: protocols 0 to 5 as checkpoints use them, building [`Objects`] and executing nothing.
 
-mod stack;
-
 use super::arrays;
 use super::globals;
+use super::machine::{DEEPEST, Machine, too_deep, truncated};
 use super::tensors;
 use super::values::{Budget, Checked, Fault, Objects, Role, Span, Value, damaged, shorten};
-use std::collections::BTreeMap;
-
-/// Deeper than any checkpoint; Python's own pickler stops near it.
-const DEEPEST: usize = 1000;
-/// How far ahead of its last entry a memo may be written: picklers count up.
-const MEMO_GAP: usize = 256;
-
-/// One pickle being read.
-pub(super) struct Machine<'a> {
-    pub(super) data: &'a [u8],
-    pub(super) position: usize,
-    pub(super) objects: Objects,
-    pub(super) budget: &'a mut Budget,
-    pub(super) storages: BTreeMap<&'a [u8], u32>,
-    stack: Vec<Value>,
-    marks: Vec<u32>,
-    memo: Vec<Option<Value>>,
-    globals: BTreeMap<(&'a [u8], &'a [u8]), u32>,
-}
 
 /// A complete pickle.
 pub(super) struct Pickle {
@@ -36,17 +16,7 @@ pub(super) struct Pickle {
 
 /// Read the pickle that begins at `start`. On failure: where, and why.
 pub(super) fn read(data: &[u8], start: usize, budget: &mut Budget) -> Result<Pickle, (usize, Fault)> {
-    let mut machine = Machine {
-        data,
-        position: start,
-        objects: Objects::default(),
-        budget,
-        storages: BTreeMap::new(),
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: Vec::new(),
-        globals: BTreeMap::new(),
-    };
+    let mut machine = Machine::new(data, start, budget);
     loop {
         let at = machine.position;
         match machine.step() {
@@ -320,20 +290,6 @@ impl Machine<'_> {
             }
         }
     }
-
-    fn role(&self, index: u32) -> Role {
-        self.objects.globals.get(index as usize).map_or(Role::Opaque, |g| g.role)
-    }
-
-    fn container(&mut self, dict: bool) -> Checked<Value> {
-        let index = self.objects.containers.len() as u32;
-        self.budget.push(&mut self.objects.containers, Vec::new())?;
-        if !dict {
-            return Ok(Value::List(index));
-        }
-        self.budget.push(&mut self.objects.dictionaries, index)?;
-        Ok(Value::Dict(index))
-    }
 }
 
 /// A two's complement number of up to eight bytes.
@@ -351,12 +307,4 @@ pub(super) fn long(bytes: &[u8]) -> Option<i128> {
     let mut whole = [if negative { 0xff } else { 0 }; 16];
     whole[..bytes.len()].copy_from_slice(bytes);
     Some(i128::from_le_bytes(whole))
-}
-
-fn truncated<T>() -> Checked<T> {
-    damaged("the pickle ends in the middle")
-}
-
-fn too_deep<T>() -> Checked<T> {
-    damaged(format!("objects are nested more than {DEEPEST} deep"))
 }

@@ -1,6 +1,6 @@
 //! Tensors as a pickle describes them: storages by key, views of them by offset, sizes and strides.
 
-use super::pickle::Machine;
+use super::machine::Machine;
 use super::values::{
     Checked, Fault, LONGEST_KEY, Objects, Role, Span, Storage, Value, View, damaged, shorten,
 };

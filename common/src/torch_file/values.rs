@@ -3,7 +3,6 @@
 //! Flat tables are what makes hostile files harmless: dropping and walking them needs no recursion, and every byte
 //! they take is paid from a [`Budget`] before it is allocated.
 
-use super::arrays::{NumpyArray, NumpyType};
 use tch::Kind;
 
 /// Why a file is refused; the caller adds file and place.
@@ -148,6 +147,28 @@ pub(super) struct View {
     pub(super) offset: u64,
     pub(super) sizes: Span,
     pub(super) strides: Span,
+}
+
+/// An array in the making; without `content` before its state was set, or where that was not understood.
+#[derive(Debug, Default)]
+pub(super) struct NumpyArray {
+    pub(super) content: Option<ArrayContent>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ArrayContent {
+    /// Integers in [`Objects::items`].
+    pub(super) shape: Span,
+    pub(super) dtype: u32,
+    pub(super) fortran: bool,
+    pub(super) bytes: Value,
+}
+
+/// A type of numbers: `f8`, and the order of its bytes.
+#[derive(Debug)]
+pub(super) struct NumpyType {
+    pub(super) code: Span,
+    pub(super) big_endian: bool,
 }
 
 /// Everything a pickle has built.

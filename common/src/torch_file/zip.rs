@@ -3,11 +3,10 @@
 //! Only the table of an archive is read, as places in the mapped file. General zip libraries keep several hundred
 //! bytes per entry, which a table of tiny entries turns into many times the file.
 
-use super::legacy::Contents;
+use super::contents::{Contents, Located, at_byte, number};
 use super::pickle;
 use super::tensors::width;
 use super::values::{Budget, Checked, Fault, LONGEST_KEY, Objects, damaged, shorten};
-use super::{Located, at_byte};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -202,12 +201,6 @@ fn wide_numbers(mut extra: &[u8]) -> impl Iterator<Item = u64> {
         extra = &extra[4 + length as usize..];
     }
     found.chunks_exact(8).filter_map(|chunk| number(chunk, 0, 8))
-}
-
-/// A little-endian number.
-pub(super) fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at.checked_add(width)?)?;
-    Some(bytes.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)))
 }
 
 fn not_torch(what: &str) -> Fault {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
-  extract --dataset phoenix --root /data/PHOENIX-2014-T --dry-run  what is there and what lacks
+  extract --dataset phoenix --root /data/PHOENIX-2014-T --dry-run  what is there and what is missing
   extract --dataset phoenix --dry-run --calibrate                  how long it will take here
   extract --dataset how2sign --gpus 0,1                            encode How2Sign on two GPUs
   extract --dataset own/clips.jsonl --out cache/own                own data, one JSON object a line
@@ -18,15 +18,15 @@ Examples:
   extract --dataset phoenix --shard 2/8                            the second of eight shares
   extract status cache/phoenix                                     what is done, what is missing
   extract convert large_vox_iter5.pt large.safetensors             official file, executing nothing
-  extract doctor                                                   what this machine has and lacks
+  extract doctor                                                   what this machine has and what is missing
 
 Where things are looked for: the data set in --root, else $SIGNCLIP_DATA/<dataset>, else
 data/<dataset>; weights in --weights, else $SIGNCLIP_WEIGHTS, else weights/. Running the same
-command again goes on where it stopped.
+command again resumes where it stopped.
 
 Exit codes: 0 done; 1 done, but some clips failed (listed); 2 could not run; 130 interrupted by
 Ctrl-C or SIGTERM before everything was done: the clips in flight were finished, and the same
-command goes on.";
+command resumes.";
 
 /// Sign-language clips in, cached features out.
 #[derive(Debug, Parser)]
@@ -40,7 +40,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Report libtorch, CUDA, FFmpeg, OpenCV, the processor, and the state of every weight file.
+    /// Report libtorch, CUDA, FFmpeg, OpenCV, the CPU, and the state of every weight file.
     Doctor {
         /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
         #[arg(long, value_name = "DIR")]

@@ -1,4 +1,4 @@
-//! `extract doctor`: what this machine has and lacks.
+//! `extract doctor`: what this machine has and what is missing.
 
 #![allow(clippy::print_stdout)]
 
@@ -100,7 +100,7 @@ pub fn report(weights: Option<&Path>, as_json: bool) -> Result<ExitCode, Vec<Err
     }
     println!();
     for Ready { job, ready, missing } in &report.ready {
-        let state = if *ready { "ready".to_owned() } else { format!("lacks {}", missing.join(", ")) };
+        let state = if *ready { "ready".to_owned() } else { format!("missing: {}", missing.join(", ")) };
         println!("{job:<26} {state}");
     }
     Ok(ExitCode::SUCCESS)
@@ -150,19 +150,16 @@ fn facts() -> Vec<(&'static str, String)> {
         ("driver", driver),
         ("ffmpeg", ffmpeg()),
         ("opencv", opencv::core::CV_VERSION.to_owned()),
-        ("processor", format!("{}, {cores} cores", line("model name").map_or("unknown", |(_, n)| n.trim()))),
+        ("cpu", format!("{}, {cores} cores", line("model name").map_or("unknown", |(_, n)| n.trim()))),
         ("features", features.join(" ")),
         (
             "compute",
-            format!(
-                "--dtype auto is {} on the processor",
-                if devices::cpu_has_bf16() { "bf16" } else { "f32" }
-            ),
+            format!("--dtype auto is {} on the CPU", if devices::cpu_has_bf16() { "bf16" } else { "f32" }),
         ),
     ]
 }
 
-/// Processor features that decide how fast matrix products are.
+/// CPU features that decide how fast matrix products are.
 const WORTH_NAMING: [&str; 7] =
     ["avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile"];
 

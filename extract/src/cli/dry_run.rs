@@ -35,9 +35,11 @@ pub fn run(args: &RunArgs, like: Option<&Like>) -> Result<ExitCode, Problems> {
     let recipe = job::recipe(args, like, plan.dataset.spatial_squash, Device::Cpu);
     let summary = plan.summary(recipe.as_ref().ok().map(|(recipe, _)| recipe));
     let (mut not_ready, mut calibration) = (Vec::new(), None);
+    let dataset = plan.dataset.name.clone();
     if args.calibrate {
         start_log(None).map_err(|e| vec![e])?;
-        calibration = Some(calibrate(&Job::resolve(args, like)?, &args.inputs).map_err(|e| vec![e])?);
+        calibration =
+            Some(calibrate(&Job::resolve(args, like, Ok(plan))?, &args.inputs).map_err(|e| vec![e])?);
     } else {
         let folder = args.inputs.weights.as_deref();
         let found = recipe.and_then(|(recipe, wanted)| Sources::find(&recipe, &wanted, folder));
@@ -50,7 +52,7 @@ pub fn run(args: &RunArgs, like: Option<&Like>) -> Result<ExitCode, Problems> {
         print!("{}", shown.table());
         println!(
             "\nNothing was done. The same command without --dry-run writes {}.",
-            args.out_of(&plan.dataset.name).display()
+            args.out_of(&dataset).display()
         );
     }
     Ok(ExitCode::SUCCESS)

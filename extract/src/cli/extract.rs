@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use crate::cli::args::RunArgs;
-use crate::cli::job::{Job, Problems};
+use crate::cli::job::{self, Job, Problems};
 use crate::cli::like::Like;
 use crate::cli::summary::{Outcomes, summarise};
 use crate::cli::unused::unused_without_videos;
@@ -36,7 +36,8 @@ struct Share<'p> {
 
 /// Extracts what the flags ask for.
 pub fn run(args: &RunArgs, like: Option<&Like>) -> Result<ExitCode, Problems> {
-    let job = Job::resolve(args, like)?;
+    let plan = job::plan(args, like).and_then(|plan| plan.check().map(|()| plan));
+    let job = Job::resolve(args, like, plan)?;
     unused_without_videos(args, &job.plan).iter().for_each(|unused| eprintln!(" WARN {unused}"));
     extract(args, like, job).map_err(|e| vec![e])
 }

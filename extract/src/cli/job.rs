@@ -26,9 +26,8 @@ pub struct Job {
 
 impl Job {
     /// Opens CUDA where it is asked to: no tensor may exist before.
-    pub fn resolve(args: &RunArgs, like: Option<&Like>) -> Result<Self, Problems> {
+    pub fn resolve(args: &RunArgs, like: Option<&Like>, plan: Result<Plan>) -> Result<Self, Problems> {
         let mut problems = Problems::new();
-        let plan = plan(args, like).and_then(|plan| plan.check().map(|()| plan));
         let plan = plan.map_err(|e| problems.push(e)).ok();
         let rank = Rank::find(args.shard.as_deref()).map_err(|e| problems.push(e)).ok();
         let devices = open_devices(args, rank.as_ref());

@@ -41,6 +41,8 @@ impl Like {
         for (name, identity) in self.recipe.streams.values().flat_map(|stream| &stream.weights) {
             let network = network_of(name);
             let salt = identity.strip_prefix("salt 0x").and_then(|salt| u64::from_str_radix(salt, 16).ok());
+            // Any other identity of computed weights is not one: the comparison with what is made names it.
+            let salt = salt.or_else(|| name.ends_with(" (computed)").then_some(0));
             let source = match (salt, inputs.lip_encoder.as_deref().filter(|_| network == Network::AvHubert))
             {
                 (Some(salt), _) => Wanted::Computed(salt),

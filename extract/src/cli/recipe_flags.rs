@@ -154,7 +154,7 @@ pub struct RecipeFlags {
     /// face does [default: their mouths are interpolated, however long]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub max_gap: Option<f64>,
-    /// Compute type of the encoders: f32, bf16, or auto (bf16 on GPUs and on processors that multiply it natively)
+    /// Compute type of the encoders: f32, bf16, or auto (bf16 on GPUs and on CPUs that multiply it natively)
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: String,
     /// Element type of the stored features

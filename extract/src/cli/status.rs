@@ -196,7 +196,7 @@ impl SplitStatus {
         list(&mut out, "missing", self.missing_ids.clone().unwrap_or_default());
         let gone = self.ranks.iter().any(|r| matches!(r.state, "dead" | "interrupted" | "stopped"));
         if gone && self.missing != Some(0) {
-            out += "  go on with: the same command for that rank (--shard I/N), or without --shard for all that is missing\n";
+            out += "  resume with: the same command for that rank (--shard I/N), or without --shard for all that is missing\n";
         }
         out
     }

@@ -87,7 +87,7 @@ impl FrameReader {
         for fps in [reading.folder_fps, target_fps] {
             if !(fps.is_finite() && (0.1..=1000.0).contains(&fps)) {
                 return Err(Error::usage(
-                    format!("{fps} frames per second is no frame rate"),
+                    format!("{fps} frames per second is not a frame rate"),
                     "give a number between 0.1 and 1000",
                 ));
             }

@@ -22,7 +22,7 @@ use signclip_common::Result;
 /// Differences below this many seconds are rounding errors of the time stamps, so that ties are found.
 pub const TIE: f64 = 5e-6;
 
-/// Frames further apart than this (seconds) are no frame rate: a recorder writes nothing while nothing moves.
+/// Frames further apart than this (seconds) do not make a frame rate: a recorder writes nothing while nothing moves.
 const HELD: f64 = 2.0;
 
 /// A source frame with its presentation time.
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn an_error_ends_the_stream() {
-        let fail = || signclip_common::Error::usage("broken", "mend it");
+        let fail = || signclip_common::Error::usage("broken", "fix it");
         let source = (0..10).map(|i| match i {
             5 => Err(fail()),
             _ => Ok(Timed { time: i as f64 / 25.0, duration: 0.04, frame: i }),

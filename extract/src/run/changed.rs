@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Refuse a data set in which a clip of the store in `folder` has other words, another part or another source by now:
-/// what is stored would go on under its name. `root` is what recorded paths are relative to. Returns the ids of clips that
+/// what is stored would continue under its name. `root` is what recorded paths are relative to. Returns the ids of clips that
 /// the data set has no longer.
 pub fn check_clips(folder: &Path, clips: &[Clip], root: &Path) -> Result<Vec<String>> {
     let indexes = if folder.is_dir() { store::indexes(folder)? } else { Default::default() };

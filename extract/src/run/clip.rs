@@ -105,7 +105,7 @@ impl Clips<'_> {
             });
             let frames: Vec<Numbered> = numbered.collect();
             number += frames.len();
-            for (_, stream) in streams.iter_mut().rev() {
+            for (_, stream) in &mut streams {
                 stream.window(&frames)?;
             }
             self.progress.advance(frames.len() as u64, || stages.shares().to_string());
@@ -113,7 +113,7 @@ impl Clips<'_> {
         let timing = reader.timing();
         let (mut rows, mut mouths) = (Vec::new(), None);
         // The lip encoder first: its request waits behind this clip's last frames in the spatial encoder.
-        for (name, stream) in streams {
+        for (name, stream) in streams.into_iter().rev() {
             let finished = stream.finish(&timing)?;
             rows.push((name, finished.rows));
             mouths = mouths.or(finished.mouths);

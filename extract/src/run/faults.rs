@@ -38,7 +38,7 @@ impl AtOnce {
     }
 }
 
-/// Whether libtorch says that there was too little memory, on a GPU or for the processor.
+/// Whether libtorch says that there was too little memory, on a GPU or on the CPU.
 pub(crate) fn is_out_of_memory(error: &Error) -> bool {
     let text = error.to_string();
     matches!(error, Error::Torch(_))
@@ -103,7 +103,7 @@ mod tests {
         // The lesson is kept.
         assert_eq!(at_once.run("test", &items[..4], &mut work).unwrap(), tens[..4]);
         assert_eq!(calls, [16, 8, 4, 4, 4, 4, 4]);
-        // The words of the processor's allocator, out of a panic, and with nothing left to halve.
+        // The words of the CPU's allocator, out of a panic, and with nothing left to halve.
         let panics = |items: &[usize]| -> Result<Vec<usize>> {
             let said = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes";
             let refused = if items.is_empty() { Ok(()) } else { Err(tch::TchError::Torch(said.to_owned())) };

@@ -179,7 +179,7 @@ impl Heartbeat {
         self.write(|progress| (progress.state, progress.frames) = (state, frames));
     }
 
-    /// A file that cannot be written is no reason to stop: what matters meets the same disk.
+    /// A file that cannot be written is not a reason to stop: what matters meets the same disk.
     fn write(&self, change: impl FnOnce(&mut RankProgress)) {
         let mut progress = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut progress);

@@ -3,7 +3,7 @@
 //!
 //! Each reader has a place of fixed size in `.working-<rank>`, which needs no more than a write in memory for each clip, as
 //! what a dead process has written is not lost. A crash (a fault in a library, say) marks the place of the thread that
-//! crashed, or all places where that is none of the readers. A process that is killed from outside can mark nothing: its
+//! crashed, or all places where that thread is not a reader. A process that is killed from outside can mark nothing: its
 //! clips are named and never blamed, unless the system says that it has killed for want of memory.
 //!
 //! Many innocent clips are in flight when one crashes a thread of FFmpeg or fills the memory, and the next run would begin
@@ -126,7 +126,7 @@ impl InFlight {
         HANDLERS.call_once(handle_crashes);
     }
 
-    /// Work on a clip as reader number `reader`. A record that cannot be written is no reason to stop.
+    /// Work on a clip as reader number `reader`. A record that cannot be written is not a reason to stop.
     pub fn work<T>(&self, reader: usize, id: &str, work: impl FnOnce() -> T) -> T {
         let place = (reader as u64 + 1) * PLACE;
         if reader >= MOST_READERS || id.len() as u64 > PLACE - 2 {

@@ -1,7 +1,7 @@
 //! Decode, encode, store: threads that each see one clip through, one thread a device that serves them, and one writer.
 //!
 //! A clip is a stream of windows; its pictures are never all in memory. Clips are independent: one that fails is recorded
-//! and the others go on. A device that breaks leaves its work to the others. A full disk ends the run, and so does a
+//! and the others continue. A device that breaks leaves its work to the others. A full disk ends the run, and so does a
 //! request to end, after the clips in flight.
 
 use crate::media::reading::Reading;
@@ -103,7 +103,7 @@ impl Work<'_> {
         store.write_failures(&earlier)?;
         let again = |f: &mut Failure| attempted.contains(f.id.as_str());
         let again: Vec<Failure> = earlier.extract_if(.., again).collect();
-        // Of clips that this command does not ask for: they are not told again, but stay in the list.
+        // Of clips that this command does not ask for: they are not reported again, but stay in the list.
         earlier.retain(|f| !store.is_done(&f.id));
 
         // Another rank may have stored them.
@@ -201,7 +201,7 @@ impl Work<'_> {
                         }
                         Ok(None) if store.is_done(&clip.id) => outcome.already_done += 1,
                         Ok(None) => {}
-                        // No fault of the clip.
+                        // Not the fault of the clip.
                         Err(_) if working.none() => stop.store(true, Ordering::Relaxed),
                         Err(failure) => outcome.record(failure, store)?,
                     }
@@ -235,7 +235,7 @@ impl Work<'_> {
         Ok(outcome)
     }
 
-    /// Make a clip part of the store. Errors: those that are no fault of the clip, such as a full disk.
+    /// Make a clip part of the store. Errors: those that are not the fault of the clip, such as a full disk.
     fn take(
         &self,
         clip: &Clip,
@@ -258,7 +258,7 @@ impl Work<'_> {
                 return outcome.record(Failure { id: clip.id.clone(), stage, reason }, store);
             }
         }
-        // The features are safe: a sheet that cannot be written is no reason to stop.
+        // The features are safe: a sheet that cannot be written is not a reason to stop.
         let sheet = encoded.mouths.as_ref().and_then(|found| found.sheet.as_ref());
         if let (Some(sheet), Some(folder)) = (sheet, self.preview)
             && let Err(error) = atomic::write(&folder.join(sheet_name(&clip.id)), sheet)

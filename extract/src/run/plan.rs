@@ -215,7 +215,7 @@ impl Plan {
             if let Some(id) = wanted.into_iter().min() {
                 return Err(Error::usage(
                     format!("--only {id}: no such clip"),
-                    "ids stand in the annotation file",
+                    "ids are in the annotation file",
                 ));
             }
         }

@@ -203,7 +203,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| requests.refuse());
             for answer in [taken, waiting, queue.mouthing(vec![3])] {
-                assert!(answer.wait().unwrap_err().to_string().contains("no device serves"));
+                assert!(answer.wait().unwrap_err().to_string().contains("no device works"));
             }
             drop(queue);
         });

@@ -44,7 +44,7 @@ pub struct Shares {
     pub gesture: f64,
     pub lips: f64,
     pub write: f64,
-    /// Requests that waited at the desk when a device took one, on average. Near 0 the devices wait for the others.
+    /// Requests that waited in the queue when a device took one, on average. Near 0 the devices wait for the others.
     pub waiting: f64,
 }
 

@@ -10,12 +10,12 @@ use signclip_common::store::{MOUTHING, RowRule, SPATIAL};
 /// Name of a stream, in flags, in `store.json` and in the names of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum StreamName {
-    Mouthing,
     Spatial,
+    Mouthing,
 }
 
 impl StreamName {
-    pub const ALL: [Self; 2] = [Self::Mouthing, Self::Spatial];
+    pub const ALL: [Self; 2] = [Self::Spatial, Self::Mouthing];
 
     pub fn as_str(self) -> &'static str {
         match self {

@@ -146,7 +146,7 @@ fn recognise(
     ))
 }
 
-/// Sizes as the shapes tell them. Where a file lacks some or they contradict each other, loading the network reports
+/// Sizes as the shapes tell them. Where some are missing or they contradict each other, loading the network reports
 /// it key by key.
 fn lip_config(
     names: &[&str],

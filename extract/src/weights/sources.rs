@@ -42,7 +42,7 @@ impl WeightSource {
     }
 
     /// What the store records of them: the official file and its SHA-256, or the salt. A converted file counts as the
-    /// one it was made of, so that a store goes on after a conversion.
+    /// one it was made of, so that a store can be continued after a conversion.
     pub fn identity(&self, network: &str) -> Result<(String, String)> {
         Ok(match self {
             Self::File { file, name, .. } => match source_of(file) {

@@ -5,8 +5,9 @@ use signclip_common::collective::Collective;
 use signclip_common::weights::Weights;
 use signclip_common::{Result, memory};
 use signclip_train::config::TrainConfig;
-use signclip_train::data::corpus::Batch;
+use signclip_train::data::batch::Batch;
 use signclip_train::data::loader::Step;
+use signclip_train::head::streams::StreamBatch;
 use signclip_train::language::beam_search::BeamSearchConfig;
 use signclip_train::language::family::LanguageConfig;
 use signclip_train::language::t5::T5;
@@ -18,7 +19,7 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// Widths of the cached streams: CLIP ViT-L/14 with S², AV-HuBERT large.
-const WIDTHS: [i64; 2] = [2048, 1024];
+const WIDTHS: [(&str, i64); 2] = [("spatial", 2048), ("mouthing", 1024)];
 /// Share of the learning rates that a step of the timing applies.
 const LR_FACTOR: f64 = 1.0;
 
@@ -36,7 +37,13 @@ pub(crate) fn train(
     config.optimiser.recompute = recompute;
     let begun = Instant::now();
     let base = LanguageBase { config: LanguageConfig::read(model)?, folder: Some(model), kind };
-    let signclip = SignClip::build(&config, &base, WIDTHS, &[], Device::Cpu)?;
+    let signclip = SignClip::build(
+        &config,
+        &base,
+        WIDTHS.map(|(name, width)| (name.to_owned(), width)).into(),
+        &[],
+        Device::Cpu,
+    )?;
     let load = begun.elapsed().as_secs_f64();
     memory::keep();
     let loaded = resident_gib("VmRSS:");
@@ -116,12 +123,16 @@ pub(crate) fn generate(
 fn random_step(batch: i64, visual_tokens: i64, text_tokens: i64) -> Step {
     tch::manual_seed(0);
     let frames = visual_tokens * 4 + 12;
-    let stream = |width| Some(Tensor::randn([batch, frames, width], (Kind::Float, Device::Cpu)));
+    let stream = |(name, width): (&str, i64)| {
+        let rows = Tensor::randn([batch, frames, width], (Kind::Float, Device::Cpu));
+        (
+            name.to_owned(),
+            StreamBatch { rows, lengths: Tensor::full([batch], frames, (Kind::Int64, Device::Cpu)) },
+        )
+    };
     let padded = Batch {
         clips: (0..batch as usize).collect(),
-        spatial: stream(WIDTHS[0]),
-        mouthing: stream(WIDTHS[1]),
-        lengths: Tensor::full([batch], frames, (Kind::Int64, Device::Cpu)),
+        streams: WIDTHS.map(stream).into(),
         labels: Tensor::randint_low(3, 32000, [batch, text_tokens], (Kind::Int64, Device::Cpu)),
         frames: (batch * frames) as usize,
     };

@@ -57,9 +57,10 @@ const VERSION: &str = if cfg!(feature = "mpi") {
 #[derive(Debug, Parser)]
 #[command(name = "train", version = VERSION, about, after_help = EXAMPLES)]
 struct Args {
-    /// Folder that extract wrote (with train/ and dev/ in it)
-    #[arg(long, value_name = "DIR")]
-    features: PathBuf,
+    /// Folder that extract wrote (with train/ and dev/ in it); given several times, the streams of all are joined by the
+    /// clips' ids
+    #[arg(long, value_name = "DIR", required = true)]
+    features: Vec<PathBuf>,
     /// Folder of the run [default: runs/<name of the features folder>]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
@@ -147,13 +148,13 @@ fn prepare(args: &Args, collective: &Collective) -> Result<(), Vec<Error>> {
     let (Some(train), Some(dev), true) = (train, dev, problems.is_empty()) else {
         return Err(problems);
     };
-    share_processors(devices.len());
+    share_cores(devices.len());
     train_on(args, settings, language_model.as_deref(), train, dev, &devices, collective).map_err(one)
 }
 
 /// Folder of the run.
 fn run_folder(args: &Args) -> PathBuf {
-    let name = args.features.file_name().unwrap_or_default();
+    let name = args.features[0].file_name().unwrap_or_default();
     args.run.clone().unwrap_or_else(|| Path::new("runs").join(name))
 }
 
@@ -175,7 +176,7 @@ fn language_model(args: &Args, settings: &TrainConfig) -> Result<Option<PathBuf>
 
 /// Threads of one process share its CPU cores evenly, unless the user said otherwise. Once, before any thread is
 /// started: libtorch's setting is partly of the process and partly of the thread.
-fn share_processors(devices: usize) {
+fn share_cores(devices: usize) {
     if devices > 1 && std::env::var_os("OMP_NUM_THREADS").is_none() {
         tch::set_num_threads((tch::get_num_threads() / devices as i32).max(1));
     }
@@ -251,7 +252,9 @@ impl Job {
         let model = self.info.model(&self.folder, &self.train, &self.text, device)?;
         if collective.leads() {
             let (visual, language) = model.trainable();
-            let features = self.info.features.display();
+            let folders = self.info.folders();
+            let features =
+                folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" and ");
             tracing::info!("{} training and {} dev clips from {features}", self.train.len(), self.dev.len());
             tracing::info!(
                 "{visual} trainable values in the visual head, {language} in the language model, on {device:?}"

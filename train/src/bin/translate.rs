@@ -51,9 +51,9 @@ struct Args {
     /// Where it ends [default: the video's end]
     #[arg(long, value_name = "SECONDS")]
     end: Option<f64>,
-    /// Where the features of the training are now, if they were moved
+    /// Where the features of the training are now, if they were moved; once for each folder of the training
     #[arg(long, value_name = "DIR")]
-    features: Option<PathBuf>,
+    features: Vec<PathBuf>,
     /// Where the run's language model is now, if it was moved
     #[arg(long, value_name = "DIR")]
     language_model: Option<PathBuf>,
@@ -87,19 +87,21 @@ fn run(args: &Args) -> Result<ExitCode> {
     start_log(None)?;
     check(args)?;
     let mut info = RunInfo::read(&args.run)?;
-    if let Some(features) = args.features.as_ref().filter(|features| !features.is_dir()) {
+    if let Some(features) = args.features.iter().find(|features| !features.is_dir()) {
         return Err(Error::input(features, "", "no folder here", "correct --features, or leave it out"));
     }
-    info.find_features(&args.run, args.features.as_deref())?;
+    info.find_features(&args.run, &args.features)?;
     find_language_model(args, &mut info)?;
     let beams = info.settings.decoding.num_beams;
     if let Some(n) = args.n_best.filter(|n| n.get() > beams) {
         let remedy = format!("give at most {beams}, or train a run with more: --set decoding.num_beams={n}");
         return Err(Error::usage(format!("--n-best {n}: the run's search has {beams} beams"), remedy));
     }
-    let (folder, made) = first_split(&info.features)?;
-    info.check_making(&made, &folder)?;
-    let mouthing = made.streams.get(MOUTHING).map(|stream| &stream.config["landmarks"]);
+    let made = info.folders().iter().map(|folder| first_split(folder)).collect::<Result<Vec<_>>>()?;
+    let infos: Vec<&StoreInfo> = made.iter().map(|(_, info)| info).collect();
+    info.check_making(&infos, &made[0].0)?;
+    let mouthing =
+        infos.iter().find_map(|info| info.streams.get(MOUTHING)).map(|stream| &stream.config["landmarks"]);
     if args.landmarks.is_some() && mouthing.is_none_or(|landmarks| landmarks != "files") {
         let what = "--landmarks: the run's features were not cut by landmarks from files";
         return Err(Error::usage(what, "leave it out"));
@@ -112,13 +114,18 @@ fn run(args: &Args) -> Result<ExitCode> {
         }
     })?;
     let begun = Instant::now();
-    let extraction = match extract(args, &info, &list, place.path())? {
-        Extraction::Done(extraction) => extraction,
-        Extraction::Refused(code) => return Ok(ExitCode::from(code)),
-    };
+    let (mut extractions, mut folders) = (Vec::new(), Vec::new());
+    for (number, like) in info.folders().iter().enumerate() {
+        let out = place.path().join(format!("features-{number}"));
+        match extract(args, like, &list, place.path(), &out)? {
+            Extraction::Done(extraction) => extractions.push(extraction),
+            Extraction::Refused(code) => return Ok(ExitCode::from(code)),
+        }
+        folders.push(out);
+    }
     let extracted = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
-    let corpus = Corpus::without_texts(&place.path().join(FEATURES), SPLIT, &info.settings)?;
+    let corpus = Corpus::without_texts(&folders, SPLIT, &info.settings)?;
     let text = info.text(&args.run)?;
     let (model, _) = info.trained(&args.run, &corpus, &text, device)?;
     let loaded = begun.elapsed().as_secs_f64();
@@ -136,7 +143,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         .map(|hypothesis| Ok(Scored { text: written(hypothesis, &text, rules)?, score: hypothesis.score }));
     let hypotheses = hypotheses.collect::<Result<Vec<_>>>()?;
     let translated = begun.elapsed().as_secs_f64();
-    let streams = corpus.store.info.streams.values();
+    let streams = corpus.stores().flat_map(|store| store.info.streams.values());
     let (frames, taken) = (corpus.store.clips[0].frames, corpus.middle(0));
     let translation = Translation {
         sentence: hypotheses.first().map(|best| best.text.clone()).unwrap_or_default(),
@@ -146,8 +153,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         face_coverage: corpus.store.clips[0].facts.face_coverage,
         gate: GateTrack::of(&model, &corpus, 1)?.and_then(|mut tracks| tracks.pop()),
         weights: streams.flat_map(|stream| stream.weights.clone()).collect(),
-        seconds: extraction
-            .seconds_by_stage(extracted)
+        seconds: Extracted::seconds_by_stage(&extractions, extracted)
             .into_iter()
             .chain([("load the model", loaded), ("translate", translated)])
             .collect(),
@@ -224,8 +230,7 @@ fn check(args: &Args) -> Result<()> {
     }
 }
 
-/// Folder of the features in the temporary one, and their split.
-const FEATURES: &str = "features";
+/// Split of the clip's features.
 const SPLIT: &str = "all";
 
 enum Extraction {
@@ -253,21 +258,22 @@ struct Stages {
 
 impl Extracted {
     /// Where the time went, of `total` seconds from start to end of the program.
-    fn seconds_by_stage(&self, total: f64) -> Vec<(&'static str, f64)> {
-        let Stages { faces, gesture, lips } = &self.stages;
-        let [faces, hands, lips] = [faces, gesture, lips].map(|share| self.seconds * share);
+    fn seconds_by_stage(all: &[Self], total: f64) -> Vec<(&'static str, f64)> {
+        let sum =
+            |share: fn(&Stages) -> f64| all.iter().map(|one| one.seconds * share(&one.stages)).sum::<f64>();
+        let [all, faces, hands, lips] = [sum(|_| 1.0), sum(|s| s.faces), sum(|s| s.gesture), sum(|s| s.lips)];
         vec![
-            ("load the networks", total - self.seconds),
+            ("load the networks", total - all),
             ("faces", faces),
             ("hands", hands),
             ("lips", lips),
-            ("decode and cut", (self.seconds - faces - hands - lips).max(0.0)),
+            ("decode and cut", (all - faces - hands - lips).max(0.0)),
         ]
     }
 }
 
-/// Make the features of the clip below `place`.
-fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<Extraction> {
+/// Make the features of the clip in `out`, as those of the store `like`. `place`: a temporary folder.
+fn extract(args: &Args, like: &Path, devices: &str, place: &Path, out: &Path) -> Result<Extraction> {
     let clip = absolute(&args.clip)?;
     clip.metadata().map_err(Error::io(&args.clip))?;
     let id = if clip.is_dir() { clip.file_name() } else { clip.file_stem() };
@@ -285,8 +291,8 @@ fn extract(args: &Args, info: &RunInfo, devices: &str, place: &Path) -> Result<E
         return Err(Error::input(&program, "", "the program is not there", "build it: ./justw build"));
     }
     let mut command = Command::new(&program);
-    command.arg("--dataset").arg(&list).arg("--like").arg(&info.features);
-    command.arg("--out").arg(place.join(FEATURES)).args(["--json", "--gpus", devices]);
+    command.arg("--dataset").arg(&list).arg("--like").arg(like);
+    command.arg("--out").arg(out).args(["--json", "--gpus", devices]);
     for (flag, folder) in [("--weights", &args.weights), ("--landmarks", &args.landmarks)] {
         if let Some(folder) = folder {
             command.arg(flag).arg(folder);

@@ -3,23 +3,30 @@
 //! Shapes: b clips, t frames (padded to the longest of the batch), s and m stream widths, l target tokens.
 
 use crate::config::TrainConfig;
+use crate::data::batch::Batch;
 use crate::data::batching::permutation;
-use crate::head::config::Streams;
+use crate::data::joined::Joined;
+use crate::head::streams::{StreamBatch, Streams};
 use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use signclip_common::devices::upload;
-use signclip_common::store::{ClipRecord, MOUTHING, Missing, SPATIAL, Store, StoreDtype};
+use signclip_common::store::{ClipRecord, MOUTHING, Missing, RowRule, Store, StoreDtype};
 use signclip_common::synthetic::Random;
 use signclip_common::{Error, Result, checksum};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tch::{Device, Kind, Tensor};
 
 /// One split, opened for training or evaluation.
 pub struct Corpus {
     pub store: Store,
+    /// Stores of further streams, with the same clips in the same order.
+    joined: Vec<Store>,
+    /// Clips of the first store, and those that are not in all of the stores.
+    stored: usize,
+    apart: usize,
     /// Prepared sentence of each clip.
     pub texts: Vec<String>,
     /// Target ids of each clip, the end token last.
@@ -33,35 +40,6 @@ pub struct Corpus {
     mouths: Vec<usize>,
     /// Whether the bytes of a clip have been compared with their checksums.
     verified: Vec<AtomicBool>,
-}
-
-/// Padded clips with their targets, on one device.
-pub struct Batch {
-    /// Places in the corpus.
-    pub clips: Vec<usize>,
-    /// `[b, t, s]` as stored (float16 or float32), zero at padding.
-    pub spatial: Option<Tensor>,
-    /// `[b, t, m]`
-    pub mouthing: Option<Tensor>,
-    /// `[b]` int64.
-    pub lengths: Tensor,
-    /// `[b, l]` int64, [`IGNORE`] at padding.
-    pub labels: Tensor,
-    pub frames: usize,
-}
-
-impl Batch {
-    /// The batch on `device`.
-    pub fn to_device(self, device: Device) -> Self {
-        let stream = |x: Option<Tensor>| x.map(|x| upload(&x, device));
-        Self {
-            spatial: stream(self.spatial),
-            mouthing: stream(self.mouthing),
-            lengths: upload(&self.lengths, device),
-            labels: upload(&self.labels, device),
-            ..self
-        }
-    }
 }
 
 /// The clips of a split, as a run remembers them.
@@ -88,10 +66,10 @@ pub enum Window {
 }
 
 impl Corpus {
-    /// Opens `folder/<split>`. Errors: no store, a stream that is wanted and absent, a clip without text; a control
-    /// experiment with a single clip.
-    pub fn open(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {
-        let mut corpus = Self::without_texts(folder, split, settings)?;
+    /// Opens the split of all `folders`, whose clips are joined by their ids. Errors: no store, a stream that is wanted and
+    /// absent, a clip without text or with different ones; a control experiment with a single clip.
+    pub fn open(folders: &[PathBuf], split: &str, settings: &TrainConfig) -> Result<Self> {
+        let mut corpus = Self::without_texts(folders, split, settings)?;
         let rules = corpus.store.info.text;
         for (clip, place) in corpus.store.clips.iter().zip(&mut corpus.texts) {
             let text = clip.facts.text.as_deref().filter(|t| !t.trim().is_empty());
@@ -119,21 +97,12 @@ impl Corpus {
 
     /// [`Self::open`] for clips whose sentences are not known: every text is empty, and every clip has its own
     /// features.
-    pub fn without_texts(folder: &Path, split: &str, settings: &TrainConfig) -> Result<Self> {
-        let streams = settings.head.streams;
-        let mut store = Store::open(&folder.join(split))?;
-        store.sort_by_id();
-        for (wanted, stream) in [(streams.spatial(), SPATIAL), (streams.mouthing(), MOUTHING)] {
-            if wanted && !store.info.streams.contains_key(stream) {
-                let there: Vec<&str> = store.info.streams.keys().map(String::as_str).collect();
-                return Err(Error::input(
-                    &store.folder,
-                    "streams",
-                    format!("the store has no {stream} stream, only {}", there.join(", ")),
-                    format!("extract it, or train on what is there: --set head.streams={}", there.join(",")),
-                ));
-            }
-        }
+    pub fn without_texts(folders: &[PathBuf], split: &str, settings: &TrainConfig) -> Result<Self> {
+        let streams = settings.head.streams.clone();
+        let folders: Vec<PathBuf> = folders.iter().map(|folder| folder.join(split)).collect();
+        let Joined { mut stores, stored, apart } = Joined::open(&folders)?;
+        check_streams(&stores, &streams)?;
+        let store = stores.remove(0);
         if store.clips.is_empty() {
             return Err(Error::input(&store.folder, "", "the store has no clips", "run extract again"));
         }
@@ -144,6 +113,9 @@ impl Corpus {
             sources: (0..count).collect(),
             mouths: (0..count).collect(),
             store,
+            joined: stores,
+            stored,
+            apart,
             targets: Vec::new(),
             streams,
             max_frames: settings.max_frames,
@@ -154,17 +126,22 @@ impl Corpus {
     /// How many clips are missing in the split. Errors: any, unless that is `allowed`.
     pub fn missing(&self, allowed: bool) -> Result<usize> {
         let stored = self.store.clips.len();
-        let missing = Missing::of(&self.store.folder, stored)?;
+        let mut missing = Missing::of(&self.store.folder, self.stored)?;
+        missing.clips += self.apart;
         if missing.clips == 0 || allowed {
             return Ok(missing.clips);
         }
         let failed = missing.failed.first().map_or(String::new(), |first| {
             format!(", {} of them failed, e.g. {:?}: {}", missing.failed.len(), first.id, first.reason)
         });
+        let apart = match self.apart {
+            0 => String::new(),
+            apart => format!(", {apart} of which are not in all stores of --features"),
+        };
         Err(Error::input(
             &self.store.folder,
             "",
-            format!("{} of {} clips are missing{failed}", missing.clips, stored + missing.clips),
+            format!("{} of {} clips are missing{failed}{apart}", missing.clips, stored + missing.clips),
             "run the same extract again, or do without them: --allow-missing",
         ))
     }
@@ -173,11 +150,11 @@ impl Corpus {
     pub fn identity(&self, missing: usize) -> SplitIdentity {
         let line = |(clip, text): (&ClipRecord, &String)| format!("{}\t{}\t{text}\n", clip.id, clip.frames);
         let lines: String = self.store.clips.iter().zip(&self.texts).map(line).collect();
-        let used = [(self.streams.spatial(), SPATIAL), (self.streams.mouthing(), MOUTHING)];
         let mut features = String::new();
-        for clip in &self.store.clips {
-            for (_, stream) in used.iter().filter(|(used, _)| *used) {
-                features += clip.streams.get(*stream).map_or("", |rows| &rows.sha256);
+        for clip in 0..self.len() {
+            for stream in self.streams.names() {
+                let rows = self.store_of(stream).and_then(|store| store.clips[clip].streams.get(stream));
+                features += rows.map_or("", |rows| &rows.sha256);
                 features += "\n";
             }
         }
@@ -235,9 +212,20 @@ impl Corpus {
         self.store.clips.is_empty()
     }
 
-    /// Columns of a stream; 0 where the store does not have it.
-    pub fn dim(&self, stream: &str) -> i64 {
-        self.store.info.streams.get(stream).map_or(0, |s| s.dim as i64)
+    /// The stores, the first one first.
+    pub fn stores(&self) -> impl Iterator<Item = &Store> {
+        std::iter::once(&self.store).chain(&self.joined)
+    }
+
+    /// The store that has a stream.
+    fn store_of(&self, stream: &str) -> Option<&Store> {
+        self.stores().find(|store| store.info.streams.contains_key(stream))
+    }
+
+    /// Columns of each stream in use.
+    pub fn widths(&self) -> BTreeMap<String, i64> {
+        let width = |name: &str| Some((name.to_owned(), self.store_of(name)?.info.streams[name].dim as i64));
+        self.streams.names().filter_map(width).collect()
     }
 
     /// Read clips as one padded batch, on the CPU. Errors: the bytes of a clip are not those that were written.
@@ -260,14 +248,10 @@ impl Corpus {
             self.verify(clip)?;
             self.verify(self.mouths[clip])?;
         }
-        let longest = cuts.iter().map(|(_, _, taken)| *taken).max().unwrap_or(1);
-        let stream = |name: &str| self.padded(name, &cuts, longest);
-        let lengths: Vec<i64> = cuts.iter().map(|(_, _, taken)| *taken as i64).collect();
+        let stream = |name: &str| Some((name.to_owned(), self.padded(name, &cuts)?));
         Ok(Batch {
             clips: clips.to_vec(),
-            spatial: self.streams.spatial().then(|| stream(SPATIAL)),
-            mouthing: self.streams.mouthing().then(|| stream(MOUTHING)),
-            lengths: Tensor::from_slice(&lengths),
+            streams: self.streams.names().filter_map(stream).collect(),
             labels: self.labels(clips),
             frames: cuts.iter().map(|(_, _, taken)| taken).sum(),
         })
@@ -278,43 +262,52 @@ impl Corpus {
         if self.verified[clip].load(Relaxed) {
             return Ok(());
         }
-        for (taken, stream) in [(self.streams.spatial(), SPATIAL), (self.streams.mouthing(), MOUTHING)] {
-            if taken {
-                self.store.verify_clip(clip, stream)?;
+        for stream in self.streams.names() {
+            if let Some(store) = self.store_of(stream) {
+                store.verify_clip(clip, stream)?;
             }
         }
         self.verified[clip].store(true, Relaxed);
         Ok(())
     }
 
-    /// Rows of a stream `[b, longest, dim]`, as they are stored or standardised. Another clip's mouthing is stretched or
-    /// shrunk to the length of the clip.
-    fn padded(&self, stream: &str, cuts: &[(usize, usize, usize)], longest: usize) -> Tensor {
-        let dim = self.dim(stream) as usize;
-        let kind = match self.store.info.dtype {
+    /// A stream of cuts of clips (place, first frame, frames), as it is stored or standardised. Another clip's mouthing is
+    /// stretched or shrunk to the length of the clip.
+    fn padded(&self, stream: &str, cuts: &[(usize, usize, usize)]) -> Option<StreamBatch> {
+        let store = self.store_of(stream)?;
+        let info = &store.info.streams[stream];
+        let kind = match store.info.dtype {
             StoreDtype::F16 if !self.standardise => Kind::Half,
             _ => Kind::Float,
         };
-        let clip_bytes = longest * dim * kind.elt_size_in_bytes();
-        let mut bytes = vec![0_u8; cuts.len() * clip_bytes];
-        for (&(clip, first, taken), place) in cuts.iter().zip(bytes.chunks_exact_mut(clip_bytes)) {
+        let ranges: Vec<(usize, usize)> = cuts
+            .iter()
+            .map(|&(clip, first, taken)| rows_in(info.rows, first, taken, store.clips[clip].frames))
+            .collect();
+        let longest = ranges.iter().map(|(_, rows)| *rows).max().unwrap_or(1);
+        let row_bytes = info.dim * kind.elt_size_in_bytes();
+        let mut bytes = vec![0_u8; cuts.len() * longest * row_bytes];
+        let places = bytes.chunks_exact_mut(longest * row_bytes);
+        for ((&(clip, ..), &(first, count)), place) in cuts.iter().zip(&ranges).zip(places) {
             let source = if stream == MOUTHING { self.mouths[clip] } else { clip };
-            let Some(features) = self.store.features(source, stream) else { continue };
-            let frames = self.store.clips[clip].frames;
-            let row = |frame: usize| features.part((first + frame) * features.rows / frames, 1);
-            let rows = (0..taken).map(row);
+            let Some(features) = store.features(source, stream) else { continue };
+            let own = info.rows.rows(store.clips[clip].frames);
+            let rows = (first..first + count).map(|row| features.part(row * features.rows / own, 1));
             if self.standardise {
                 let mut values: Vec<f32> = rows.flat_map(|row| row.to_f32()).collect();
-                standardise(&mut values, dim);
+                standardise(&mut values, info.dim);
                 for (value, place) in values.iter().zip(place.chunks_exact_mut(4)) {
                     place.copy_from_slice(&value.to_le_bytes());
                 }
             } else {
-                rows.zip(place.chunks_exact_mut(clip_bytes / longest))
+                rows.zip(place.chunks_exact_mut(row_bytes))
                     .for_each(|(row, place)| place.copy_from_slice(row.bytes));
             }
         }
-        Tensor::from_data_size(&bytes, &[cuts.len() as i64, longest as i64, dim as i64], kind)
+        let shape = [cuts.len(), longest, info.dim].map(|n| n as i64);
+        let lengths: Vec<i64> = ranges.iter().map(|(_, rows)| *rows as i64).collect();
+        let rows = Tensor::from_data_size(&bytes, &shape, kind);
+        Some(StreamBatch { rows, lengths: Tensor::from_slice(&lengths) })
     }
 
     fn labels(&self, clips: &[usize]) -> Tensor {
@@ -325,6 +318,54 @@ impl Corpus {
             labels.get(row as i64).narrow(0, 0, target.len() as i64).copy_(&Tensor::from_slice(target));
         }
         labels
+    }
+}
+
+/// First row and number of rows of a stream whose windows lie in `taken` frames from `first` on, of a clip of `frames`; one
+/// row where none does.
+fn rows_in(rule: RowRule, first: usize, taken: usize, frames: usize) -> (usize, usize) {
+    let all = rule.rows(frames);
+    let begin = first.div_ceil(rule.stride).min(all - 1);
+    let end = (first + taken).checked_sub(rule.window).map_or(0, |last| last / rule.stride + 1);
+    (begin, end.min(all).saturating_sub(begin).max(1))
+}
+
+/// Whether the stores have the streams that are wanted, each once, and rows that fit together.
+fn check_streams(stores: &[Store], wanted: &Streams) -> Result<()> {
+    let first = &stores[0];
+    let all: Vec<&str> =
+        stores.iter().flat_map(|store| store.info.streams.keys().map(String::as_str)).collect();
+    let mut rules = Vec::new();
+    for name in wanted.names() {
+        let mut having = stores.iter().filter_map(|store| Some((store, store.info.streams.get(name)?)));
+        match (having.next(), having.next()) {
+            (Some((_, stream)), None) => rules.push((name, stream.rows)),
+            (Some((one, _)), Some((other, _))) => {
+                let what = format!("the stream {name} is here and in {}", one.folder.display());
+                return Err(Error::input(
+                    &other.folder,
+                    "streams",
+                    what,
+                    "leave one of the two out of --features",
+                ));
+            }
+            (None, _) => {
+                let there = all.join(", ");
+                return Err(Error::input(
+                    &first.folder,
+                    "streams",
+                    format!("there is no {name} stream, only {there}"),
+                    format!("extract it, or train on what is there: --set head.streams={}", all.join(",")),
+                ));
+            }
+        }
+    }
+    match rules.iter().find(|(_, rule)| *rule != rules[0].1) {
+        Some((name, _)) => {
+            let what = format!("{name} and {} have different numbers of rows for a clip", rules[0].0);
+            Err(Error::input(&first.folder, "streams", what, "train on one of them alone: head.streams"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -368,5 +409,23 @@ mod tests {
         standardise(&mut rows, 2);
         assert!((rows[0] + 1.0).abs() < 1e-4 && (rows[2] - 1.0).abs() < 1e-4);
         assert_eq!((rows[1], rows[3]), (0.0, 0.0));
+    }
+
+    #[test]
+    fn rows_of_a_cut_are_those_whose_windows_lie_in_it() {
+        let motion = RowRule { window: 16, stride: 8 };
+        // Rows of a clip of 64 frames begin at frames 0, 8, 16, 24, 32, 40 and 48.
+        for (first, taken, wanted) in [
+            (0, 64, (0, 7)),
+            (0, 32, (0, 3)),
+            (1, 32, (1, 2)),
+            (8, 16, (1, 1)),
+            (9, 15, (2, 1)),
+            (60, 4, (6, 1)),
+        ] {
+            assert_eq!(rows_in(motion, first, taken, 64), wanted, "{first} {taken}");
+        }
+        assert_eq!(rows_in(motion, 0, 5, 5), (0, 1));
+        assert_eq!(rows_in(RowRule::EACH_FRAME, 3, 4, 9), (3, 4));
     }
 }

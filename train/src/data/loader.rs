@@ -1,9 +1,10 @@
 //! Batches read, padded and copied to the device on a thread of their own, ahead of the training that consumes them.
 
 use crate::data::batching::epoch_batches;
-use crate::data::corpus::{Batch, Corpus, Window};
+use crate::data::batch::Batch;
+use crate::data::corpus::{Corpus, Window};
 use signclip_common::Result;
-use signclip_common::collective::Collective;
+use signclip_common::collective::share;
 use signclip_common::devices::upload;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -95,7 +96,7 @@ impl Iterator for Loader {
 
 fn read(corpus: &Corpus, plan: &Plan, number: u64, epoch: usize, clips: &[usize]) -> Result<Step> {
     let batch = corpus.batch(clips, Window::Random { seed: plan.seed, epoch })?;
-    let own = Collective::share(clips.len(), plan.rank, plan.size);
+    let own = share(clips.len(), plan.rank, plan.size);
     let tokens = clips.iter().map(|&clip| corpus.target(clip).len()).sum();
     let same = upload(&corpus.same(clips), plan.device);
     Ok(Step { number, epoch, batch: batch.to_device(plan.device), own, tokens, same })

@@ -1,31 +1,14 @@
 //! What the head is made of, and what its losses weigh.
 
 use crate::head::gated_fusion::FusionKind;
+use crate::head::streams::Streams;
 use crate::head::temporal::{ConvKind, Steps, masked_max, masked_mean};
 use crate::language::settings::VtTarget;
 use serde::{Deserialize, Serialize};
+use signclip_common::store::MOUTHING;
 use signclip_common::{Error, Result};
+use std::collections::BTreeMap;
 use tch::Tensor;
-
-/// Which feature streams the head takes (paper, ablation: SE, LE, SE + LE).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Streams {
-    #[default]
-    Both,
-    Spatial,
-    Mouthing,
-}
-
-impl Streams {
-    pub fn spatial(self) -> bool {
-        self != Self::Mouthing
-    }
-
-    pub fn mouthing(self) -> bool {
-        self != Self::Spatial
-    }
-}
 
 /// What z_s and z_m are of the frames of a clip.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,11 +33,11 @@ impl Pooling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeadConfig {
-    /// `both`, or one alone as in the paper's ablation.
+    /// Names of streams: two that the fusion takes, or one alone as in the paper's ablation.
     pub streams: Streams,
     /// Width of the fusion, d in the paper.
     pub d: i64,
-    /// Fusion of two streams: `gate` (paper), `concatenation` or `addition`.
+    /// Fusion of several streams: `gate` (paper), `concatenation` or `addition`.
     pub fusion: FusionKind,
     /// Temporal convolution: `spamo` (two convolutions with pooling) or `same` (one, as the text reads).
     pub conv: ConvKind,
@@ -70,7 +53,7 @@ pub struct HeadConfig {
 impl Default for HeadConfig {
     fn default() -> Self {
         Self {
-            streams: Streams::Both,
+            streams: Streams::both(),
             d: 1024,
             fusion: FusionKind::Gate,
             conv: ConvKind::Spamo,
@@ -81,40 +64,51 @@ impl Default for HeadConfig {
     }
 }
 
-/// Columns of what goes in and out; 1 or more for a stream that is not there.
-#[derive(Debug, Clone, Copy)]
+/// Columns of what goes in and out.
+#[derive(Debug, Clone)]
 pub struct Widths {
-    /// The gesture stream, 2d in the paper.
-    pub spatial: i64,
-    /// The mouthing stream, d in the paper.
-    pub mouthing: i64,
+    /// Of each stream in use; in the paper 2d for the spatial and d for the mouthing one.
+    pub streams: BTreeMap<String, i64>,
     /// The language model.
     pub language: i64,
 }
 
 impl HeadConfig {
     /// Whether a head of these widths can be built.
-    pub fn validate(&self, widths: Widths) -> Result<()> {
-        let Widths { spatial, mouthing, language } = widths;
-        let all = [
-            ("the spatial stream", spatial),
-            ("the mouthing stream", mouthing),
-            ("head.d", self.d),
-            ("the language model", language),
-        ];
-        if let Some((name, width)) = all.iter().find(|(_, width)| !(1..=65_536).contains(width)) {
+    pub fn validate(&self, widths: &Widths) -> Result<()> {
+        self.check_fusion()?;
+        let stream = |name: &str| {
+            let width = widths.streams.get(name).copied().unwrap_or(0);
+            (format!("the stream {name}"), width)
+        };
+        let others = [("head.d", self.d), ("the language model", widths.language)];
+        let others = others.into_iter().map(|(name, width)| (name.to_owned(), width));
+        let mut all = self.streams.names().map(stream).chain(others);
+        if let Some((name, width)) = all.find(|(_, width)| !(1..=65_536).contains(width)) {
             return Err(Error::usage(
                 format!("head: the width of {name} is {width}"),
                 "give a width from 1 to 65536",
             ));
         }
-        if self.streams.mouthing() && !self.project_mouth && mouthing != self.d {
+        let mouthing = widths.streams.get(MOUTHING).copied().filter(|_| self.streams.has(MOUTHING));
+        if let Some(mouthing) = mouthing.filter(|width| !self.project_mouth && *width != self.d) {
             return Err(Error::usage(
                 format!("head: the mouthing stream is {mouthing} wide, the fusion {}", self.d),
                 "set head.project_mouth to true or head.d to the width of the stream",
             ));
         }
         Ok(())
+    }
+
+    /// Whether the fusion takes the streams.
+    fn check_fusion(&self) -> Result<()> {
+        let needs = self.fusion.streams();
+        if self.streams.is_one() || self.streams.names().eq(needs) {
+            return Ok(());
+        }
+        let (needs, names) = (needs.join(" and "), self.streams.names().collect::<Vec<_>>().join(", "));
+        let what = format!("head.fusion={} fuses {needs}, head.streams has {names}", self.fusion.name());
+        Err(Error::usage(what, "name these two in head.streams, or one stream alone"))
     }
 }
 
@@ -158,12 +152,23 @@ mod tests {
     fn a_configuration_is_checked() -> serde_json::Result<()> {
         let parsed: HeadConfig = serde_json::from_str(r#"{"streams": "both", "conv": "same", "d": 768}"#)?;
         assert_eq!((parsed.conv, parsed.d), (ConvKind::Same, 768));
-        let widths = Widths { spatial: 2048, mouthing: 1024, language: 2048 };
-        assert!(parsed.validate(widths).is_ok());
-        assert!(parsed.validate(Widths { language: 0, ..widths }).is_err());
-        let error = HeadConfig { project_mouth: false, ..parsed }.validate(widths).map_err(|e| e.to_string());
+        let streams = [("spatial", 2048), ("mouthing", 1024), ("motion", 1024)];
+        let streams: BTreeMap<String, i64> = streams.map(|(name, width)| (name.to_owned(), width)).into();
+        let widths = Widths { streams, language: 2048 };
+        assert!(parsed.validate(&widths).is_ok());
+        assert!(parsed.validate(&Widths { language: 0, ..widths.clone() }).is_err());
+        let check = |config: HeadConfig| config.validate(&widths).map_err(|e| e.to_string());
+        let error = check(HeadConfig { project_mouth: false, ..parsed });
         assert!(error.is_err_and(|e| e.contains("1024 wide, the fusion 768")));
-        assert!(HeadConfig { d: 0, ..HeadConfig::default() }.validate(widths).is_err());
+        assert!(check(HeadConfig { d: 0, ..HeadConfig::default() }).is_err());
+        let streams = |names: &str| serde_json::from_value(names.into());
+        assert!(check(HeadConfig { streams: streams("motion")?, ..HeadConfig::default() }).is_ok());
+        let error = check(HeadConfig { streams: streams("spatial,motion")?, ..HeadConfig::default() });
+        assert!(
+            error.is_err_and(
+                |e| e.contains("gate fuses spatial and mouthing, head.streams has spatial, motion")
+            )
+        );
         assert!(serde_json::from_str::<HeadConfig>(r#"{"gate": "scalar"}"#).is_err());
         Ok(())
     }

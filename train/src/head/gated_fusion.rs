@@ -12,6 +12,7 @@
 
 use crate::head::projector::Affine;
 use serde::{Deserialize, Serialize};
+use signclip_common::store::{MOUTHING, SPATIAL};
 use signclip_common::weights::Part;
 use tch::Tensor;
 
@@ -26,6 +27,22 @@ pub enum FusionKind {
     Concatenation,
     /// ½ Z'_s + ½ Z_m, without a gate and without weights.
     Addition,
+}
+
+impl FusionKind {
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Concatenation => "concatenation",
+            Self::Addition => "addition",
+        }
+    }
+
+    /// The streams that it fuses, in the order of [`Fusion::forward`].
+    pub fn streams(self) -> [&'static str; 2] {
+        [SPATIAL, MOUTHING]
+    }
 }
 
 /// The fusion of a head.

@@ -6,4 +6,5 @@ pub mod contrastive;
 pub mod gated_fusion;
 pub mod projector;
 pub mod sign_head;
+pub mod streams;
 pub mod temporal;

@@ -1,4 +1,4 @@
-//! The trainable visual part: two cached feature streams in, visual tokens for the language model out (paper,
+//! The trainable visual part: cached feature streams in, visual tokens for the language model out (paper,
 //! Multimodal Contrastive Fusion).
 //!
 //! ```text
@@ -18,15 +18,17 @@ use crate::head::config::{HeadConfig, LossConfig, Pooling, Widths};
 use crate::head::contrastive::InfoNce;
 use crate::head::gated_fusion::Fusion;
 use crate::head::projector::{Affine, Projector};
+use crate::head::streams::StreamBatches;
 use crate::head::temporal::{Steps, TemporalConv, masked_mean, valid};
+use signclip_common::store::{MOUTHING, SPATIAL};
 use signclip_common::weights::Part;
 use signclip_common::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// The head under its names in a state dict; what one stream alone does not need is absent.
 pub struct SignHead {
-    spatial_proj: Option<Affine>,
-    mouth_proj: Option<Affine>,
+    /// The streams in use in the order of the fusion, each with its projection, where it has one.
+    streams: Vec<(String, Option<Affine>)>,
     fusion: Option<Fusion>,
     temporal: TemporalConv,
     llm_proj: Projector,
@@ -36,6 +38,9 @@ pub struct SignHead {
     sm_pooling: Pooling,
     kind: Kind,
 }
+
+/// The streams that L_sm compares.
+const SM_PAIR: [&str; 2] = [SPATIAL, MOUTHING];
 
 /// The part that only L_sm trains.
 struct SpatialMouthing {
@@ -67,19 +72,24 @@ pub struct HeadOutput {
 impl SignHead {
     /// All tensors are trainable. `config` must be [valid](HeadConfig::validate). What only a loss with the weight 0
     /// would train is absent.
-    pub fn new(part: &Part, config: &HeadConfig, widths: Widths, loss: &LossConfig) -> Self {
+    pub fn new(part: &Part, config: &HeadConfig, widths: &Widths, loss: &LossConfig) -> Self {
         let part = &part.trainable();
-        let HeadConfig { streams, d, .. } = *config;
-        let both = streams.spatial() && streams.mouthing();
+        let d = config.d;
         let affine = |name: &str, inputs: i64| Affine::new(&part.sub(name), inputs, d);
+        let projection = |name: &str| {
+            let width = widths.streams.get(name).copied().unwrap_or(1);
+            let projected = name != MOUTHING || config.project_mouth;
+            let key = if name == MOUTHING { "mouth_proj".to_owned() } else { format!("{name}_proj") };
+            (name.to_owned(), projected.then(|| affine(&key, width)))
+        };
+        let streams: Vec<_> = config.streams.names().map(projection).collect();
+        let compared = SM_PAIR.into_iter().all(|name| config.streams.has(name));
         Self {
-            spatial_proj: streams.spatial().then(|| affine("spatial_proj", widths.spatial)),
-            mouth_proj: (streams.mouthing() && config.project_mouth)
-                .then(|| affine("mouth_proj", widths.mouthing)),
-            fusion: both.then(|| Fusion::new(part, d, config.fusion)),
+            fusion: (!config.streams.is_one()).then(|| Fusion::new(part, d, config.fusion)),
+            streams,
             temporal: TemporalConv::new(&part.sub("temporal"), d, config.conv, config.norm_over),
             llm_proj: Projector::new(&part.sub("llm_proj"), d, widths.language),
-            sm: (both && loss.beta > 0.0).then(|| SpatialMouthing {
+            sm: (compared && loss.beta > 0.0).then(|| SpatialMouthing {
                 sm_spatial: affine("sm_spatial", d),
                 sm_mouth: affine("sm_mouth", d),
                 loss: InfoNce::new(part, "logit_scale_sm"),
@@ -91,53 +101,43 @@ impl SignHead {
         }
     }
 
-    /// The streams `[B, T, S]` and `[B, T, M]` of padded clips with their numbers of frames `[B]` (int64, same
-    /// device). A stream that the head does not take is ignored and may be absent. In training the statistics of the
-    /// batch count.
+    /// The streams of padded clips by name. Those that the head does not take are ignored and may be absent. In training the
+    /// statistics of the batch count.
     ///
     /// # Errors
     /// A stream that the head takes is absent.
-    pub fn forward(
-        &self,
-        spatial_bts: Option<&Tensor>,
-        mouth_btm: Option<&Tensor>,
-        lengths_b: &Tensor,
-        train: bool,
-    ) -> Result<HeadOutput> {
-        let float = |stream: Option<&Tensor>, name: &str| match stream {
-            Some(stream) => Ok(stream.to_kind(self.kind)),
-            None => {
+    pub fn forward(&self, batch: &StreamBatches, train: bool) -> Result<HeadOutput> {
+        let mut projected = Vec::with_capacity(self.streams.len());
+        for (name, projection) in &self.streams {
+            let stream = batch.get(name).ok_or_else(|| {
                 let what = format!("the batch has no {name} features, and the head is made for them");
-                Err(Error::usage(
+                Error::usage(
                     what,
                     "extract that stream, or train a run on the other one alone (head.streams)",
-                ))
-            }
+                )
+            })?;
+            let rows = stream.rows.to_kind(self.kind);
+            let rows =
+                projection.as_ref().map_or(rows.shallow_clone(), |projection| projection.forward(&rows));
+            projected.push((name.as_str(), rows, &stream.lengths));
+        }
+        // Streams that are fused have the same rows: who opens them checks that.
+        let Some((_, _, lengths_b)) = projected.first() else {
+            return Err(Error::usage("the head has no stream", "name one in head.streams"));
         };
-        let spatial = match &self.spatial_proj {
-            Some(proj) => Some(proj.forward(&float(spatial_bts, "spatial")?)),
-            None => None,
-        };
-        let mouth = || {
-            let mouth_btm = float(mouth_btm, "mouthing")?;
-            Ok::<_, Error>(
-                self.mouth_proj.as_ref().map_or(mouth_btm.shallow_clone(), |proj| proj.forward(&mouth_btm)),
-            )
-        };
+        let of = |name: &str| projected.iter().find(|(other, ..)| *other == name).map(|(_, rows, _)| rows);
         let (mut gate, mut z_s, mut z_m) = (None, None, None);
-        let z_btd = match (spatial, &self.fusion) {
-            (Some(spatial_btd), Some(fusion)) => {
-                let mouth_btd = mouth()?;
-                if let Some(sm) = &self.sm {
-                    z_s = Some(sm.sm_spatial.forward(&self.sm_pooling.of(&spatial_btd, lengths_b)));
-                    z_m = Some(sm.sm_mouth.forward(&self.sm_pooling.of(&mouth_btd, lengths_b)));
-                }
+        if let (Some(sm), [Some(spatial_btd), Some(mouth_btd)]) = (&self.sm, SM_PAIR.map(of)) {
+            z_s = Some(sm.sm_spatial.forward(&self.sm_pooling.of(spatial_btd, lengths_b)));
+            z_m = Some(sm.sm_mouth.forward(&self.sm_pooling.of(mouth_btd, lengths_b)));
+        }
+        let z_btd = match (&self.fusion, projected.as_slice()) {
+            (Some(fusion), [(_, first_btd, _), (_, second_btd, _)]) => {
                 let fused_btd;
-                (gate, fused_btd) = fusion.forward(&spatial_btd, &mouth_btd);
+                (gate, fused_btd) = fusion.forward(first_btd, second_btd);
                 fused_btd
             }
-            (Some(spatial_btd), ..) => spatial_btd,
-            (None, ..) => mouth()?,
+            (_, all) => all[0].1.shallow_clone(),
         };
         let fused = &z_btd * valid(lengths_b, z_btd.size()[1]).unsqueeze(-1);
         let (conv, out_lengths) = self.temporal.forward(&fused, lengths_b, train);
@@ -193,9 +193,10 @@ impl SignHead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::config::Streams;
     use crate::head::gated_fusion::FusionKind;
+    use crate::head::streams::{StreamBatch, Streams};
     use signclip_common::weights::Weights;
+    use std::collections::BTreeMap;
     use tch::Device;
 
     fn config(streams: Streams) -> HeadConfig {
@@ -203,8 +204,17 @@ mod tests {
     }
 
     fn head(weights: &Weights, config: &HeadConfig, loss: &LossConfig) -> Result<SignHead> {
-        let widths = Widths { spatial: 10, mouthing: 6, language: 12 };
-        weights.build(&[], |root| SignHead::new(root, config, widths, loss))
+        let streams = BTreeMap::from([(SPATIAL.to_owned(), 10), (MOUTHING.to_owned(), 6)]);
+        let widths = Widths { streams, language: 12 };
+        weights.build(&[], |root| SignHead::new(root, config, &widths, loss))
+    }
+
+    /// A batch of the streams that are there.
+    fn batch(spatial: Option<&Tensor>, mouthing: Option<&Tensor>, lengths: &Tensor) -> StreamBatches {
+        let streams = [(SPATIAL, spatial), (MOUTHING, mouthing)];
+        let there =
+            streams.into_iter().filter_map(|(name, rows)| Some((name.to_owned(), rows?.shallow_clone())));
+        there.map(|(name, rows)| (name, StreamBatch { rows, lengths: lengths.shallow_clone() })).collect()
     }
 
     fn random(shape: [i64; 3]) -> Tensor {
@@ -216,27 +226,27 @@ mod tests {
     fn padding_changes_nothing() -> Result<()> {
         tch::manual_seed(3);
         let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-        let head = head(&weights, &config(Streams::Both), &LossConfig::default())?;
+        let head = head(&weights, &config(Streams::both()), &LossConfig::default())?;
         let lengths = [45, 7, 16, 30];
         let (spatial, mouth) = (random([4, 45, 10]), random([4, 45, 6]));
-        let batch = head.forward(Some(&spatial), Some(&mouth), &Tensor::from_slice(&lengths), false)?;
+        let all = batch(Some(&spatial), Some(&mouth), &Tensor::from_slice(&lengths));
+        let together = head.forward(&all, false)?;
         for (b, &length) in lengths.iter().enumerate() {
             let b = b as i64;
             let alone = |x: &Tensor| x.narrow(0, b, 1).narrow(1, 0, length);
-            let one = head.forward(
-                Some(&alone(&spatial)),
-                Some(&alone(&mouth)),
-                &Tensor::from_slice(&[length]),
-                false,
-            )?;
+            let one = batch(Some(&alone(&spatial)), Some(&alone(&mouth)), &Tensor::from_slice(&[length]));
+            let one = head.forward(&one, false)?;
             let steps = one.out_lengths.int64_value(&[0]);
-            assert_eq!(batch.out_lengths.int64_value(&[b]), steps);
+            assert_eq!(together.out_lengths.int64_value(&[b]), steps);
             let near = |got: &Tensor, want: &Tensor| {
                 (got - want.get(0)).abs().max().double_value(&[]) < 1e-5 && got.size() == want.get(0).size()
             };
-            assert!(near(&batch.tokens.get(b).narrow(0, 0, steps), &one.tokens), "tokens of {length} frames");
-            assert!(near(&batch.z_v.get(b), &one.z_v), "z_v of {length} frames");
-            for (got, want) in [(&batch.z_s, &one.z_s), (&batch.z_m, &one.z_m)] {
+            assert!(
+                near(&together.tokens.get(b).narrow(0, 0, steps), &one.tokens),
+                "tokens of {length} frames"
+            );
+            assert!(near(&together.z_v.get(b), &one.z_v), "z_v of {length} frames");
+            for (got, want) in [(&together.z_s, &one.z_s), (&together.z_m, &one.z_m)] {
                 assert!(got.as_ref().zip(want.as_ref()).is_some_and(|(got, want)| near(&got.get(b), want)));
             }
         }
@@ -247,18 +257,18 @@ mod tests {
     #[test]
     fn one_stream_alone() -> Result<()> {
         let lengths = Tensor::from_slice(&[20i64, 18]);
-        for streams in [Streams::Spatial, Streams::Mouthing] {
+        for name in [SPATIAL, MOUTHING] {
             let weights = Weights::fresh(0, Device::Cpu, Kind::Float);
-            let head = head(&weights, &config(streams), &LossConfig::default())?;
-            let spatial = streams.spatial().then(|| random([2, 20, 10]).to_kind(Kind::Half));
-            let mouth = streams.mouthing().then(|| random([2, 20, 6]).to_kind(Kind::Half));
-            let out = head.forward(spatial.as_ref(), mouth.as_ref(), &lengths, true)?;
+            let head = head(&weights, &config(Streams::only(name)), &LossConfig::default())?;
+            let spatial = (name == SPATIAL).then(|| random([2, 20, 10]).to_kind(Kind::Half));
+            let mouth = (name == MOUTHING).then(|| random([2, 20, 6]).to_kind(Kind::Half));
+            let out = head.forward(&batch(spatial.as_ref(), mouth.as_ref(), &lengths), true)?;
             assert_eq!(out.tokens.size(), [2, 2, 12]);
             assert!(out.gate.is_none() && out.z_s.is_none() && out.z_m.is_none() && !head.has_loss_sm());
             assert!(head.loss_sm(&out.z_v, &out.z_v, None, false).is_none());
             let names: Vec<String> = weights.parameters().into_iter().map(|(name, _)| name).collect();
             assert!(!names.iter().any(|name| name.starts_with("gate") || name.contains("sm")), "{names:?}");
-            let other = if streams.spatial() { "mouth_proj" } else { "spatial_proj" };
+            let other = if name == SPATIAL { "mouth_proj" } else { "spatial_proj" };
             assert!(!names.iter().any(|name| name.starts_with(other)));
         }
         Ok(())
@@ -270,9 +280,10 @@ mod tests {
         let lengths = Tensor::from_slice(&[20i64, 18]);
         let (spatial, mouth) = (random([2, 20, 10]), random([2, 20, 6]));
         let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-        let head = head(&weights, &config(Streams::Both), &LossConfig::default())?;
+        let head = head(&weights, &config(Streams::both()), &LossConfig::default())?;
         for (streams, name) in [((None, Some(&mouth)), "spatial"), ((Some(&spatial), None), "mouthing")] {
-            let error = head.forward(streams.0, streams.1, &lengths, false).err().map(|e| e.to_string());
+            let error =
+                head.forward(&batch(streams.0, streams.1, &lengths), false).err().map(|e| e.to_string());
             assert!(error.is_some_and(|e| e.contains(name) && e.contains("head.streams")), "{name}");
         }
         Ok(())
@@ -288,12 +299,12 @@ mod tests {
         for fusion in [FusionKind::Gate, FusionKind::Concatenation, FusionKind::Addition] {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
             let head =
-                head(&weights, &HeadConfig { fusion, ..config(Streams::Both) }, &LossConfig::default())?;
-            let out = head.forward(Some(&spatial), Some(&mouth), &lengths, false)?;
+                head(&weights, &HeadConfig { fusion, ..config(Streams::both()) }, &LossConfig::default())?;
+            let out = head.forward(&batch(Some(&spatial), Some(&mouth), &lengths), false)?;
             assert_eq!(out.gate.is_some(), fusion == FusionKind::Gate);
             // Each stream has a say.
             for (spatial, mouth) in [(&(&spatial + 1.0), &mouth), (&spatial, &(&mouth + 1.0))] {
-                let other = head.forward(Some(spatial), Some(mouth), &lengths, false)?;
+                let other = head.forward(&batch(Some(spatial), Some(mouth), &lengths), false)?;
                 assert!(!other.fused.allclose(&out.fused, 1e-3, 1e-3, false), "{fusion:?}");
             }
             fused.push(out.fused);
@@ -311,11 +322,15 @@ mod tests {
         let padded = |x: &Tensor| x.constant_pad_nd([0, 0, 0, 5]) + 0.0;
         for sm_pooling in [Pooling::Mean, Pooling::Max] {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-            let head =
-                head(&weights, &config(Streams::Both), &LossConfig { sm_pooling, ..LossConfig::default() })?;
+            let head = head(
+                &weights,
+                &config(Streams::both()),
+                &LossConfig { sm_pooling, ..LossConfig::default() },
+            )?;
             let lengths = Tensor::from_slice(&[20i64; 3]);
             let z = |spatial: &Tensor, mouth: &Tensor| {
-                head.forward(Some(spatial), Some(mouth), &lengths, false).map(|out| [out.z_s, out.z_m])
+                head.forward(&batch(Some(spatial), Some(mouth), &lengths), false)
+                    .map(|out| [out.z_s, out.z_m])
             };
             let (plain, with_padding) = (z(&spatial, &mouth)?, z(&padded(&spatial), &padded(&mouth))?);
             for (z, with_padding) in plain.iter().flatten().zip(with_padding.iter().flatten()) {
@@ -334,13 +349,9 @@ mod tests {
         let (spatial, lengths) = (random([2, 40, 10]), Tensor::from_slice(&[40i64, 20]));
         let run = |vt_mean: Steps, norm_over: Steps| {
             let weights = Weights::synthetic(1, Device::Cpu, Kind::Float);
-            let config = HeadConfig { norm_over, ..config(Streams::Spatial) };
-            head(&weights, &config, &LossConfig { vt_mean, ..LossConfig::default() })?.forward(
-                Some(&spatial),
-                None,
-                &lengths,
-                true,
-            )
+            let config = HeadConfig { norm_over, ..config(Streams::only(SPATIAL)) };
+            head(&weights, &config, &LossConfig { vt_mean, ..LossConfig::default() })?
+                .forward(&batch(Some(&spatial), None, &lengths), true)
         };
         let valid = run(Steps::Valid, Steps::Valid)?;
         let (mean, norm) = (run(Steps::All, Steps::Valid)?, run(Steps::Valid, Steps::All)?);

@@ -277,7 +277,7 @@ mod tests {
     #[allow(clippy::print_stdout)]
     fn products_are_those_of_the_definition() {
         if !kernel::available() {
-            println!("skipped: this processor has no bfloat16 dot products");
+            println!("skipped: this CPU has no bfloat16 dot products");
             return;
         }
         let weight = wave([36, 96], 12.9898);
@@ -285,7 +285,7 @@ mod tests {
         let before = tch::get_num_threads();
         for threads in [1, 3] {
             tch::set_num_threads(threads);
-            let guard = FewRows::begin(32, Kind::BFloat16, Device::Cpu).expect("this processor can");
+            let guard = FewRows::begin(32, Kind::BFloat16, Device::Cpu).expect("this CPU can");
             assert!(FewRows::begin(32, Kind::BFloat16, Device::Cpu).is_none(), "one at a time");
             for rows in [1, 2, 3, 4, 5, 6, 13, 32] {
                 let x = wave([rows, 96], 78.233);

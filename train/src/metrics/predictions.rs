@@ -36,7 +36,7 @@ pub struct Predictions {
 }
 
 impl Predictions {
-    /// Read a `predictions.jsonl`, or that of a run's split. Errors: none there, a line that is no prediction, a clip
+    /// Read a `predictions.jsonl`, or that of a run's split. Errors: none there, a line that is not a prediction, a clip
     /// given twice.
     pub fn read(path: &Path, split: &str) -> Result<Self> {
         let file = if path.is_dir() { path.join(split).join(PREDICTIONS) } else { path.to_path_buf() };

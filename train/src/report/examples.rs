@@ -26,7 +26,7 @@ pub(super) fn choose<'r>(clips: &'r [Clip], ids: &[String]) -> Result<Vec<(&'r C
             clips.iter().find(|clip| clip.id == *id).map(|clip| (clip, "chosen")).ok_or_else(|| {
                 Error::usage(
                     format!("--clips {id}: no such clip"),
-                    "ids stand in predictions.jsonl of the split",
+                    "ids are in predictions.jsonl of the split",
                 )
             })
         };

@@ -19,7 +19,6 @@ mod translations;
 mod word_map;
 
 use crate::data::corpus::Corpus;
-use crate::head::config::Streams;
 use crate::metrics::ablation::Ablation;
 use crate::metrics::ambiguous::AmbiguousWords;
 use crate::metrics::final_dot::FinalDot;
@@ -36,7 +35,7 @@ use maud::html;
 pub use page::GENERATOR;
 use scores::Metrics;
 use sheet::Sheet;
-use signclip_common::store::{STORE_FILE, Store};
+use signclip_common::store::{MOUTHING, SPATIAL, STORE_FILE, Store};
 use signclip_common::{Error, Result, atomic};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -49,7 +48,7 @@ pub struct Request<'a> {
     pub run: &'a Path,
     pub split: &'a str,
     /// Features, where they are not where the run was trained on them.
-    pub features: Option<&'a Path>,
+    pub features: &'a [PathBuf],
     /// Where the language model is, where it is not where it was.
     pub places: &'a PlaceFlags,
     /// Folder of contact sheets that `extract --preview` wrote.
@@ -86,9 +85,8 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     let _ = info.find_features(request.run, request.features);
     let (run, split) = (request.run.display(), request.split);
     let features = info.features.clone();
-    let features = features.as_path();
     let commands = Commands {
-        train: format!("train --features {} --run {run}", info.features.display()),
+        train: format!("train {} --run {run}", info.feature_flags()),
         evaluate: format!("evaluate --run {run} --split {split}"),
         extract: format!("extract --dataset NAME --out {}", features.display()),
     };
@@ -118,12 +116,17 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
             return Err(Error::input(request.run.join(split).join(METRICS), "weights", what, remedy));
         }
     }
-    let other_features =
-        store.as_ref().and_then(|store| info.check_features(store).err()).map(|e| e.to_string());
+    let other_features = match &store {
+        Some(_) => Corpus::open(&info.folders(), split, &info.settings)
+            .and_then(|corpus| info.check_features(&corpus))
+            .err(),
+        None => None,
+    };
+    let other_features = other_features.map(|e| e.to_string());
     let model = match (best_epoch, &store, &other_features) {
         (Some(_), Some(_), None) => {
             info.find_language_model(request.run, request.places)?;
-            Some(Model::run(request, &info, features, pairs.as_ref())?)
+            Some(Model::run(request, &info, pairs.as_ref())?)
         }
         _ => None,
     };
@@ -213,10 +216,12 @@ fn below(info: &RunInfo, split: &str, store: Option<&Store>) -> Vec<maud::Markup
 
 /// Why a model has no gate.
 fn without_gate(info: &RunInfo) -> &'static str {
-    match info.settings.head.streams {
-        Streams::Spatial => "The run uses the hands alone, so it has no gate.",
-        Streams::Mouthing => "The run uses the mouth alone, so it has no gate.",
-        Streams::Both => "The run fuses hands and mouth without a gate.",
+    let streams = &info.settings.head.streams;
+    match (streams.is_one(), streams.has(SPATIAL), streams.has(MOUTHING)) {
+        (true, true, _) => "The run uses the hands alone, so it has no gate.",
+        (true, _, true) => "The run uses the mouth alone, so it has no gate.",
+        (true, ..) => "The run uses one stream alone, so it has no gate.",
+        (false, ..) => "The run fuses its streams without a gate.",
     }
 }
 
@@ -250,15 +255,10 @@ fn clips(predictions: Option<&Predictions>, store: Option<&Store>, commands: &Co
 }
 
 impl Model {
-    fn run(
-        request: &Request,
-        info: &RunInfo,
-        features: &Path,
-        pairs: Option<&AmbiguousWords>,
-    ) -> Result<Self> {
+    fn run(request: &Request, info: &RunInfo, pairs: Option<&AmbiguousWords>) -> Result<Self> {
         /// Clips that go through the head at once.
         const BATCH: usize = 16;
-        let mut corpus = Corpus::open(features, request.split, &info.settings)?;
+        let mut corpus = Corpus::open(&info.folders(), request.split, &info.settings)?;
         let text = info.text(request.run)?;
         corpus.tokenise(&text, usize::MAX)?;
         let (model, _) = info.trained(request.run, &corpus, &text, request.device)?;

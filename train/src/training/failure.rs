@@ -1,6 +1,6 @@
 //! What is kept of a step that went wrong: a run's folder of its own that stands right before the step, and the batch.
 
-use crate::data::corpus::Batch;
+use crate::data::batch::Batch;
 use crate::language::adapter;
 use crate::training::checkpoint::{self, BEST, Progress};
 use crate::training::model::Named;
@@ -49,13 +49,7 @@ pub fn save(
         for folder in [Some(failed.as_path()), checkpoint.parent()].into_iter().flatten() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
-        let streams = [("spatial", &batch.spatial), ("mouthing", &batch.mouthing)];
-        let streams = streams.into_iter().filter_map(|(name, x)| Some((name, x.as_ref()?)));
-        let batch: Named = streams
-            .chain([("lengths", &batch.lengths), ("labels", &batch.labels)])
-            .map(|(name, x)| (name.to_owned(), x.shallow_clone()))
-            .collect();
-        checkpoint::save(&failed.join("batch.safetensors"), &batch, state, &info.settings)?;
+        checkpoint::save(&failed.join("batch.safetensors"), &batch.tensors(), state, &info.settings)?;
         checkpoint::save(&checkpoint, tensors, state, &info.settings)?;
         info.copy_into(folder, &failed)?;
         let best = folder.join(BEST);
@@ -66,11 +60,11 @@ pub fn save(
         let text = json::pretty(&info.settings)?;
         atomic::write(&settings, text.as_bytes())?;
         let readme = format!(
-            "Step {} failed. `train --features {} --run {} --config {}` (and --weights and --gpus as in the run) resumes \
+            "Step {} failed. `train {} --run {} --config {}` (and --weights and --gpus as in the run) resumes \
              right before it and fails again. batch.safetensors has the step's batch, checkpoints/ the \
              parameters and the optimiser before it.\n",
             state.step,
-            info.features.display(),
+            info.feature_flags(),
             failed.display(),
             settings.display(),
         );

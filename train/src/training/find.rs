@@ -18,20 +18,32 @@ fn has_features(folder: &Path) -> bool {
 }
 
 impl RunInfo {
-    /// Find the features of the run in `folder`, which `--features` may give. Whoever opens them checks them.
-    pub fn find_features(&mut self, folder: &Path, given: Option<&Path>) -> Result<()> {
-        let found = match given {
-            Some(given) => Some(given.to_path_buf()),
-            None => {
-                let places = places(folder, &self.features, self.from_run.features.as_deref());
-                places.into_iter().find(|place| has_features(place))
-            }
-        };
-        self.features = found.ok_or_else(|| {
-            let what = format!("no features in {}", self.features.display());
-            let remedy = "say where the features of the training are now: --features DIR";
-            Error::input(folder.join(CONFIG), "features", what, remedy)
-        })?;
+    /// Find the features of the run in `folder`, which `--features` may give. Whoever opens them checks them. Errors: they
+    /// are nowhere; as many folders are given as the run has not.
+    pub fn find_features(&mut self, folder: &Path, given: &[PathBuf]) -> Result<()> {
+        let recorded = self.folders();
+        if !given.is_empty() && given.len() != recorded.len() {
+            let what =
+                format!("{} folders of features, the run was trained on {}", given.len(), recorded.len());
+            return Err(Error::usage(what, "give --features once for each, in the order of the training"));
+        }
+        let ways = std::iter::once(&self.from_run.features).chain(&self.from_run.joined);
+        let mut ways = ways.map(Option::as_deref);
+        let mut found = Vec::new();
+        for (number, recorded) in recorded.iter().enumerate() {
+            let way = ways.next().flatten();
+            let there = given
+                .get(number)
+                .cloned()
+                .or_else(|| places(folder, recorded, way).into_iter().find(|place| has_features(place)));
+            found.push(there.ok_or_else(|| {
+                let what = format!("no features in {}", recorded.display());
+                let remedy = "say where the features of the training are now: --features DIR";
+                Error::input(folder.join(CONFIG), "features", what, remedy)
+            })?);
+        }
+        self.features = found.remove(0);
+        self.joined = found;
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 //! Shapes: b clips, s encoder positions, l target tokens, d width of the language model.
 
 use crate::config::{OptimiserSettings, TrainConfig};
-use crate::data::corpus::{Batch, Corpus};
+use crate::data::batch::Batch;
+use crate::data::corpus::Corpus;
 use crate::data::loader::Step;
 use crate::head::config::{LossConfig, Widths};
 use crate::head::sign_head::{HeadOutput, SignHead};
@@ -20,11 +21,11 @@ use crate::language::settings::TuningKind;
 use crate::language::targets::AdapterNames;
 use crate::language::text::Text;
 use crate::language::tuning::Tuning;
-use signclip_common::collective::Collective;
-use signclip_common::store::{MOUTHING, SPATIAL};
+use signclip_common::collective::{Collective, share};
 use signclip_common::synthetic::Random;
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
@@ -77,18 +78,15 @@ impl SignClip {
         device: Device,
     ) -> Result<Self> {
         base.config.check_tokenizer(text, base.folder.is_some())?;
-        // A stream that is not there has no columns.
-        let width = |stream| corpus.dim(stream).max(1);
-        let streams = [width(SPATIAL), width(MOUTHING)];
-        Self::build(config, base, streams, &text.encode(prompt)?, device)
+        Self::build(config, base, corpus.widths(), &text.encode(prompt)?, device)
     }
 
-    /// Builds for a spatial and a mouthing stream of these widths, with the ids of the prompt. Everything fresh is a pure
+    /// Builds for streams of these widths, with the ids of the prompt. Everything fresh is a pure
     /// function of the seed.
     pub fn build(
         config: &TrainConfig,
         base: &LanguageBase,
-        [spatial, mouthing]: [i64; 2],
+        streams: BTreeMap<String, i64>,
         prompt: &[i64],
         device: Device,
     ) -> Result<Self> {
@@ -112,12 +110,13 @@ impl SignClip {
             TuningKind::Frozen => Tuning::Frozen,
         };
         let language_model = LanguageModel::load(&weights, &language_config, tuning)?;
-        let widths = Widths { spatial, mouthing, language: language_model.width() };
-        config.head.validate(widths)?;
+        let widths = Widths { streams, language: language_model.width() };
+        config.head.validate(&widths)?;
         let visual = fresh(Kind::Float);
         // The head computes in the type of the language model; its masters, norms and losses are float32.
-        let head = visual
-            .build(&[], |part| SignHead::new(&part.in_kind(base.kind), &config.head, widths, &config.loss))?;
+        let head = visual.build(&[], |part| {
+            SignHead::new(&part.in_kind(base.kind), &config.head, &widths, &config.loss)
+        })?;
         let language = [weights.parameters(), adapter.parameters()].into_iter().flatten().collect();
         Ok(Self {
             head,
@@ -199,7 +198,7 @@ impl SignClip {
             // Dropout is a function of this, so that a resumed run draws the same masks.
             let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
             dropout::seed((Random::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
-            let range = Collective::share(step.own.len(), part, parts);
+            let range = share(step.own.len(), part, parts);
             let clips = step.own.start + range.start..step.own.start + range.end;
             let labels_bl = step.batch.labels.narrow(0, clips.start as i64, clips.len() as i64);
             trans +=
@@ -239,7 +238,7 @@ impl SignClip {
 
     /// What the head makes of a batch: gate, fused features, visual tokens.
     pub fn see(&self, batch: &Batch, train: bool) -> Result<HeadOutput> {
-        self.head.forward(batch.spatial.as_ref(), batch.mouthing.as_ref(), &batch.lengths, train)
+        self.head.forward(&batch.streams, train)
     }
 
     /// The fused features of the moments that some target tokens rest on, `[b, d]` float32: for each clip the mean of

@@ -21,15 +21,20 @@ pub struct PlaceFlags {
 pub struct FromRun {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<PathBuf>,
+    /// Of the stores that are joined to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<Option<PathBuf>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language_model: Option<PathBuf>,
 }
 
 impl FromRun {
     /// The ways from `folder`, as far as everything is there.
-    pub fn of(folder: &Path, features: &Path, language_model: Option<&Path>) -> Self {
+    pub fn of(folder: &Path, features: &[PathBuf], language_model: Option<&Path>) -> Self {
+        let mut ways = features.iter().map(|features| way(folder, features));
         Self {
-            features: way(folder, features),
+            features: ways.next().flatten(),
+            joined: ways.collect(),
             language_model: language_model.and_then(|model| way(folder, model)),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::config::TrainConfig;
 use crate::data::corpus::{Corpus, SplitIdentity};
-use crate::head::config::Streams;
+use crate::head::streams::Streams;
 use crate::language::adapter;
 use crate::language::family::{self, LanguageConfig};
 use crate::language::identity::of_language_model;
@@ -15,7 +15,7 @@ use crate::training::places::{FromRun, recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::store::{MOUTHING, SPATIAL, STORE_FILE, Store, StoreInfo};
+use signclip_common::store::{STORE_FILE, Store, StoreInfo};
 use signclip_common::{Error, Result, atomic, devices, difference, memory};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ use tch::Device;
 pub struct RunInfo {
     /// Folder with the splits' feature stores, where it was last used.
     pub features: PathBuf,
+    /// Folders of further streams of the same clips.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<PathBuf>,
     /// Folder of the language model, likewise; absent where it is trained from nothing.
     pub language_model: Option<PathBuf>,
     /// Both as seen from the run's folder.
@@ -72,7 +75,7 @@ impl RunInfo {
     /// none that is trained from nothing. Errors: clips are missing and that is not allowed; features of the two that
     /// were not made alike.
     pub fn new(
-        features: &Path,
+        features: &[PathBuf],
         mut settings: TrainConfig,
         language_model: Option<&Path>,
         [corpus, dev]: [&Corpus; 2],
@@ -101,14 +104,15 @@ impl RunInfo {
                 ));
             }
         };
-        let extraction = extraction(&corpus.store.info, settings.head.streams);
+        let extraction = extraction(&infos(corpus.stores()), &settings.head.streams);
         let mut clips = BTreeMap::new();
         for (split, corpus) in [("train", corpus), (&settings.validation_split, dev)] {
             clips.insert(split.to_owned(), corpus.identity(corpus.missing(allow_missing)?));
         }
         let tool = format!("signclip train {}", env!("CARGO_PKG_VERSION"));
         let info = Self {
-            features: recorded(features)?,
+            features: recorded(&features[0])?,
+            joined: features[1..].iter().map(|folder| recorded(folder)).collect::<Result<_>>()?,
             language_model: language_model.map(recorded).transpose()?,
             from_run: FromRun::default(),
             language_model_sha256,
@@ -120,7 +124,7 @@ impl RunInfo {
             extraction,
             tool,
         };
-        info.check_features(&dev.store)?;
+        info.check_features(dev)?;
         Ok(info)
     }
 
@@ -147,6 +151,7 @@ impl RunInfo {
         }
         if known || same(&begun.features, &self.features) {
             begun.features.clone_from(&self.features);
+            begun.joined.clone_from(&self.joined);
         }
         if let (Some(then), Some(now)) = (&begun.language_model, &self.language_model)
             && (!begun.language_model_sha256.is_empty() || same(then, now))
@@ -230,7 +235,9 @@ impl RunInfo {
     pub fn caveats(&self, split: &str) -> Vec<String> {
         let of_others = |what| format!("control experiment: every clip was given the {what} of another one");
         let mut caveats = Vec::new();
-        let streams = self.extraction["streams"].as_object().into_iter().flatten();
+        let joined = self.extraction["joined"].as_array().into_iter().flatten();
+        let makings = std::iter::once(&self.extraction).chain(joined);
+        let streams = makings.filter_map(|making| making["streams"].as_object()).flatten();
         let mut weights = streams.filter_map(|(_, stream)| stream["weights"].as_object()).flatten();
         if weights
             .any(|(_, identity)| identity.as_str().is_some_and(|identity| identity.starts_with("salt ")))
@@ -254,14 +261,25 @@ impl RunInfo {
         caveats
     }
 
-    /// Refuse features that were made otherwise than those of the training.
-    pub fn check_features(&self, store: &Store) -> Result<()> {
-        self.check_making(&store.info, &store.folder)
+    /// The folders of all stores, the first one first.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.features).chain(&self.joined).cloned().collect()
     }
 
-    /// [`Self::check_features`] by the description of the store in `folder`.
-    pub fn check_making(&self, info: &StoreInfo, folder: &Path) -> Result<()> {
-        let there = extraction(info, self.settings.head.streams);
+    /// The flags that name them.
+    pub fn feature_flags(&self) -> String {
+        let flag = |folder: PathBuf| format!("--features {}", folder.display());
+        self.folders().into_iter().map(flag).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Refuse features that were made otherwise than those of the training.
+    pub fn check_features(&self, corpus: &Corpus) -> Result<()> {
+        self.check_making(&infos(corpus.stores()), &corpus.store.folder)
+    }
+
+    /// [`Self::check_features`] by the descriptions of all stores, the first of which is in `folder`.
+    pub fn check_making(&self, made: &[&StoreInfo], folder: &Path) -> Result<()> {
+        let there = extraction(made, &self.settings.head.streams);
         difference::first(&self.extraction, &there).map_or(Ok(()), |(field, trained, there)| {
             let what = format!("{there}, where the features that the run was trained on had {trained}");
             let like = self.features.display();
@@ -288,7 +306,7 @@ impl RunInfo {
 
     /// Write the description into `folder`.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let from_run = FromRun::of(folder, &self.features, self.language_model.as_deref());
+        let from_run = FromRun::of(folder, &self.folders(), self.language_model.as_deref());
         let text = serde_json::to_string_pretty(&Self { from_run, ..self.clone() }).map_err(|e| {
             let remedy = "JSON holds UTF-8 only: give the folders other names, or links to them";
             Error::usage(format!("{}: {e}", folder.join(CONFIG).display()), remedy)
@@ -357,7 +375,7 @@ impl RunInfo {
         text: &Text,
         device: Device,
     ) -> Result<(SignClip, checkpoint::Progress)> {
-        self.check_features(&corpus.store)?;
+        self.check_features(corpus)?;
         let best = folder.join(BEST);
         let (tensors, state) = checkpoint::load(&best)?;
         let model = self.model(folder, corpus, text, device)?;
@@ -384,16 +402,27 @@ impl RunInfo {
     }
 }
 
-/// Of the streams in use alone; how many bytes a value has in the store makes no other features.
-fn extraction(info: &StoreInfo, streams: Streams) -> Value {
-    let mut making = info.making();
-    if let Some(making) = making.as_object_mut() {
-        making.remove("dtype");
+/// How the streams in use were made: of the first store, and of those that are joined to it. How many bytes a value has in
+/// the store makes no other features.
+fn extraction(infos: &[&StoreInfo], streams: &Streams) -> Value {
+    let mut all = infos.iter().map(|info| {
+        let mut making = info.making();
+        if let Some(making) = making.as_object_mut() {
+            making.remove("dtype");
+        }
+        if let Some(stored) = making["streams"].as_object_mut() {
+            stored.retain(|name, _| streams.has(name));
+        }
+        making
+    });
+    let mut first = all.next().unwrap_or_default();
+    let joined: Vec<Value> = all.collect();
+    if !joined.is_empty() {
+        first["joined"] = joined.into();
     }
-    if let Some(stored) = making["streams"].as_object_mut() {
-        stored.retain(|name, _| {
-            (name == SPATIAL && streams.spatial()) || (name == MOUTHING && streams.mouthing())
-        });
-    }
-    making
+    first
+}
+
+fn infos<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<&'s StoreInfo> {
+    stores.map(|store| &store.info).collect()
 }

@@ -150,7 +150,7 @@ mod tests {
             (9, [step(0), step(1), dev(2), step(2), step(3), dev(4)].concat()),
         ] {
             std::fs::write(&path, &text).map_err(Error::io(&path))?;
-            assert_eq!(steps_done(folder.path()), 4, "the part of a line is no step");
+            assert_eq!(steps_done(folder.path()), 4, "the part of a line is not a step");
             drop(StepLog::open(folder.path(), steps)?);
             assert_eq!(
                 std::fs::read_to_string(&path).map_err(Error::io(&path))?,

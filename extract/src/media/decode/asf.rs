@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 const HEADER: [u8; 16] = *b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c";
 const DATA: [u8; 16] = *b"\x36\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c";

@@ -2,7 +2,7 @@
 
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
     let mut lists: Vec<u64> = Vec::new();

@@ -11,6 +11,7 @@ use ffmpeg_next::ffi::*;
 use signclip_common::{Error, Result};
 
 use super::allocation;
+use super::failure::{self, text};
 use super::format;
 use super::header::Header;
 use super::log::{Listener, capture};
@@ -49,16 +50,6 @@ pub(super) const UNSUPPORTED: c_int = AVERROR_PATCHWELCOME;
 pub(super) enum Step {
     Done,
     End,
-}
-
-/// FFmpeg's text for an error code.
-pub(super) fn text(code: c_int) -> String {
-    let mut buffer = [0; AV_ERROR_MAX_STRING_SIZE];
-    // SAFETY: FFmpeg writes at most the given size, its NUL included.
-    unsafe {
-        av_strerror(code, buffer.as_mut_ptr(), buffer.len());
-        CStr::from_ptr(buffer.as_ptr()).to_string_lossy().into_owned()
-    }
 }
 
 /// External tracks name other files; a clip is one file.
@@ -122,19 +113,15 @@ impl Container {
         };
         container.open_format(&url)?;
         let decoder = container.find_stream(wanted)?;
-        let header = container.header();
+        // SAFETY: the format context is open and `stream` is one of its streams.
+        let header = unsafe { Header::read(&*container.format, &*container.stream_at(container.stream)) };
         header.check(file)?;
         container.open_decoder(decoder)?;
         Ok((container, header))
     }
 
     pub(super) fn unreadable(&self, code: c_int) -> Error {
-        Error::input(
-            &self.file,
-            "container",
-            format!("not a complete video file ({})", text(code)),
-            "copy or download the file again, or give a video",
-        )
+        failure::unreadable(&self.file, code)
     }
 
     fn open_format(&mut self, url: &CStr) -> Result<()> {
@@ -148,7 +135,7 @@ impl Container {
             if code < 0 {
                 return Err(self.unreadable(code));
             }
-            let kind = self.kind(url)?;
+            let kind = format::kind(self.io, &self.file, url)?;
             self.format = avformat_alloc_context();
             if self.format.is_null() {
                 return Err(self.unreadable(AVERROR(libc::ENOMEM)));

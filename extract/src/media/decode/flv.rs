@@ -2,7 +2,7 @@
 
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 /// Where a file says it, it does so among the first bytes.
 const LOOKED_AT: usize = 8192;

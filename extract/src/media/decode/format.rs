@@ -6,12 +6,13 @@
 #![expect(unsafe_code, reason = "FFmpeg is a C library")]
 
 use std::ffi::{CStr, c_char};
+use std::path::Path;
 use std::ptr;
 
 use ffmpeg_next::ffi::*;
 use signclip_common::{Error, Result};
 
-use super::container::Container;
+use super::failure::unreadable;
 
 /// The formats that are read, by FFmpeg's names. None of them opens another file; `mov` could and does not unless asked.
 const READ: &CStr = c"3gp,3g2,apng,asf,asf_o,av1,avi,avs2,avs3,bink,bmp_pipe,cavsvideo,dirac,dnxhd,dv,flic,flv,gif,gxf,\
@@ -32,30 +33,28 @@ pub(super) fn restrictions() -> *mut AVDictionary {
     options
 }
 
-impl Container {
-    /// The format of the open file by its content. `url` is its address for FFmpeg.
-    pub(super) fn kind(&self, url: &CStr) -> Result<*const AVInputFormat> {
-        let mut format: *const AVInputFormat = ptr::null();
-        // SAFETY: the file is open, and is back at its beginning afterwards. A format that was found is one of FFmpeg's
-        // constants, its name NUL-terminated.
-        let (name, read) = unsafe {
-            let code = av_probe_input_buffer2(self.io, &mut format, url.as_ptr(), ptr::null_mut(), 0, 0);
-            if code < 0 {
-                return Err(self.unreadable(code));
-            }
-            let name = (*format).name;
-            (CStr::from_ptr(name), av_match_list(name, READ.as_ptr(), b',' as c_char) > 0)
-        };
-        if read {
-            return Ok(format);
+/// The format of the open `file` by its content. `url` is its address for FFmpeg.
+pub(super) fn kind(io: *mut AVIOContext, file: &Path, url: &CStr) -> Result<*const AVInputFormat> {
+    let mut format: *const AVInputFormat = ptr::null();
+    // SAFETY: the file is open, and is back at its beginning afterwards. A format that was found is one of FFmpeg's
+    // constants, its name NUL-terminated.
+    let (name, read) = unsafe {
+        let code = av_probe_input_buffer2(io, &mut format, url.as_ptr(), ptr::null_mut(), 0, 0);
+        if code < 0 {
+            return Err(unreadable(file, code));
         }
-        let name = name.to_string_lossy();
-        let (what, remedy) = match LISTS.contains(&&*name) {
-            true => (format!("a playlist ({name}), which names other files"), "give the video itself"),
-            false => (format!("{name} is not a format that is read"), "give a video, or convert it to MP4"),
-        };
-        Err(Error::input(&self.file, "container", what, remedy))
+        let name = (*format).name;
+        (CStr::from_ptr(name), av_match_list(name, READ.as_ptr(), b',' as c_char) > 0)
+    };
+    if read {
+        return Ok(format);
     }
+    let name = name.to_string_lossy();
+    let (what, remedy) = match LISTS.contains(&&*name) {
+        true => (format!("a playlist ({name}), which names other files"), "give the video itself"),
+        false => (format!("{name} is not a format that is read"), "give a video, or convert it to MP4"),
+    };
+    Err(Error::input(file, "container", what, remedy))
 }
 
 #[cfg(test)]

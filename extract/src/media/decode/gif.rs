@@ -2,7 +2,7 @@
 
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 pub(super) fn walk(parts: &mut Parts) -> Result<Structure> {
     match blocks(parts)? {

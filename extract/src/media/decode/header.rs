@@ -9,7 +9,6 @@ use std::ptr;
 use ffmpeg_next::ffi::*;
 use signclip_common::{Error, Result};
 
-use super::container::Container;
 use crate::media::frame::MAX_PIXELS;
 use crate::media::orientation::Orientation;
 
@@ -71,13 +70,14 @@ impl Header {
     }
 }
 
-impl Container {
-    /// Read the header of the chosen stream.
-    pub(super) fn header(&self) -> Header {
-        // SAFETY: the format context is open and `self.stream` is one of its streams; all that is read are plain
-        // fields filled by `avformat_find_stream_info`.
+impl Header {
+    /// Reads the header of a stream.
+    ///
+    /// # Safety
+    /// The format context is open, `avformat_find_stream_info` has filled its fields, and `stream` is one of its streams.
+    pub(super) unsafe fn read(format: &AVFormatContext, stream: &AVStream) -> Self {
+        // SAFETY: all that is read are plain fields.
         unsafe {
-            let (format, stream) = (&*self.format, &*self.stream_at(self.stream));
             let time_base = ratio(stream.time_base).unwrap_or(1.0 / 90_000.0);
             let counted = (*format.iformat).flags & AVFMT_NOTIMESTAMPS as c_int != 0;
             // The other rate that FFmpeg tells is the finest tick of the time stamps, 1000 for milliseconds. Only where
@@ -94,9 +94,9 @@ impl Container {
             // which may last longer.
             let own = known(stream.duration).filter(|&t| t > 0.0).map(|t| t * time_base);
             let own = own.map(|t| t + first.unwrap_or(origin) - origin);
-            let tag = self.duration_tag(stream).map(|t| t - origin);
+            let tag = duration_tag(stream).map(|t| t - origin);
             let whole = known(format.duration).filter(|&t| t > 0.0).map(|t| t / AV_TIME_BASE as f64);
-            let alone = self.moving_streams() == 1;
+            let alone = moving_streams(format) == 1;
             let written =
                 format.duration_estimation_method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM;
             let frames = usize::try_from(stream.nb_frames).ok().filter(|&n| n > 0);
@@ -126,54 +126,54 @@ impl Container {
                 longest: whole.filter(|_| alone),
                 frames,
                 size: (size.width.max(0) as usize, size.height.max(0) as usize),
-                orientation: self.orientation(stream),
+                orientation: orientation(stream),
                 counted,
                 restarts: (*format.iformat).flags & AVFMT_TS_DISCONT as c_int != 0,
                 format: name.into_owned(),
             }
         }
     }
+}
 
-    /// Number of sound and video streams.
-    fn moving_streams(&self) -> usize {
-        // SAFETY: as in `header`.
-        unsafe {
-            (0..(*self.format).nb_streams as c_int)
-                .filter(|&index| {
-                    let kind = (*(*self.stream_at(index)).codecpar).codec_type;
-                    kind == AVMediaType::AVMEDIA_TYPE_VIDEO || kind == AVMediaType::AVMEDIA_TYPE_AUDIO
-                })
-                .count()
-        }
+/// Number of sound and video streams.
+fn moving_streams(format: &AVFormatContext) -> usize {
+    // SAFETY: as in `Header::read`.
+    unsafe {
+        (0..format.nb_streams as usize)
+            .filter(|&index| {
+                let kind = (*(**format.streams.add(index)).codecpar).codec_type;
+                kind == AVMediaType::AVMEDIA_TYPE_VIDEO || kind == AVMediaType::AVMEDIA_TYPE_AUDIO
+            })
+            .count()
     }
+}
 
-    /// Matroska's per-track `DURATION` tag, "00:00:03.900000000", in seconds.
-    fn duration_tag(&self, stream: &AVStream) -> Option<f64> {
-        // SAFETY: the dictionary belongs to the open stream and its values are NUL-terminated.
-        let text = unsafe {
-            let entry = av_dict_get(stream.metadata, c"DURATION".as_ptr(), ptr::null(), 0);
-            CStr::from_ptr(entry.as_ref()?.value).to_str().ok()?
-        };
-        let mut seconds = 0.0;
-        for part in text.split(':') {
-            seconds = seconds * 60.0 + part.trim().parse::<f64>().ok()?;
-        }
-        (seconds > 0.0).then_some(seconds)
+/// Matroska's per-track `DURATION` tag, "00:00:03.900000000", in seconds.
+fn duration_tag(stream: &AVStream) -> Option<f64> {
+    // SAFETY: the dictionary belongs to the open stream and its values are NUL-terminated.
+    let text = unsafe {
+        let entry = av_dict_get(stream.metadata, c"DURATION".as_ptr(), ptr::null(), 0);
+        CStr::from_ptr(entry.as_ref()?.value).to_str().ok()?
+    };
+    let mut seconds = 0.0;
+    for part in text.split(':') {
+        seconds = seconds * 60.0 + part.trim().parse::<f64>().ok()?;
     }
+    (seconds > 0.0).then_some(seconds)
+}
 
-    /// The display matrix that phones write instead of turning the pixels.
-    fn orientation(&self, stream: &AVStream) -> Orientation {
-        // SAFETY: `side_data` points to `nb_side_data` entries of `size` bytes each; the matrix is nine 32-bit numbers.
-        unsafe {
-            for index in 0..stream.nb_side_data.max(0) as usize {
-                let data = &*stream.side_data.add(index);
-                if data.type_ == AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX && data.size >= 36 {
-                    return Orientation::from_matrix(data.data.cast::<[i32; 9]>().read_unaligned());
-                }
+/// The display matrix that phones write instead of turning the pixels.
+fn orientation(stream: &AVStream) -> Orientation {
+    // SAFETY: `side_data` points to `nb_side_data` entries of `size` bytes each; the matrix is nine 32-bit numbers.
+    unsafe {
+        for index in 0..stream.nb_side_data.max(0) as usize {
+            let data = &*stream.side_data.add(index);
+            if data.type_ == AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX && data.size >= 36 {
+                return Orientation::from_matrix(data.data.cast::<[i32; 9]>().read_unaligned());
             }
         }
-        Orientation::default()
     }
+    Orientation::default()
 }
 
 fn ratio(value: AVRational) -> Option<f64> {

@@ -5,7 +5,7 @@
 
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 const SEGMENT: u32 = 0x1853_8067;
 const CLUSTER: u32 = 0x1f43_b675;
@@ -88,7 +88,7 @@ fn element(parts: &mut Parts) -> Result<Option<Element>> {
     let Some((id, id_length)) = number(parts)? else { return Ok(None) };
     let Some((size, size_length)) = number(parts)? else { return Ok(None) };
     let (Ok(id), true) = (u32::try_from(id), id_length <= 4) else { return Ok(None) };
-    // The bits of the length are no part of the size.
+    // The bits of the length are not part of the size.
     let bits = 7 * size_length;
     let size = size & ((1 << bits) - 1);
     let unknown = size == (1 << bits) - 1;

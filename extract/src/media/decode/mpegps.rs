@@ -2,7 +2,7 @@
 
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 const END: u8 = 0xb9;
 const PACK: u8 = 0xba;

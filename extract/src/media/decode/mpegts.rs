@@ -2,7 +2,7 @@
 
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 /// Alone, behind a time stamp (Blu-ray, cameras), and before a sum.
 const SIZES: [u64; 3] = [188, 192, 204];

@@ -2,7 +2,7 @@
 
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 const INDEX: [u8; 8] = *b"NX\xdd\x67\x2f\x23\xe6\x4e";
 const PART: [u8; 8] = *b"NK\xe4\xad\xee\xca\x45\x69";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 const FIRST: u8 = 2;
 const LAST: u8 = 4;

@@ -17,10 +17,10 @@ pub(super) fn outside(file: &Path, which: &str, time: f64, duration: f64) -> Err
     )
 }
 
-/// Refuse a range that is no range, or that the header already shows to lie outside the video.
+/// Refuse a range that is not one, or that the header already shows to lie outside the video.
 pub(super) fn check_range(file: &Path, header: &Header, Range { start, end }: Range) -> Result<()> {
     let remedy = "give 0 <= start < end in seconds";
-    let bad = |which: &str, time: f64| Error::input(file, which, format!("{time} s is no time"), remedy);
+    let bad = |which: &str, time: f64| Error::input(file, which, format!("{time} s is not a time"), remedy);
     for (which, time) in [("start", start), ("end", end)] {
         if let Some(time) = time.filter(|time| !(time.is_finite() && *time >= 0.0)) {
             return Err(bad(which, time));

@@ -7,7 +7,8 @@ use std::ptr;
 use ffmpeg_next::ffi::*;
 
 use super::allocation;
-use super::container::{codec_options, text};
+use super::container::codec_options;
+use super::failure::text;
 use super::log::capture;
 use super::picture::{AvFrame, Painter};
 use crate::media::frame::Frame;

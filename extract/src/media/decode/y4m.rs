@@ -2,7 +2,7 @@
 
 use std::io::Result;
 
-use super::structure::{Parts, Structure};
+use super::parts::{Parts, Structure};
 
 /// The header's line is no longer.
 const LINE: usize = 256;

@@ -53,7 +53,7 @@ impl Attention {
     }
 }
 
-/// `softmax(q k^T / sqrt(e)) v`. In bfloat16 on the processor in three passes, for as many queries at once as leaves the
+/// `softmax(q k^T / sqrt(e)) v`. In bfloat16 on the CPU in three passes, for as many queries at once as leaves the
 /// scores small: there the fused kernel spends more time outside of its products than inside.
 fn attend(q_nhse: &Tensor, k_nhte: &Tensor, v_nhte: &Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
     if attended_n11t.is_none() && q_nhse.device() == Device::Cpu && q_nhse.kind() == Kind::BFloat16 {

@@ -1,8 +1,8 @@
-//! Passes over wide activations on the processor that libtorch makes in several, or slowly in bfloat16: softmax, and
+//! Passes over wide activations on the CPU that libtorch makes in several, or slowly in bfloat16: softmax, and
 //! CLIP's activation together with the bias before it.
 //!
 //! Plain loops over blocks of [`LANES`] values, compiled for several instruction sets of which the widest is taken. No
-//! operation depends on the width, so that every processor gives the same bits.
+//! operation depends on the width, so that every CPU gives the same bits.
 
 use half::bf16;
 use multiversion::multiversion;
@@ -59,7 +59,7 @@ fn exp(x: f32) -> f32 {
     f32::from_bits(power.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
-/// `softmax(scale · x)` of the last axis, in place, for bfloat16 on the processor; float32 inside. `x` is contiguous.
+/// `softmax(scale · x)` of the last axis, in place, for bfloat16 on the CPU; float32 inside. `x` is contiguous.
 pub(crate) fn softmax(mut x: Tensor, scale: f64) -> Tensor {
     let width = x.size().last().copied().unwrap_or(1).max(1) as usize;
     softmax_bf16(values_mut(&mut x), &mut vec![0.0; width], scale as f32);
@@ -141,7 +141,7 @@ fn quick_gelu_row<T: Element>(row: &mut [T], bias: &[T]) {
     rest.iter_mut().zip(bias_rest).for_each(|(x, &bias)| *x = activation(*x, bias));
 }
 
-/// The elements of a contiguous tensor on the processor, of the type that its kind has.
+/// The elements of a contiguous tensor on the CPU, of the type that its kind has.
 fn values<T: Element>(x: &Tensor) -> &[T] {
     assert!(x.is_contiguous() && x.device() == Device::Cpu && x.kind().elt_size_in_bytes() == size_of::<T>());
     // SAFETY: a contiguous tensor has `numel` elements of this size from its pointer on.

@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 const MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
-/// Values of one activation that stay in the processor's cache: measured, five images of ViT-L run faster than more.
+/// Values of one activation that stay in the CPU's cache: measured, five images of ViT-L run faster than more.
 const CACHED_VALUES: i64 = 1 << 20;
 
 /// Settings of the spatial encoder.

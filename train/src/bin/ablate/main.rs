@@ -43,8 +43,8 @@ Exit codes: 0 done; 2 could not run; 130 interrupted by Ctrl-C or SIGTERM, with 
 #[command(name = "ablate", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Folder that extract wrote
-    #[arg(long, value_name = "DIR")]
-    pub(crate) features: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) features: Vec<PathBuf>,
     /// Folder of the table and its runs [default: runs/ablation-<name of the features folder>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -89,8 +89,8 @@ impl Args {
     pub(crate) fn shared_arguments(&self) -> Vec<String> {
         let SettingFlags { preset, config, set, allow_missing } = &self.settings;
         let (preset, path) = (preset.name(), |path: &Path| path.display().to_string());
-        let mut line =
-            vec!["--features".to_owned(), path(&self.features), "--preset".to_owned(), preset.to_owned()];
+        let mut line = vec!["--preset".to_owned(), preset.to_owned()];
+        line.extend(self.features.iter().flat_map(|folder| ["--features".to_owned(), path(folder)]));
         let mut option = |name: &str, value: Option<String>| {
             line.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
         };
@@ -115,7 +115,7 @@ fn run(args: &Args) -> Result<()> {
     let base = args.settings.effective()?;
     args.table.check(&base, &args.settings.preset.settings())?;
     let ambiguous = args.ambiguous.as_deref().map(AmbiguousWords::read).transpose()?;
-    let name = args.features.file_name().unwrap_or_default().to_string_lossy();
+    let name = args.features[0].file_name().unwrap_or_default().to_string_lossy();
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablation-{name}")));
     let (planned, evaluated) = open_everything(args, &base)?;
     if let (Some(words), Some(file)) = (&ambiguous, &args.ambiguous) {
@@ -158,7 +158,7 @@ fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<(RunInfo, u64
         let info = RunInfo::new(&args.features, settings.clone(), model.as_deref(), [&train, &dev], allowed)?;
         let scored = open(&args.split)?;
         scored.missing(allowed)?;
-        info.check_features(&scored.store)?;
+        info.check_features(&scored)?;
         planned.push((info, settings.optimiser.total_steps(train.len())));
     }
     let evaluated = Corpus::open(&args.features, &args.split, &planned[0].0.settings)?;

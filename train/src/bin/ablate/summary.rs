@@ -91,7 +91,12 @@ pub(crate) fn summarise(
         }
     };
     Ok(Ablation {
-        features: args.features.display().to_string(),
+        features: args
+            .features
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", "),
         split: args.split.clone(),
         sentences: corpus.len(),
         seeds: by_row[0].iter().map(|s| s.seed).collect(),

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
     /// Where the features are now, if they were moved since the training
     #[arg(long, value_name = "DIR")]
-    features: Option<PathBuf>,
+    features: Vec<PathBuf>,
     #[command(flatten)]
     places: PlaceFlags,
     /// Folder of contact sheets that extract --preview wrote, for frames and mouths beside the gate
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let request = Request {
         run: &args.run,
         split,
-        features: args.features.as_deref(),
+        features: &args.features,
         places: &args.places,
         sheets: args.sheets.as_deref(),
         clips: &args.clips,
@@ -94,8 +94,9 @@ fn replaceable(out: &Path) -> Result<()> {
 
 /// What is named is there; only what nobody named may be missing, and the page says so.
 fn there(args: &Args) -> Result<()> {
-    for (flag, folder) in [("--features", &args.features), ("--sheets", &args.sheets)] {
-        if let Some(folder) = folder.as_deref().filter(|folder| !folder.is_dir()) {
+    let features = args.features.iter().map(|folder| ("--features", folder));
+    for (flag, folder) in features.chain(args.sheets.iter().map(|folder| ("--sheets", folder))) {
+        if !folder.is_dir() {
             return Err(Error::input(
                 folder,
                 "",
@@ -107,7 +108,7 @@ fn there(args: &Args) -> Result<()> {
     let Some(split) = &args.split else { return Ok(()) };
     let mut info = RunInfo::read(&args.run)?;
     // Features that are nowhere are missed below.
-    let _ = info.find_features(&args.run, args.features.as_deref());
+    let _ = info.find_features(&args.run, &args.features);
     let features = &info.features;
     if args.run.join(split).join(PREDICTIONS).exists() || features.join(split).join(STORE_FILE).is_file() {
         return Ok(());

@@ -24,9 +24,9 @@ pub(crate) struct Args {
     /// Split to translate
     #[arg(long, value_name = "NAME", default_value = "test")]
     split: String,
-    /// Where the features are now, if they were moved since the training
+    /// Where the features are now, if they were moved since the training; once for each folder of the training
     #[arg(long, value_name = "DIR")]
-    features: Option<PathBuf>,
+    features: Vec<PathBuf>,
     // Not `PlaceFlags` flattened: clap then takes the whole, which is optional, for absent.
     /// Where the run's language model is now, if it was moved
     #[arg(long, value_name = "DIR")]
@@ -57,16 +57,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check_split("--split", &args.split)?;
     start_log(None)?;
     let mut info = RunInfo::read(&args.run)?;
-    info.find_features(&args.run, args.features.as_deref())?;
+    info.find_features(&args.run, &args.features)?;
     let places = PlaceFlags { language_model: args.language_model.clone(), weights: args.weights.clone() };
     info.find_language_model(&args.run, &places)?;
-    let mut corpus = Corpus::open(&info.features, &args.split, &info.settings)?;
+    let mut corpus = Corpus::open(&info.folders(), &args.split, &info.settings)?;
     let mut caveats = info.caveats(&args.split);
     let missing = corpus.missing(args.allow_missing)?;
     if missing > 0 {
         caveats.push(format!("{missing} clips of {} are missing; the scores are without them", args.split));
     }
-    info.check_features(&corpus.store)?;
+    info.check_features(&corpus)?;
     info.check_clips(&corpus, &args.split, missing)?;
     let text = info.text(&args.run)?;
     corpus.tokenise(&text, usize::MAX)?;

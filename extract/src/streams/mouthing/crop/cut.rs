@@ -30,7 +30,7 @@ pub fn mouth_crop<const N: usize>(frame: &Frame, alignment: &Alignment<N>) -> Fr
     warp_part(frame, &alignment.transform, left, top, CROP)
 }
 
-/// What stands in for the crop in the reference where a clip has no face at all: the whole frame, at the size of the
+/// What the reference uses in place of the crop where a clip has no face at all: the whole frame, at the size of the
 /// crop. `extract` stores zeros for such a clip instead.
 pub fn resized_crop(frame: &Frame) -> Result<Frame> {
     opencv_resize(frame, CROP, CROP, INTER_LINEAR)

@@ -20,7 +20,7 @@ const VALUES: usize = POINTS * 2;
 /// Largest coordinate that can be meant seriously: pictures have at most 8192² pixels, and a point may lie outside.
 const FARTHEST: f32 = 1e6;
 
-/// A clip of more than eleven hours at 25 frames a second is none.
+/// A longer file is not that of a clip: more than eleven hours at 25 frames a second.
 const MOST_FRAMES: usize = 1 << 20;
 
 /// The longest file of landmarks there can be, and the most that is read of one.
@@ -156,7 +156,7 @@ fn depth(text: &[u8]) -> usize {
     most
 }
 
-/// Refuse numbers that a face cannot have and that are no NaN either.
+/// Refuse numbers that a face cannot have and and that are not NaN either.
 fn check_values(path: &Path, values: &[f32]) -> Result<()> {
     if let Some(place) = values.iter().position(|value| value.abs() > FARTHEST) {
         let (frame, point) = (place / VALUES, place % VALUES / 2);

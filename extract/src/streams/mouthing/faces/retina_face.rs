@@ -24,7 +24,7 @@ pub const THRESHOLD: f32 = 0.8;
 /// Prior boxes of every cell.
 const ANCHORS: i64 = 2;
 
-/// Pixels of the pictures that pass the network together: what keeps its maps near the processor.
+/// Pixels of the pictures that pass the network together: what keeps its maps near the CPU.
 const PIXELS_AT_ONCE: usize = 1 << 20;
 const CUDA_PIXELS_AT_ONCE: usize = 16 << 20;
 

@@ -150,7 +150,7 @@ impl Tracks {
         let established = |track: &Track| lately(track) && track.sightings >= ESTABLISHED;
         let goes_on = pairs.iter().any(|pair| pair.smooth && established(&self.all[pair.t]));
         let cut = !faces.is_empty() && !goes_on && self.all.iter().any(established);
-        // A track that ended long ago, or in another scene, takes no face from one that goes on.
+        // A track that ended long ago, or in another scene, takes no face from one that continues.
         let mut taken = vec![false; faces.len()];
         pairs.iter().filter(|pair| lately(&self.all[pair.t])).for_each(|pair| taken[pair.f] = true);
         for pair in pairs.iter_mut().filter(|pair| taken[pair.f]) {
@@ -207,7 +207,7 @@ fn resized(face: &Face, to: &Similarity) -> Face {
 struct Pair {
     t: usize,
     f: usize,
-    /// The track has not been seen for long, and another one goes on with this face.
+    /// The track has not been seen for long, and another one continues with this face.
     away: bool,
     distance: f32,
     /// The face is where a person would be who was just seen there, and where the same scene would have it later.

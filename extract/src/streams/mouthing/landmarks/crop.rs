@@ -28,7 +28,7 @@ impl CropBox {
         if !sane {
             return Err(Error::usage(
                 format!("no crop around the face box {face:?}"),
-                "the face detector returned a box that is no part of a picture; check its weights",
+                "the face detector returned a box that is not part of a picture; check its weights",
             ));
         }
         let end = |start: f32| ((start + side).round_ties_even() + 1.0) as i64;

@@ -81,7 +81,7 @@ pub struct FaceCrop {
     pub bounds: CropBox,
 }
 
-/// Faces that pass the network together: on the processor as many as keep its maps near it.
+/// Faces that pass the network together: on the CPU as many as keep its maps near it.
 const FACES_AT_ONCE: usize = 2;
 const CUDA_FACES_AT_ONCE: usize = 64;
 

@@ -1,8 +1,55 @@
-//! The pickle machine's hands: reading operands, and its stack, marks and memo.
+//! The machine that a pickle is a program for: its operands, stack, marks and memo.
 
-use super::{Checked, MEMO_GAP, Machine, Span, Value, damaged, truncated};
+use super::values::{Budget, Checked, Objects, Role, Span, Value, damaged};
+use std::collections::BTreeMap;
 
-impl Machine<'_> {
+/// Deeper than any checkpoint; Python's own pickler stops near it.
+pub(super) const DEEPEST: usize = 1000;
+/// How far ahead of its last entry a memo may be written: picklers count up.
+const MEMO_GAP: usize = 256;
+
+/// One pickle being read.
+pub(super) struct Machine<'a> {
+    pub(super) data: &'a [u8],
+    pub(super) position: usize,
+    pub(super) objects: Objects,
+    pub(super) budget: &'a mut Budget,
+    pub(super) storages: BTreeMap<&'a [u8], u32>,
+    pub(super) stack: Vec<Value>,
+    pub(super) marks: Vec<u32>,
+    pub(super) memo: Vec<Option<Value>>,
+    pub(super) globals: BTreeMap<(&'a [u8], &'a [u8]), u32>,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(data: &'a [u8], position: usize, budget: &'a mut Budget) -> Self {
+        Self {
+            data,
+            position,
+            objects: Objects::default(),
+            budget,
+            storages: BTreeMap::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: Vec::new(),
+            globals: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn role(&self, index: u32) -> Role {
+        self.objects.globals.get(index as usize).map_or(Role::Opaque, |g| g.role)
+    }
+
+    pub(super) fn container(&mut self, dict: bool) -> Checked<Value> {
+        let index = self.objects.containers.len() as u32;
+        self.budget.push(&mut self.objects.containers, Vec::new())?;
+        if !dict {
+            return Ok(Value::List(index));
+        }
+        self.budget.push(&mut self.objects.dictionaries, index)?;
+        Ok(Value::Dict(index))
+    }
+
     pub(super) fn byte(&mut self) -> Checked<u8> {
         let Some(&byte) = self.data.get(self.position) else { return truncated() };
         self.position += 1;
@@ -163,4 +210,12 @@ impl Machine<'_> {
         self.memo[index] = Some(value);
         Ok(())
     }
+}
+
+pub(super) fn truncated<T>() -> Checked<T> {
+    damaged("the pickle ends in the middle")
+}
+
+pub(super) fn too_deep<T>() -> Checked<T> {
+    damaged(format!("objects are nested more than {DEEPEST} deep"))
 }

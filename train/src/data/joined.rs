@@ -1,0 +1,72 @@
+//! Stores of one split, joined by the ids of their clips: a stream that was made later, elsewhere or by somebody else
+//! is added without a second extraction.
+
+use signclip_common::store::{ClipRecord, Store};
+use signclip_common::{Error, Result};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Stores with the same clips in the same order, that of the ids.
+pub struct Joined {
+    pub stores: Vec<Store>,
+    /// Clips of the first one, those that another one does not have included.
+    pub stored: usize,
+    /// Clips that are not in all of them.
+    pub apart: usize,
+}
+
+impl Joined {
+    /// Opens the split folders `folders`, at least one. Errors: a clip with different sentences or numbers of frames.
+    pub fn open(folders: &[PathBuf]) -> Result<Self> {
+        let mut stores = folders.iter().map(|folder| Store::open(folder)).collect::<Result<Vec<Store>>>()?;
+        let mut having: HashMap<String, usize> = HashMap::new();
+        for clip in stores.iter().flat_map(|store| &store.clips) {
+            *having.entry(clip.id.clone()).or_default() += 1;
+        }
+        let stored = stores[0].clips.len();
+        let everywhere = |clip: &ClipRecord| having[&clip.id] == folders.len();
+        for store in &mut stores {
+            store.retain(everywhere);
+            store.sort_by_id();
+        }
+        let (first, others) = stores.split_at(1);
+        for other in others {
+            check(&first[0], other)?;
+        }
+        let apart = having.len() - first[0].clips.len();
+        Ok(Self { stores, stored, apart })
+    }
+}
+
+/// Whether two stores are of the same clips.
+fn check(first: &Store, other: &Store) -> Result<()> {
+    let refuse = |place: String, what: String| {
+        let remedy = "extract both from the same data set, or leave one out of --features";
+        Err(Error::input(&other.folder, place, what, remedy))
+    };
+    if first.info.fps != other.info.fps {
+        let what = format!(
+            "{} frames per second, {} has {}",
+            other.info.fps,
+            first.folder.display(),
+            first.info.fps
+        );
+        return refuse("fps".to_owned(), what);
+    }
+    for (a, b) in first.clips.iter().zip(&other.clips) {
+        let place = format!("clip {:?}", a.id);
+        if a.frames != b.frames {
+            return refuse(
+                place,
+                format!("{} frames, in {} it has {}", b.frames, first.folder.display(), a.frames),
+            );
+        }
+        if a.facts.text != b.facts.text {
+            let text = |clip: &ClipRecord| clip.facts.text.clone().unwrap_or_else(|| "none".to_owned());
+            let what =
+                format!("its sentence is {:?}, in {} it is {:?}", text(b), first.folder.display(), text(a));
+            return refuse(place, what);
+        }
+    }
+    Ok(())
+}
