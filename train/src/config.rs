@@ -281,7 +281,7 @@ fn lay_over(json: &mut Value, over: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::config::Streams;
+    use crate::head::streams::Streams;
     use crate::language::settings::VtTarget;
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
         let settings = ["optimiser.epochs=3".to_owned(), "head.streams=spatial".to_owned()];
         let config = TrainConfig::default().with(None, &settings).unwrap();
         assert_eq!(config.optimiser.epochs, 3);
-        assert_eq!(config.head.streams, Streams::Spatial);
+        assert_eq!(config.head.streams, Streams::only("spatial"));
         let LossConfig { alpha, beta, symmetric, vt_target, .. } = config.loss;
         assert_eq!((alpha, beta, symmetric, vt_target), (1.0, 0.2, false, VtTarget::Embeddings));
     }
