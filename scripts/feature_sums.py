@@ -96,5 +96,6 @@ with tempfile.TemporaryDirectory() as place:
         clips = place / "real.jsonl"
         clips.write_text("".join(json.dumps({"id": id, "video": str(path.resolve())}) + "\n" for id, path in videos.items()))
         extract("real", place / "real", "--dataset", clips, "--preset", "tiny", codes=(0, 1))
-out.write_text("".join(line + "\n" for line in lines))
+# Clips are finished in an order of chance.
+out.write_text("".join(line + "\n" for line in sorted(lines)))
 print(f"{len(lines)} lines in {out}", file=sys.stderr)

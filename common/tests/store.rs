@@ -4,6 +4,8 @@
 #![allow(unsafe_code, clippy::print_stdout, clippy::print_stderr)]
 #![allow(clippy::disallowed_methods)]
 
+mod numpy;
+
 use half::f16;
 use signclip_common::Result;
 use signclip_common::manifest::TextRules;
@@ -708,22 +710,9 @@ fn a_large_store_opens_fast() {
     assert!(cfg!(debug_assertions) || took.as_secs_f64() < 3.0, "{took:?}");
 }
 
-/// A Python with numpy: `SIGNCLIP_PYTHON`, else the first on the path that has it, or `None` with a message.
-fn python() -> Option<String> {
-    let candidates =
-        [std::env::var("SIGNCLIP_PYTHON").ok(), Some("python3".into()), Some("/usr/bin/python3".into())];
-    let numpy =
-        |p: &String| Command::new(p).args(["-c", "import numpy"]).output().is_ok_and(|o| o.status.success());
-    let found = candidates.into_iter().flatten().find(numpy);
-    if found.is_none() {
-        eprintln!("skipped: no Python with numpy (SIGNCLIP_PYTHON names one)");
-    }
-    found
-}
-
 #[test]
 fn numpy_opens_a_store_in_the_making() {
-    let Some(python) = python() else { return };
+    let Some(python) = numpy::python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut writer = StoreWriter::open(folder.path(), info(StoreDtype::F16), 0).unwrap();
     for (id, frames) in clips(4) {
@@ -731,22 +720,13 @@ fn numpy_opens_a_store_in_the_making() {
     }
     let mut clip = writer.begin().unwrap();
     clip.append("spatial", &[1.0; 50]).unwrap();
-    let run = |script: &str, argument: &Path| {
-        let output = Command::new(&python).args(["-c", script]).arg(argument).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
     let script = "import numpy, sys\nfor s in ('mouthing', 'spatial'):\n    \
                   a = numpy.load(f'{sys.argv[1]}/{s}-00000-00000.npy', mmap_mode='r')\n    \
                   print(a.dtype.str, a.shape, a.offset % 64)";
-    assert_eq!(run(script, folder.path()), "<f2 (16, 3) 0\n<f2 (16, 5) 0\n");
+    assert_eq!(numpy::run(&python, script, folder.path()), "<f2 (16, 3) 0\n<f2 (16, 5) 0\n");
 
-    // The example of the format's specification.
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../cache/README.md")).unwrap();
-    let example = page.split("```python\n").nth(1).and_then(|p| p.split("```").next()).unwrap();
-    let example = example.replace("\"cache/phoenix/train\"", "__import__('sys').argv[1]");
     assert_eq!(
-        run(&example, folder.path()),
+        numpy::run(&python, &numpy::example(), folder.path()),
         "-clip_0 ä {'mouthing': (1, 3), 'spatial': (1, 5)} schöner ÄÖÜ\n"
     );
 }

@@ -1,6 +1,9 @@
 //! Streams with rows for windows of frames, and stores of format 1, written by hand after its page.
 
+#![allow(clippy::print_stderr)]
 #![allow(clippy::disallowed_methods)]
+
+mod numpy;
 
 use signclip_common::manifest::TextRules;
 use signclip_common::store::{
@@ -207,6 +210,18 @@ fn a_store_of_format_1_is_read_and_continued_as_one() {
 
     let error = StoreWriter::open(folder.path(), two_streams(), 0).err().expect("refused").to_string();
     assert!(error.contains("streams.motion"), "{error}");
+}
+
+#[test]
+fn numpy_reads_both_formats() {
+    let Some(python) = numpy::python() else { return };
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    format_1(old.path());
+    let info = two_streams();
+    put(&mut StoreWriter::open(new.path(), info.clone(), 0).unwrap(), &info, 24).unwrap();
+    let read = |folder: &Path| numpy::run(&python, &numpy::example(), folder);
+    assert_eq!(read(old.path()), "clip4 {'mouthing': (4, 2), 'spatial': (4, 3)} ä\n");
+    assert_eq!(read(new.path()), "clip24 {'motion': (2, 2), 'spatial': (24, 3)} ä\n");
 }
 
 #[test]

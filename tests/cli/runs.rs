@@ -32,7 +32,7 @@ fn settings() {
         ("--set optimiser.epochs=many", ["invalid type", "config.json"]),
         ("--set optimiser.batch_size=0", ["optimiser.batch_size is 0", "at least 1"]),
         ("--set loss.alpha=-1", ["loss.alpha is -1", "not negative"]),
-        ("--set head.streams=hands", ["unknown variant `hands`", "config.json"]),
+        ("--set head.streams=a/b", ["give names of streams", "config.json"]),
         ("--set text.max_target_tokens=2", ["clip \"demo_", "text.max_target_tokens="]),
         ("--config nosuch.json", ["nosuch.json", "check the path"]),
         ("--config half.json", ["half.json, line 1", "correct the file"]),

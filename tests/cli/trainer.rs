@@ -93,7 +93,7 @@ fn a_loss_that_explodes_is_kept() {
         .refuses(&[&["step 0", "kept in two/failed-step-0"]]);
     let batch = place.path().join("two/failed-step-0/batch.safetensors");
     let (tensors, _) = checkpoint::load(&batch).expect("the batch");
-    assert_eq!(tensors["lengths"].size(), [6], "the clips of both devices");
+    assert_eq!(tensors["spatial.lengths"].size(), [6], "the clips of both devices");
 }
 
 /// A disk that is full when a checkpoint is written: the one before it stays, and the run goes on from there.

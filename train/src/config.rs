@@ -301,7 +301,7 @@ mod tests {
             ("optimiser.epochs", "no '='"),
             ("optimiser.epochs=many", "invalid type"),
             ("optimiser.epochs=0", "optimiser.epochs is 0"),
-            ("head.streams=hands", "unknown variant"),
+            ("head.streams=a/b", "give names of streams"),
             ("loss.alpha=-1", "loss.alpha is -1"),
             ("optimiser.adamw.beta2=1", "optimiser.adamw.beta2 is 1"),
             ("optimiser.adamw.eps=0", "optimiser.adamw.eps is 0"),

@@ -19,6 +19,7 @@ use signclip_common::manifest::Clip;
 use signclip_common::panics::guarded;
 use signclip_common::progress::Progress;
 use signclip_common::store::Failure;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A clip ready for the store.
 pub struct Encoded {
     /// Rows by stream, row-major float32.
-    pub rows: Vec<(StreamName, Vec<f32>)>,
+    pub rows: BTreeMap<StreamName, Vec<f32>>,
     pub timing: Timing,
     /// What was found of the signer's mouth; absent where none was looked for.
     pub mouths: Option<MouthFacts>,
@@ -111,11 +112,11 @@ impl Clips<'_> {
             self.progress.advance(frames.len() as u64, || stages.shares().to_string());
         }
         let timing = reader.timing();
-        let (mut rows, mut mouths) = (Vec::new(), None);
+        let (mut rows, mut mouths) = (BTreeMap::new(), None);
         // The lip encoder first: its request waits behind this clip's last frames in the spatial encoder.
         for (name, stream) in streams.into_iter().rev() {
             let finished = stream.finish(&timing)?;
-            rows.push((name, finished.rows));
+            rows.insert(name, finished.rows);
             mouths = mouths.or(finished.mouths);
         }
         Ok(Some(Encoded { rows, timing, mouths }))

@@ -48,6 +48,7 @@ impl Network {
 /// Settings of a stream: `config` in a store's description.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
+#[allow(clippy::large_enum_variant, reason = "a run has one of each")]
 pub enum StreamConfig {
     Mouthing(MouthingConfig),
     Spatial(SpatialConfig),

@@ -287,8 +287,8 @@ fn ranges_outside_the_video_are_refused() {
             let error = failure(&part(&path, start, end));
             assert!(error.contains(word), "{name}: {error}");
         }
-        assert!(failure(&part(&path, -1.0, 2.0)).contains("no time"));
-        assert!(failure(&part(&path, f64::NAN, 2.0)).contains("no time"));
+        assert!(failure(&part(&path, -1.0, 2.0)).contains("is not a time"));
+        assert!(failure(&part(&path, f64::NAN, 2.0)).contains("is not a time"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Batches read, padded and copied to the device on a thread of their own, ahead of the training that consumes them.
 
-use crate::data::batching::epoch_batches;
 use crate::data::batch::Batch;
+use crate::data::batching::epoch_batches;
 use crate::data::corpus::{Corpus, Window};
 use signclip_common::Result;
 use signclip_common::collective::share;
