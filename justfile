@@ -27,7 +27,7 @@ check:
         echo 'rustfmt or clippy is missing: rustup component add rustfmt clippy' >&2
         exit 2
     else
-        echo 'not checked, for want of them: formatting and lints (rustup component add rustfmt clippy)' >&2
+        echo 'skipped: rustfmt and clippy are not installed (rustup component add rustfmt clippy)' >&2
     fi
 
 # everything CI runs: lints, programs, all tests
