@@ -213,6 +213,23 @@ fn a_store_of_format_1_is_read_and_continued_as_one() {
 }
 
 #[test]
+fn rows_that_a_line_does_not_name_are_not_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let info = format_1(folder.path());
+    let index = folder.path().join("clips-00000.jsonl");
+    let text = fs::read_to_string(&index).unwrap();
+    let sum = text.split("\"mouthing\":\"").nth(1).unwrap().split('"').next().unwrap();
+    fs::write(&index, text.replacen(&format!("\"mouthing\":\"{sum}\","), "", 1)).unwrap();
+    let before = content(folder.path());
+    let error = StoreWriter::open(folder.path(), info, 0).err().expect("refused").to_string();
+    assert!(
+        error.contains("clips-00000.jsonl") && error.contains("no rows of the stream mouthing"),
+        "{error}"
+    );
+    assert!(content(folder.path()) == before);
+}
+
+#[test]
 fn numpy_reads_both_formats() {
     let Some(python) = numpy::python() else { return };
     let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

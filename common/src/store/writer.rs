@@ -103,6 +103,13 @@ impl StoreWriter {
             let what = format!("the clip {:?} is in it twice", twice.id);
             return Err(damaged(&index_path, "", &what));
         }
+        // Rows that no line names would be cut off.
+        for record in &records {
+            if let Some(stream) = info.streams.keys().find(|stream| !record.streams.contains_key(*stream)) {
+                let what = format!("the clip {:?} has no rows of the stream {stream}", record.id);
+                return Err(damaged(&index_path, "", &what));
+            }
+        }
         let open = || regular_file::append(&index_path);
         let index = disk::call(open).map_err(Error::io(&index_path))?;
         disk::call(|| index.set_len(whole as u64)).map_err(Error::io(&index_path))?;
