@@ -1,7 +1,7 @@
 //! What decides the features. It is made once, from the flags or from a store (`--like`); networks are built from it, and
 //! it is what `store.json` records of the features.
 
-use crate::media::reading::VideoConfig;
+use crate::media::reading::{TARGET_FPS, VideoConfig};
 use crate::streams::config::{StreamConfig, StreamName};
 use crate::streams::mouthing::config::MouthingConfig;
 use crate::streams::spatial::encoder::SpatialConfig;
@@ -34,6 +34,11 @@ pub struct StreamRecipe {
     pub weights: BTreeMap<String, String>,
 }
 
+/// Whether the identity of weights is the salt of computed ones.
+fn is_salt(identity: &str) -> bool {
+    identity.starts_with("salt ")
+}
+
 impl Recipe {
     /// The recipe of the store that `file` describes. Errors: it was made by a program that knew other streams or settings.
     pub fn of_store(info: &StoreInfo, file: &Path) -> Result<Self> {
@@ -52,6 +57,19 @@ impl Recipe {
             let kind = devices::compute_kind(&stream.compute, Device::Cpu)
                 .map_err(|e| other(format!("{field}.compute"), e.to_string()))?;
             streams.insert(known, StreamRecipe { config, kind, weights: stream.weights.clone() });
+        }
+        if streams.is_empty() {
+            return Err(other("streams".to_owned(), "no stream".to_owned()));
+        }
+        if info.fps != TARGET_FPS {
+            let what = format!("{} frames per second, where this version makes {TARGET_FPS}", info.fps);
+            return Err(other("fps".to_owned(), what));
+        }
+        for (name, stream) in &streams {
+            if let Some((field, what)) = stream.config.unmade(stream.weights.values().any(|sum| is_salt(sum)))
+            {
+                return Err(other(format!("streams.{}.config.{field}", name.as_str()), what));
+            }
         }
         let video = serde_json::from_value(info.config.clone())
             .map_err(|e| other("config".to_owned(), e.to_string()))?;

@@ -99,7 +99,25 @@ fn stores_that_do_not_belong_together() {
     std::fs::write(&index, good.replacen(id, "another", 1)).expect("written");
     train(place.path(), both).refuses(&[&["hands/train", "2 of ", "not in all stores of --features"]]);
     train(place.path(), &format!("{both} --allow-missing")).exits(0);
+    // Each of two stores without a clip of its own: two of all clips are missing, in either order.
+    let hands = at("hands/train/clips-00000.jsonl");
+    let whole = std::fs::read_to_string(&hands).expect("an index");
+    let all = whole.lines().count();
+    let without = |text: &str, line: usize| {
+        let kept = text.lines().enumerate().filter(|(number, _)| *number != line);
+        kept.map(|(_, line)| format!("{line}\n")).collect::<String>()
+    };
+    std::fs::write(&hands, without(&whole, 0)).expect("written");
+    std::fs::write(&index, without(&good, 1)).expect("written");
+    let missing = format!("2 of {all} clips are missing");
+    train(place.path(), both).refuses(&[&[&missing]]);
+    let turned = both.replace("--features hands --features mouths", "--features mouths --features hands");
+    train(place.path(), &turned).refuses(&[&[&missing]]);
+    std::fs::write(&hands, whole).expect("written");
     std::fs::write(&index, good).expect("written");
+    edit(&at("mouths/dev/store.json"), |info| info["language"] = "English".into());
+    train(place.path(), both).refuses(&[&["mouths/dev", "language"]]);
+    edit(&at("mouths/dev/store.json"), |info| info["language"] = "German".into());
     train(place.path(), &format!("{both} --features hands"))
         .refuses(&[&["hands/train, streams", "spatial is here and in"], &["hands/dev, streams"]]);
     train(place.path(), &format!("--features hands --run run --check {BOTH}")).refuses(&[

@@ -223,5 +223,26 @@ fn features_like_those_of_a_store() {
     let text = std::fs::read_to_string(&file).expect("a description");
     std::fs::write(&file, text.replacen("\"salt 0x7\"", "\"1234abcd\"", 1)).expect("written");
     like("other", "--out d").refuses(&[&["other/test/store.json", "streams.mouthing.weights.", "1234abcd"]]);
+    // What this version does not make, and what leads to other files.
+    for (from, to, parts) in [
+        ("\"fps\": 25.0", "\"fps\": 30.0", ["fps", "30"]),
+        ("\"threshold\": 0.8", "\"threshold\": 1.0", ["streams.mouthing.config.threshold", "not known"]),
+        ("\"detect_every\": 3", "\"detect_every\": 0", ["streams.mouthing.config.detect_every", "not known"]),
+        (
+            "\"encoder_embed_dim\": 128",
+            "\"encoder_embed_dim\": 99",
+            ["streams.mouthing.config.lips", "not known"],
+        ),
+        (
+            "\"AV-HuBERT (computed)\"",
+            "\"fan/../../x\"",
+            ["streams.mouthing.weights", "leads out of the weights folder"],
+        ),
+    ] {
+        assert!(text.contains(from), "{from} is not in {text}");
+        std::fs::write(&file, text.replacen(from, to, 1)).expect("written");
+        like("other", "--out d").refuses(&[&[&["other/test/store.json"], parts.as_slice()].concat()]);
+    }
+    like("a", "--lip-encoder base --out d").refuses(&[&["--lip-encoder base", "computed weights"]]);
     assert!(!place.path().join("d/test/store.json").exists());
 }

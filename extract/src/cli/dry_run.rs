@@ -9,7 +9,7 @@ use crate::cli::like::Like;
 use crate::cli::summary::print_json;
 use crate::cli::unused::unused_without_videos;
 use crate::run::plan::Summary;
-use crate::weights::sources::Sources;
+use crate::run::rank::Rank;
 use serde::Serialize;
 use signclip_common::progress::start_log;
 use signclip_common::{Error, Result};
@@ -31,6 +31,7 @@ struct DryRun {
 pub fn run(args: &RunArgs, like: Option<&Like>) -> Result<ExitCode, Problems> {
     let plan = job::plan(args, like).map_err(|e| vec![e])?;
     unused_without_videos(args, &plan).iter().for_each(|unused| eprintln!(" WARN {unused}"));
+    Rank::find(args.shard.as_deref()).map_err(|e| vec![e])?;
     // Whatever device it will be: what is asked here is whether everything is there.
     let recipe = job::recipe(args, like, plan.dataset.spatial_squash, Device::Cpu);
     let summary = plan.summary(recipe.as_ref().ok().map(|(recipe, _)| recipe));
@@ -41,8 +42,7 @@ pub fn run(args: &RunArgs, like: Option<&Like>) -> Result<ExitCode, Problems> {
         calibration =
             Some(calibrate(&Job::resolve(args, like, Ok(plan))?, &args.inputs).map_err(|e| vec![e])?);
     } else {
-        let folder = args.inputs.weights.as_deref();
-        let found = recipe.and_then(|(recipe, wanted)| Sources::find(&recipe, &wanted, folder));
+        let found = recipe.and_then(|(recipe, wanted)| job::sources(args, &recipe, &wanted));
         not_ready = found.err().unwrap_or_default().iter().map(Error::to_string).collect();
     }
     let shown = DryRun { plan: summary, not_ready, calibration };

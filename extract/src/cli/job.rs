@@ -33,14 +33,12 @@ impl Job {
         let devices = open_devices(args, rank.as_ref());
         let first = devices.as_ref().map_or(Device::Cpu, |devices| devices[0]);
         let squash = plan.as_ref().and_then(|plan| plan.dataset.spatial_squash);
-        let found = recipe(args, like, squash, first).and_then(|(recipe, wanted)| {
-            let sources = Sources::find(&recipe, &wanted, args.inputs.weights.as_deref())?;
-            Ok((recipe, sources))
-        });
+        let found = recipe(args, like, squash, first);
+        let found = found.and_then(|(recipe, wanted)| Ok((sources(args, &recipe, &wanted)?, recipe)));
         let found = found.map_err(|e| problems.extend(e)).ok();
         let devices = devices.map_err(|e| problems.push(e)).ok();
         match (plan, rank, devices, found) {
-            (Some(plan), Some(rank), Some(devices), Some((recipe, sources))) => {
+            (Some(plan), Some(rank), Some(devices), Some((sources, recipe))) => {
                 Ok(Self { plan, rank, devices, recipe, sources })
             }
             _ => Err(problems),
@@ -69,8 +67,20 @@ pub fn recipe(
         Some(like) => (like.recipe.clone(), like.weights(&args.inputs).map_err(|e| vec![e])?),
         None => args.recipe.recipe(&args.inputs, squash, device)?,
     };
-    args.inputs.check_landmarks(&recipe).map_err(|e| vec![e])?;
     Ok((recipe, wanted))
+}
+
+/// Where the weights of a recipe are. Errors: every file that is missing, and landmarks that the recipe wants or does not.
+pub fn sources(
+    args: &RunArgs,
+    recipe: &Recipe,
+    wanted: &BTreeMap<Network, Wanted>,
+) -> Result<Sources, Problems> {
+    let landmarks = args.inputs.check_landmarks(recipe).err();
+    match (Sources::find(recipe, wanted, args.inputs.weights.as_deref()), landmarks) {
+        (Ok(sources), None) => Ok(sources),
+        (sources, landmarks) => Err(sources.err().unwrap_or_default().into_iter().chain(landmarks).collect()),
+    }
 }
 
 /// The devices of this process, one for each thread that will serve: the CPU has as many as it has cores, each with clips

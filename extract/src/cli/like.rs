@@ -10,7 +10,7 @@ use signclip_common::manifest::Dataset;
 use signclip_common::store::{STORE_FILE, StoreInfo};
 use signclip_common::{Error, Result, difference};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A store to be like.
 pub struct Like {
@@ -38,26 +38,36 @@ impl Like {
     /// does not know: it has to be named again.
     pub fn weights(&self, inputs: &InputFlags) -> Result<BTreeMap<Network, Wanted>> {
         let mut wanted = BTreeMap::new();
-        for (name, identity) in self.recipe.streams.values().flat_map(|stream| &stream.weights) {
+        let named = self
+            .recipe
+            .streams
+            .iter()
+            .flat_map(|(stream, made)| made.weights.iter().map(move |w| (stream, w)));
+        for (stream, (name, identity)) in named {
             let network = network_of(name);
+            let field = || format!("streams.{}.weights", stream.as_str());
+            // Names lead to files below the weights folder.
+            if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+                let what = format!("{name:?} leads out of the weights folder");
+                return Err(Error::input(&self.file, field(), what, "correct the store's description"));
+            }
             let salt = identity.strip_prefix("salt 0x").and_then(|salt| u64::from_str_radix(salt, 16).ok());
             // Any other identity of computed weights is not one: the comparison with what is made names it.
             let salt = salt.or_else(|| name.ends_with(" (computed)").then_some(0));
             let source = match (salt, inputs.lip_encoder.as_deref().filter(|_| network == Network::AvHubert))
             {
-                (Some(salt), _) => Wanted::Computed(salt),
+                (Some(_), Some(which)) => {
+                    let what = format!("--lip-encoder {which}: the store's lip encoder has computed weights");
+                    return Err(Error::usage(what, "leave it out"));
+                }
+                (Some(salt), None) => Wanted::Computed(salt),
                 (None, Some(which)) => match published_lips(which) {
                     Some((_, file)) => Wanted::Official(file.to_owned(), None),
                     None => Wanted::Own(own_lips(which)?),
                 },
                 (None, None) if network == Network::AvHubert && !name.contains('/') => {
                     let what = format!("the store was made with a lip encoder of your own, {name}");
-                    return Err(Error::input(
-                        &self.file,
-                        "streams.mouthing.weights",
-                        what,
-                        "name it: --lip-encoder FILE",
-                    ));
+                    return Err(Error::input(&self.file, field(), what, "name it: --lip-encoder FILE"));
                 }
                 (None, None) => Wanted::Official(name.clone(), None),
             };

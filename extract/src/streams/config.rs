@@ -1,6 +1,7 @@
 //! The streams that can be made, and how each is made.
 
 use crate::streams::mouthing::config::MouthingConfig;
+use crate::streams::spatial::clip_vision::ClipVisionConfig;
 use crate::streams::spatial::encoder::SpatialConfig;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -67,6 +68,24 @@ impl StreamConfig {
         match self {
             Self::Mouthing(_) => StreamName::Mouthing,
             Self::Spatial(_) => StreamName::Spatial,
+        }
+    }
+
+    /// The first setting that this version does not make, with the reason. A store may have been written by hand or by
+    /// another version, and what it says is what networks are built from. `computed`: their weights are not from files,
+    /// which would tell their sizes.
+    pub fn unmade(&self, computed: bool) -> Option<(&'static str, String)> {
+        match self {
+            Self::Mouthing(config) => config.unmade(computed),
+            Self::Spatial(config) => {
+                let known = [ClipVisionConfig::vit_large_patch14(), ClipVisionConfig::tiny()];
+                let squashed = config.squash.is_none_or(|(width, height)| width.min(height) > 0);
+                match (known.contains(&config.tower), squashed) {
+                    (false, _) => Some(("tower", "sizes of a CLIP that is not known here".to_owned())),
+                    (true, false) => Some(("squash", "pictures without pixels".to_owned())),
+                    (true, true) => None,
+                }
+            }
         }
     }
 

@@ -94,7 +94,11 @@ impl Sources {
         let (mut found, mut problems) = (BTreeMap::new(), Vec::new());
         for config in recipe.streams.values().map(|stream| &stream.config) {
             for network in config.networks() {
-                let Some(wanted) = wanted.get(&network) else { continue };
+                let Some(wanted) = wanted.get(&network) else {
+                    let what = format!("the store does not say which weights {} had", network.name());
+                    problems.push(Error::usage(what, "extract the data set again"));
+                    continue;
+                };
                 match find(network, config, wanted, root.as_deref()) {
                     Ok(source) => _ = found.insert(network, source),
                     Err(error) => problems.push(error),

@@ -150,7 +150,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         hypotheses,
         frames,
         taken: [taken.0, taken.0 + taken.1],
-        face_coverage: corpus.store.clips[0].facts.face_coverage,
+        face_coverage: corpus.stores().find_map(|store| store.clips[0].facts.face_coverage),
         gate: GateTrack::of(&model, &corpus, 1)?.and_then(|mut tracks| tracks.pop()),
         weights: streams.flat_map(|stream| stream.weights.clone()).collect(),
         seconds: Extracted::seconds_by_stage(&extractions, extracted)
@@ -301,7 +301,7 @@ fn extract(args: &Args, like: &Path, devices: &str, place: &Path, out: &Path) ->
     // Warnings only, where the user does not say otherwise, without that of a clip that failed, which is told below; and
     // the whole clip, whatever job this runs in.
     let level = std::env::var("SIGNCLIP_LOG").unwrap_or_else(|_| "warn".to_owned());
-    command.env("SIGNCLIP_LOG", format!("{level},signclip_extract::pipeline=off"));
+    command.env("SIGNCLIP_LOG", format!("{level},signclip_extract::run::pipeline=off"));
     command.args(["--shard", "1/1"]).stdout(Stdio::piped());
     let (status, said) = children::run(&mut command).map_err(Error::io(&program))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2);

@@ -24,8 +24,8 @@ pub struct Corpus {
     pub store: Store,
     /// Stores of further streams, with the same clips in the same order.
     joined: Vec<Store>,
-    /// Clips of the first store, and those that are not in all of the stores.
-    stored: usize,
+    /// Clips of each store, and those that are not in all of them.
+    stored: Vec<usize>,
     apart: usize,
     /// Prepared sentence of each clip.
     pub texts: Vec<String>,
@@ -126,8 +126,15 @@ impl Corpus {
     /// How many clips are missing in the split. Errors: any, unless that is `allowed`.
     pub fn missing(&self, allowed: bool) -> Result<usize> {
         let stored = self.store.clips.len();
-        let mut missing = Missing::of(&self.store.folder, self.stored)?;
-        missing.clips += self.apart;
+        let mut missing = Missing::default();
+        // Of a data set's clips, as many as any store was to have, and at least those of all stores together.
+        let mut all = stored + self.apart;
+        for (store, &clips) in self.stores().zip(&self.stored) {
+            let of_store = Missing::of(&store.folder, clips)?;
+            all = all.max(clips + of_store.clips);
+            missing.failed.extend(of_store.failed);
+        }
+        missing.clips = all - stored;
         if missing.clips == 0 || allowed {
             return Ok(missing.clips);
         }

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 /// Stores with the same clips in the same order, that of the ids.
 pub struct Joined {
     pub stores: Vec<Store>,
-    /// Clips of the first one, those that another one does not have included.
-    pub stored: usize,
+    /// Clips of each one, those that another one does not have included.
+    pub stored: Vec<usize>,
     /// Clips that are not in all of them.
     pub apart: usize,
 }
@@ -23,13 +23,18 @@ impl Joined {
         for clip in stores.iter().flat_map(|store| &store.clips) {
             *having.entry(clip.id.clone()).or_default() += 1;
         }
-        let stored = stores[0].clips.len();
+        let stored: Vec<usize> = stores.iter().map(|store| store.clips.len()).collect();
         let everywhere = |clip: &ClipRecord| having[&clip.id] == folders.len();
         for store in &mut stores {
             store.retain(everywhere);
             store.sort_by_id();
         }
         let (first, others) = stores.split_at(1);
+        if first[0].clips.is_empty() && stored.iter().all(|clips| *clips > 0) {
+            let what = format!("no clip is in all of the {} stores", folders.len());
+            let remedy = "extract them from the same data set, or leave one out of --features";
+            return Err(Error::input(&first[0].folder, "", what, remedy));
+        }
         for other in others {
             check(&first[0], other)?;
         }
@@ -52,6 +57,13 @@ fn check(first: &Store, other: &Store) -> Result<()> {
             first.info.fps
         );
         return refuse("fps".to_owned(), what);
+    }
+    if first.info.text != other.info.text || first.info.language != other.info.language {
+        let there = first.folder.display();
+        return refuse(
+            "language, text".to_owned(),
+            format!("not the language and the rules of text of {there}"),
+        );
     }
     for (a, b) in first.clips.iter().zip(&other.clips) {
         let place = format!("clip {:?}", a.id);

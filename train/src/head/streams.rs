@@ -53,9 +53,8 @@ impl TryFrom<Written> for Streams {
             Written::Names(names) => names.split(',').map(|name| name.trim().to_owned()).collect(),
             Written::List(names) => names,
         };
-        let plain = |name: &String| {
-            !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        };
+        let plain =
+            |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if names.is_empty() || !names.iter().all(plain) {
             return Err(format!("streams {names:?}: give names of streams, as in spatial,mouthing"));
         }

@@ -34,8 +34,10 @@ impl GateTrack {
             let read = corpus.batch(clips, Window::Middle)?.to_device(model.device());
             let Some(gate_btd) = model.see(&read, false)?.gate else { return Ok(None) };
             for (row, &clip) in (0..).zip(clips) {
-                let (first_frame, frames) = corpus.middle(clip);
-                let gate_td = gate_btd.get(row).narrow(0, 0, frames as i64);
+                let (first_frame, _) = corpus.middle(clip);
+                let lengths = read.streams.values().next().map(|stream| &stream.lengths);
+                let rows = lengths.map_or(0, |lengths| lengths.int64_value(&[row]));
+                let gate_td = gate_btd.get(row).narrow(0, 0, rows);
                 tracks.push(Self::from_gate(first_frame, &gate_td)?);
             }
         }

@@ -21,12 +21,8 @@ impl RunInfo {
     /// Find the features of the run in `folder`, which `--features` may give. Whoever opens them checks them. Errors: they
     /// are nowhere; as many folders are given as the run has not.
     pub fn find_features(&mut self, folder: &Path, given: &[PathBuf]) -> Result<()> {
+        self.check_count(given)?;
         let recorded = self.folders();
-        if !given.is_empty() && given.len() != recorded.len() {
-            let what =
-                format!("{} folders of features, the run was trained on {}", given.len(), recorded.len());
-            return Err(Error::usage(what, "give --features once for each, in the order of the training"));
-        }
         let ways = std::iter::once(&self.from_run.features).chain(&self.from_run.joined);
         let mut ways = ways.map(Option::as_deref);
         let mut found = Vec::new();

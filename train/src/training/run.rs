@@ -235,10 +235,8 @@ impl RunInfo {
     pub fn caveats(&self, split: &str) -> Vec<String> {
         let of_others = |what| format!("control experiment: every clip was given the {what} of another one");
         let mut caveats = Vec::new();
-        let joined = self.extraction["joined"].as_array().into_iter().flatten();
-        let makings = std::iter::once(&self.extraction).chain(joined);
-        let streams = makings.filter_map(|making| making["streams"].as_object()).flatten();
-        let mut weights = streams.filter_map(|(_, stream)| stream["weights"].as_object()).flatten();
+        let mut weights =
+            self.streams_made().filter_map(|(_, stream)| stream["weights"].as_object()).flatten();
         if weights
             .any(|(_, identity)| identity.as_str().is_some_and(|identity| identity.starts_with("salt ")))
         {
@@ -261,9 +259,26 @@ impl RunInfo {
         caveats
     }
 
+    /// Refuses another number of folders of features than the run's.
+    pub fn check_count(&self, given: &[PathBuf]) -> Result<()> {
+        let count = 1 + self.joined.len();
+        if given.is_empty() || given.len() == count {
+            return Ok(());
+        }
+        let what = format!("{} folders of features, the run was trained on {count}", given.len());
+        Err(Error::usage(what, "give --features once for each, in the order of the training"))
+    }
+
     /// The folders of all stores, the first one first.
     pub fn folders(&self) -> Vec<PathBuf> {
         std::iter::once(&self.features).chain(&self.joined).cloned().collect()
+    }
+
+    /// How each stream in use was made, by its name.
+    pub fn streams_made(&self) -> impl Iterator<Item = (&String, &Value)> {
+        let joined = self.extraction["joined"].as_array().into_iter().flatten();
+        let makings = std::iter::once(&self.extraction).chain(joined);
+        makings.filter_map(|making| making["streams"].as_object()).flatten()
     }
 
     /// The flags that name them.

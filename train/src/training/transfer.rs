@@ -91,12 +91,8 @@ fn shape(info: &RunInfo, adapter: &Path, names: &AdapterNames) -> Result<Value> 
             "alpha_pattern": alphas.entries().collect::<Vec<_>>(),
         })
     });
-    let widths: serde_json::Map<String, Value> = info.extraction["streams"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, stream)| (name.clone(), json!({ "dim": stream["dim"] })))
-        .collect();
+    let width = |(name, stream): (&String, &Value)| (name.clone(), json!({ "dim": stream["dim"] }));
+    let widths: serde_json::Map<String, Value> = info.streams_made().map(width).collect();
     let head = &settings.head;
     Ok(json!({
         "head": {

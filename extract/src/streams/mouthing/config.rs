@@ -1,6 +1,6 @@
 //! How the mouthing stream is made.
 
-use crate::streams::mouthing::faces::retina_face::RetinaFaceConfig;
+use crate::streams::mouthing::faces::retina_face::{RetinaFaceConfig, THRESHOLD};
 use crate::streams::mouthing::landmarks::fan::FanConfig;
 use crate::streams::mouthing::lips::config::LipConfig;
 use clap::ValueEnum;
@@ -36,4 +36,35 @@ pub struct MouthingConfig {
     /// Seconds: frames of a longer gap between faces have rows of zeros; absent: all gaps are interpolated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_gap: Option<f64>,
+}
+
+impl MouthingConfig {
+    /// The first setting that this version does not make, with the reason.
+    pub(in crate::streams) fn unmade(&self, computed: bool) -> Option<(&'static str, String)> {
+        let unknown = |field, what: &str| Some((field, format!("{what} that is not known here")));
+        let detects = self.landmarks != LandmarkSource::Files;
+        let detectors = [RetinaFaceConfig::resnet50(), RetinaFaceConfig::mobilenet025()];
+        let fans = [FanConfig::two_hourglasses(), FanConfig::four_hourglasses()];
+        let lips = [LipConfig::large(), LipConfig::base(), LipConfig::tiny()];
+        if self.detector.is_some() != detects
+            || self.detector.iter().any(|config| !detectors.contains(config))
+        {
+            return unknown("detector", "a face detector");
+        }
+        if self.threshold != detects.then_some(THRESHOLD) {
+            return unknown("threshold", "a threshold");
+        }
+        if self.detect_every.is_some() != detects || self.detect_every == Some(0) {
+            return unknown("detect_every", "a number of frames");
+        }
+        let fan = self.landmarks == LandmarkSource::Fan;
+        if self.fan.is_some() != fan || self.fan.iter().any(|config| !fans.contains(config)) {
+            return unknown("fan", "a landmark network");
+        }
+        // Of a file, its tensors tell the sizes.
+        if computed && !lips.contains(&self.lips) {
+            return unknown("lips", "sizes of an AV-HuBERT");
+        }
+        None
+    }
 }
