@@ -34,11 +34,6 @@ pub struct StreamRecipe {
     pub weights: BTreeMap<String, String>,
 }
 
-/// Whether the identity of weights is the salt of computed ones.
-fn is_salt(identity: &str) -> bool {
-    identity.starts_with("salt ")
-}
-
 impl Recipe {
     /// The recipe of the store that `file` describes. Errors: it was made by a program that knew other streams or settings.
     pub fn of_store(info: &StoreInfo, file: &Path) -> Result<Self> {
@@ -66,7 +61,8 @@ impl Recipe {
             return Err(other("fps".to_owned(), what));
         }
         for (name, stream) in &streams {
-            if let Some((field, what)) = stream.config.unmade(stream.weights.values().any(|sum| is_salt(sum)))
+            if let Some((field, what)) =
+                stream.config.unmade(stream.weights.values().any(|sum| StreamInfo::is_computed(sum)))
             {
                 return Err(other(format!("streams.{}.config.{field}", name.as_str()), what));
             }

@@ -92,6 +92,13 @@ pub struct StreamInfo {
     pub config: serde_json::Value,
 }
 
+impl StreamInfo {
+    /// Whether the identity of weights is not of a file: they were computed, and the network is untrained.
+    pub fn is_computed(identity: &str) -> bool {
+        identity.starts_with("salt ")
+    }
+}
+
 /// `store.json`. Everything but `format` and `tool` must agree for a run to append.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -19,6 +19,7 @@ use signclip_common::{Error, Result, devices};
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tch::{Device, Kind};
 
 /// CLIP's file below the weights folder.
@@ -288,10 +289,10 @@ impl RecipeFlags {
         if let Some((config, file)) = published_lips(which) {
             return Ok((config, self.official(file)));
         }
-        let path = own_lips(which)?;
-        let checkpoint = Checkpoint::of(&TensorFile::open(&path)?)?;
+        let file = own_lips(which)?;
+        let checkpoint = Checkpoint::of(&file)?;
         match &checkpoint.architecture {
-            Architecture::AvHubert(config) => Ok((config.clone(), Wanted::Own(path))),
+            Architecture::AvHubert(config) => Ok((config.clone(), Wanted::Own(file))),
             _ => Err(checkpoint.mistaken("AV-HuBERT")),
         }
     }
@@ -328,10 +329,10 @@ pub fn published_lips(which: &str) -> Option<(LipConfig, &'static str)> {
 }
 
 /// A lip encoder's own file.
-pub fn own_lips(file: &str) -> Result<PathBuf> {
+pub fn own_lips(file: &str) -> Result<Arc<TensorFile>> {
     let path = Path::new(file);
     match path.exists() {
-        true => Ok(path.to_path_buf()),
+        true => Ok(Arc::new(TensorFile::open(path)?)),
         false => {
             let what = format!("--lip-encoder {file:?}: neither a published size nor a file");
             Err(Error::usage(what, "give large, base, or an AV-HuBERT file"))

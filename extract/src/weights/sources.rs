@@ -17,8 +17,8 @@ use tch::{Device, Kind};
 pub enum Wanted {
     /// A file of the weights folder; where it is not there, computed with the salt, if there is one.
     Official(String, Option<u64>),
-    /// A file somewhere else.
-    Own(PathBuf),
+    /// A file somewhere else, opened.
+    Own(Arc<TensorFile>),
     /// Computed from the tensors' names with this salt.
     Computed(u64),
 }
@@ -155,12 +155,14 @@ fn find(
     wanted: &Wanted,
     root: Option<&Path>,
 ) -> Result<WeightSource> {
-    let (path, name) = match wanted {
+    let (file, name) = match wanted {
         Wanted::Computed(salt) => return Ok(WeightSource::Computed(*salt)),
-        Wanted::Own(path) => (path.clone(), path.file_name().unwrap_or_default().display().to_string()),
+        Wanted::Own(file) => {
+            (file.clone(), file.path().file_name().unwrap_or_default().display().to_string())
+        }
         Wanted::Official(file, or_computed) => {
             let found = root.and_then(|root| Some((root, places::weight_file(root, file)?)));
-            match (found, or_computed) {
+            let (path, name) = match (found, or_computed) {
                 (Some((root, (path, Form::Torch))), _) => (root.join(&path), path.display().to_string()),
                 (Some((root, (path, _))), _) => (root.join(path), file.clone()),
                 (None, Some(salt)) => return Ok(WeightSource::Computed(*salt)),
@@ -171,10 +173,10 @@ fn find(
                                   --preset tiny";
                     return Err(Error::input(path, "", what, remedy));
                 }
-            }
+            };
+            (Arc::new(TensorFile::open(&path)?), name)
         }
     };
-    let file = Arc::new(TensorFile::open(&path)?);
     let Some(architecture) = architecture(network, config) else {
         return Ok(WeightSource::File { file, name, prefix: String::new() });
     };

@@ -9,7 +9,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
-use signclip_common::store::{Failure, MOUTHING, STORE_FILE, StoreInfo};
+use signclip_common::store::{Failure, MOUTHING, STORE_FILE, StoreInfo, StreamInfo};
 use signclip_common::{Error, Result, atomic, devices, memory, temporary};
 use signclip_train::children;
 use signclip_train::data::corpus::{Corpus, Window};
@@ -370,7 +370,7 @@ impl Translation {
         if let Some(coverage) = self.face_coverage {
             out += &format!("face      in {:.0} % of the frames\n", 100.0 * coverage);
         }
-        let untrained = self.weights.iter().filter(|(_, identity)| identity.starts_with("salt "));
+        let untrained = self.weights.iter().filter(|(_, identity)| StreamInfo::is_computed(identity));
         let untrained: Vec<&str> = untrained.map(|(name, _)| name.trim_end_matches(" (computed)")).collect();
         if !untrained.is_empty() {
             out += &format!(

@@ -116,17 +116,19 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
             return Err(Error::input(request.run.join(split).join(METRICS), "weights", what, remedy));
         }
     }
-    let other_features = match &store {
-        Some(_) => Corpus::open(&info.folders(), split, &info.settings)
-            .and_then(|corpus| info.check_features(&corpus))
-            .err(),
-        None => None,
+    let open = || {
+        let corpus = Corpus::open(&info.folders(), split, &info.settings)?;
+        info.check_features(&corpus).map(|()| corpus)
     };
-    let other_features = other_features.map(|e| e.to_string());
-    let model = match (best_epoch, &store, &other_features) {
-        (Some(_), Some(_), None) => {
+    let (corpus, other_features) = match store.as_ref().map(|_| open()) {
+        Some(Ok(corpus)) => (Some(corpus), None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+        None => (None, None),
+    };
+    let model = match (best_epoch, corpus) {
+        (Some(_), Some(corpus)) => {
             info.find_language_model(request.run, request.places)?;
-            Some(Model::run(request, &info, pairs.as_ref())?)
+            Some(Model::run(request, &info, corpus, pairs.as_ref())?)
         }
         _ => None,
     };
@@ -255,10 +257,14 @@ fn clips(predictions: Option<&Predictions>, store: Option<&Store>, commands: &Co
 }
 
 impl Model {
-    fn run(request: &Request, info: &RunInfo, pairs: Option<&AmbiguousWords>) -> Result<Self> {
+    fn run(
+        request: &Request,
+        info: &RunInfo,
+        mut corpus: Corpus,
+        pairs: Option<&AmbiguousWords>,
+    ) -> Result<Self> {
         /// Clips that go through the head at once.
         const BATCH: usize = 16;
-        let mut corpus = Corpus::open(&info.folders(), request.split, &info.settings)?;
         let text = info.text(request.run)?;
         corpus.tokenise(&text, usize::MAX)?;
         let (model, _) = info.trained(request.run, &corpus, &text, request.device)?;

@@ -15,7 +15,7 @@ use crate::training::places::{FromRun, recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::store::{STORE_FILE, Store, StoreInfo};
+use signclip_common::store::{STORE_FILE, Store, StoreInfo, StreamInfo};
 use signclip_common::{Error, Result, atomic, devices, difference, memory};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -237,9 +237,7 @@ impl RunInfo {
         let mut caveats = Vec::new();
         let mut weights =
             self.streams_made().filter_map(|(_, stream)| stream["weights"].as_object()).flatten();
-        if weights
-            .any(|(_, identity)| identity.as_str().is_some_and(|identity| identity.starts_with("salt ")))
-        {
+        if weights.any(|(_, identity)| identity.as_str().is_some_and(StreamInfo::is_computed)) {
             let what = "UNTRAINED networks with computed weights made the features: the scores say nothing about real signing";
             caveats.push(what.to_owned());
         }
