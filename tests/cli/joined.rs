@@ -67,7 +67,7 @@ fn two_stores_train_as_one() {
     run(place.path(), "evaluate", words("--run away/joined --gpus cpu"))
         .refuses(&[&["mouths", "--features DIR"]]);
     run(place.path(), "evaluate", words("--run away/joined --gpus cpu --features elsewhere"))
-        .refuses(&[&["1 folders of features, the run was trained on 2"]]);
+        .refuses(&[&["elsewhere/test, streams", "there is no spatial stream"]]);
     let found = "--run away/joined --gpus cpu --features away/hands --features elsewhere";
     run(place.path(), "evaluate", words(found)).exits(0);
     let source = &store(features(), "test").clips[0].facts.source;
@@ -76,6 +76,20 @@ fn two_stores_train_as_one() {
         format!("{} {found} --json --landmarks {}", phoenix().join(source).display(), landmarks.display());
     let translated = run(place.path(), "translate", words(&line));
     assert!(translated.exits(0).json()["gate"].is_object(), "{translated}");
+
+    // How the streams are spread over stores makes no difference, only how they were made.
+    let apart = "--run whole --gpus cpu --features away/hands --features elsewhere";
+    run(place.path(), "evaluate", words(apart)).exits(0);
+    let whole = format!("--run away/joined --gpus cpu --features {}", features().display());
+    run(place.path(), "evaluate", words(&whole)).exits(0);
+    let made = at("elsewhere/test/store.json");
+    let text = std::fs::read_to_string(&made).expect("a description");
+    std::fs::write(&made, text.replace("salt 0x0", "salt 0x9")).expect("written");
+    run(place.path(), "evaluate", words(apart)).refuses(&[&[
+        "elsewhere/test/store.json, streams.mouthing.weights.",
+        "salt 0x9",
+        "trained on had \"salt 0x0\"",
+    ]]);
 }
 
 #[test]

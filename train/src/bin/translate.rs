@@ -98,10 +98,11 @@ fn run(args: &Args) -> Result<ExitCode> {
         return Err(Error::usage(format!("--n-best {n}: the run's search has {beams} beams"), remedy));
     }
     let made = info.folders().iter().map(|folder| first_split(folder)).collect::<Result<Vec<_>>>()?;
-    let infos: Vec<&StoreInfo> = made.iter().map(|(_, info)| info).collect();
-    info.check_making(&infos, &made[0].0)?;
-    let mouthing =
-        infos.iter().find_map(|info| info.streams.get(MOUTHING)).map(|stream| &stream.config["landmarks"]);
+    info.check_features(made.iter().map(|(folder, info)| (folder.as_path(), info)))?;
+    let mouthing = made
+        .iter()
+        .find_map(|(_, info)| info.streams.get(MOUTHING))
+        .map(|stream| &stream.config["landmarks"]);
     if args.landmarks.is_some() && mouthing.is_none_or(|landmarks| landmarks != "files") {
         let what = "--landmarks: the run's features were not cut by landmarks from files";
         return Err(Error::usage(what, "leave it out"));

@@ -11,11 +11,11 @@ use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use signclip_common::store::{ClipRecord, MOUTHING, Missing, RowRule, Store, StoreDtype};
+use signclip_common::store::{ClipRecord, MOUTHING, Missing, RowRule, Store, StoreDtype, StoreInfo};
 use signclip_common::synthetic::Random;
 use signclip_common::{Error, Result, checksum};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tch::{Device, Kind, Tensor};
 
@@ -222,6 +222,11 @@ impl Corpus {
     /// The stores, the first one first.
     pub fn stores(&self) -> impl Iterator<Item = &Store> {
         std::iter::once(&self.store).chain(&self.joined)
+    }
+
+    /// Their descriptions, with their folders.
+    pub fn descriptions(&self) -> impl Iterator<Item = (&Path, &StoreInfo)> {
+        self.stores().map(|store| (store.folder.as_path(), &store.info))
     }
 
     /// The store that has a stream.

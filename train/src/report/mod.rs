@@ -35,7 +35,7 @@ use maud::html;
 pub use page::GENERATOR;
 use scores::Metrics;
 use sheet::Sheet;
-use signclip_common::store::{MOUTHING, SPATIAL, STORE_FILE, Store};
+use signclip_common::store::{ClipRecord, MOUTHING, SPATIAL, STORE_FILE, Store};
 use signclip_common::{Error, Result, atomic};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -95,9 +95,12 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     let there = request.run.join(split).join(PREDICTIONS).exists();
     let predictions = there.then(|| Predictions::read(request.run, split)).transpose()?;
     let metrics = predictions.as_ref().map(|p| Metrics::beside(p, split, &commands.evaluate)).transpose()?;
-    let folder = features.join(split);
-    let store = folder.join(STORE_FILE).is_file().then(|| Store::open(&folder)).transpose()?;
-    let clips = clips(predictions.as_ref(), store.as_ref(), &commands)?;
+    let folders: Vec<PathBuf> = info.folders().iter().map(|folder| folder.join(split)).collect();
+    // All of them, or none.
+    let all = folders.iter().all(|folder| folder.join(STORE_FILE).is_file());
+    let stores: Vec<Store> =
+        folders.iter().filter(|_| all).map(|folder| Store::open(folder)).collect::<Result<_>>()?;
+    let clips = clips(predictions.as_ref(), &stores, &commands)?;
     let chosen = examples::choose(&clips, request.clips)?;
     if let (Some(pairs), Some(file), false) = (&pairs, request.ambiguous, clips.is_empty()) {
         pairs.check(file, split, clips.iter().map(|clip| clip.reference.as_str()))?;
@@ -118,9 +121,9 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     }
     let open = || {
         let corpus = Corpus::open(&info.folders(), split, &info.settings)?;
-        info.check_features(&corpus).map(|()| corpus)
+        info.check_features(corpus.descriptions()).map(|()| corpus)
     };
-    let (corpus, other_features) = match store.as_ref().map(|_| open()) {
+    let (corpus, other_features) = match stores.first().map(|_| open()) {
         Some(Ok(corpus)) => (Some(corpus), None),
         Some(Err(error)) => (None, Some(error.to_string())),
         None => (None, None),
@@ -134,12 +137,12 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     };
     let tracks = model.as_ref().and_then(|model| model.tracks_by_id());
     let gate_file = request.run.join(split).join("gate.json");
-    if let (Some(tracks), Some(store)) = (&tracks, &store) {
+    if let (Some(tracks), Some(store)) = (&tracks, stores.first()) {
         std::fs::create_dir_all(request.run.join(split)).map_err(Error::io(request.run))?;
         gate_track::write(&gate_file, store.info.fps, tracks)?;
     }
 
-    let absent_model = match (&store, &other_features) {
+    let absent_model = match (stores.first(), &other_features) {
         (Some(_), Some(refused)) => (refused.as_str(), commands.extract.as_str()),
         (None, _) => ("The features are not there.", commands.extract.as_str()),
         _ => ("The run has no weights yet.", commands.train.as_str()),
@@ -174,7 +177,7 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
         let all = || tracks.values().flat_map(|track| &track.mean);
         all().sum::<f32>() / all().count().max(1) as f32
     });
-    let fps = store.as_ref().map_or(25.0, |store| store.info.fps);
+    let fps = stores.first().map_or(25.0, |store| store.info.fps);
     let context = Context { fps, missing, overall };
     let absent_map = match &model {
         None => absent_model,
@@ -183,7 +186,7 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
     let map = model.as_ref().and_then(|model| model.map.as_ref());
     let added = metrics.as_ref().is_some_and(|metrics| metrics.references.rules.final_dot);
     let dot = if added { FinalDot::Added } else { FinalDot::AsGiven };
-    let without_store = store.is_none().then_some(commands.extract.as_str());
+    let without_store = stores.is_empty().then_some(commands.extract.as_str());
     let sections = [
         scores::show(metrics.as_ref(), &commands.evaluate),
         ablation::show(ablation.as_ref()),
@@ -192,20 +195,20 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
         word_map::show(map, absent_map),
         breakdown::show(&clips, pairs.as_ref(), dot, &commands.evaluate, without_store),
         translations::show(&clips, &commands.evaluate),
-        settings::show(&info, store.as_ref().map(|store| &store.info), &commands.extract)?,
+        settings::show(&info, stores.iter().map(|store| &store.info), &commands.extract)?,
     ];
-    let page =
-        page::page(&format!("SignClip: {run}, {split}"), &below(&info, split, store.as_ref()), &sections);
+    let page = page::page(&format!("SignClip: {run}, {split}"), &below(&info, split, &stores), &sections);
     atomic::write(html, page.as_bytes())?;
     Ok(tracks.is_some().then_some(gate_file))
 }
 
 /// What a reader must know before the scores.
-fn below(info: &RunInfo, split: &str, store: Option<&Store>) -> Vec<maud::Markup> {
+fn below(info: &RunInfo, split: &str, stores: &[Store]) -> Vec<maud::Markup> {
     let mut lines = Vec::new();
-    if let Some(store) = store {
+    if let Some(store) = stores.first() {
+        let streams = stores.iter().flat_map(|store| &store.info.streams);
         let streams: Vec<String> =
-            store.info.streams.iter().map(|(name, stream)| format!("{name}: {}", stream.encoder)).collect();
+            streams.map(|(name, stream)| format!("{name}: {}", stream.encoder)).collect();
         lines.push(html! { (store.info.dataset) ", " (store.info.split) ": " (store.clips.len()) " clips. " (streams.join("; ")) "." });
     }
     lines.extend(info.caveats(split).into_iter().map(|caveat| {
@@ -227,14 +230,16 @@ fn without_gate(info: &RunInfo) -> &'static str {
     }
 }
 
-fn clips(predictions: Option<&Predictions>, store: Option<&Store>, commands: &Commands) -> Result<Vec<Clip>> {
+fn clips(predictions: Option<&Predictions>, stores: &[Store], commands: &Commands) -> Result<Vec<Clip>> {
     let Some(predictions) = predictions else { return Ok(Vec::new()) };
-    let records: Option<HashMap<&str, _>> =
-        store.map(|store| store.clips.iter().map(|record| (record.id.as_str(), record)).collect());
+    let mut records: HashMap<&str, Vec<&ClipRecord>> = HashMap::new();
+    for record in stores.iter().flat_map(|store| &store.clips) {
+        records.entry(&record.id).or_default().push(record);
+    }
     let mut clips = Vec::new();
     for line in &predictions.lines {
-        let record = records.as_ref().map(|records| records.get(line.id.as_str()));
-        if record == Some(None) {
+        let records = records.get(line.id.as_str());
+        if records.is_none() && !stores.is_empty() {
             let what = format!("the clip {:?} is not among the features", line.id);
             let remedy = format!("translate again: {}", commands.evaluate);
             return Err(Error::input(&predictions.file, "", what, remedy));
@@ -246,10 +251,10 @@ fn clips(predictions: Option<&Predictions>, store: Option<&Store>, commands: &Co
             hypothesis: line.hypothesis.clone(),
             scores: counts.scores(),
             counts,
-            facts: record.flatten().map(|record| Facts {
-                frames: record.frames,
-                signer: record.facts.signer.clone(),
-                face_coverage: record.facts.face_coverage,
+            facts: records.map(|records| Facts {
+                frames: records[0].frames,
+                signer: records[0].facts.signer.clone(),
+                face_coverage: records.iter().find_map(|record| record.facts.face_coverage),
             }),
         });
     }

@@ -7,15 +7,17 @@ use serde_json::Value;
 use signclip_common::store::StoreInfo;
 use signclip_common::{Result, json};
 
-/// The section; `store` is absent where the features are, and `extract` the command that makes them.
-pub(super) fn show(info: &RunInfo, store: Option<&StoreInfo>, extract: &str) -> Result<Markup> {
-    let (run, store) = (json::value(info)?, store.map(json::value).transpose()?);
+/// The section; there are no `stores` where the features are absent, and `extract` is the command that makes them.
+pub(super) fn show<'s>(
+    info: &RunInfo,
+    stores: impl Iterator<Item = &'s StoreInfo>,
+    extract: &str,
+) -> Result<Markup> {
+    let (run, stores) = (json::value(info)?, stores.map(json::value).collect::<Result<Vec<_>>>()?);
     let body = html! {
         (table("The run: config.json.", &run))
-        @match store {
-            Some(store) => (table("The features: store.json of the split.", &store)),
-            None => (missing("The features that the run was trained on are not there.", extract)),
-        }
+        @for store in &stores { (table("The features: store.json of the split.", store)) }
+        @if stores.is_empty() { (missing("The features that the run was trained on are not there.", extract)) }
     };
     Ok(section("settings", "Settings", body))
 }

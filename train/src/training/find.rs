@@ -4,10 +4,11 @@
 use crate::data::corpus::Corpus;
 use crate::language::folder;
 use crate::language::identity::check_language_model;
+use crate::training::making::Making;
 use crate::training::places::{PlaceFlags, places};
 use crate::training::run::{CONFIG, RunInfo};
 use signclip_common::places::weights_folders;
-use signclip_common::store::STORE_FILE;
+use signclip_common::store::{STORE_FILE, StoreInfo};
 use signclip_common::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -18,20 +19,20 @@ fn has_features(folder: &Path) -> bool {
 }
 
 impl RunInfo {
-    /// Find the features of the run in `folder`, which `--features` may give. Whoever opens them checks them. Errors: they
-    /// are nowhere; as many folders are given as the run has not.
+    /// Find the features of the run in `folder`, which `--features` may give, in as many stores as you like. Whoever opens
+    /// them checks them. Errors: they are nowhere.
     pub fn find_features(&mut self, folder: &Path, given: &[PathBuf]) -> Result<()> {
-        self.check_count(given)?;
+        if let Some((first, joined)) = given.split_first() {
+            (self.features, self.joined) = (first.clone(), joined.to_vec());
+            return Ok(());
+        }
         let recorded = self.folders();
         let ways = std::iter::once(&self.from_run.features).chain(&self.from_run.joined);
         let mut ways = ways.map(Option::as_deref);
         let mut found = Vec::new();
-        for (number, recorded) in recorded.iter().enumerate() {
+        for recorded in &recorded {
             let way = ways.next().flatten();
-            let there = given
-                .get(number)
-                .cloned()
-                .or_else(|| places(folder, recorded, way).into_iter().find(|place| has_features(place)));
+            let there = places(folder, recorded, way).into_iter().find(|place| has_features(place));
             found.push(there.ok_or_else(|| {
                 let what = format!("no features in {}", recorded.display());
                 let remedy = "say where the features of the training are now: --features DIR";
@@ -41,6 +42,23 @@ impl RunInfo {
         self.features = found.remove(0);
         self.joined = found;
         Ok(())
+    }
+
+    /// Refuses features that were made otherwise than those of the training, by the descriptions of all stores with their
+    /// folders. Errors: names the store that has the stream.
+    pub fn check_features<'s>(&self, stores: impl Iterator<Item = (&'s Path, &'s StoreInfo)>) -> Result<()> {
+        let stores: Vec<(&Path, &StoreInfo)> = stores.collect();
+        let there = Making::of(stores.iter().map(|(_, info)| *info), &self.settings.head.streams);
+        let Some((stream, [field, trained, there])) = self.extraction.difference(&there) else {
+            return Ok(());
+        };
+        let having = stores.iter().find(|(_, info)| info.streams.contains_key(&stream)).or(stores.first());
+        let folder = having.map_or(Path::new(""), |(folder, _)| folder);
+        let what = format!("{there}, where the features that the run was trained on had {trained}");
+        let like = self.features.display();
+        let remedy =
+            format!("extract them with --like {like}, as those were made, or train a new run on these");
+        Err(Error::input(folder.join(STORE_FILE), field, what, remedy))
     }
 
     /// Find the language model of the run in `folder`. Errors: it is nowhere, another one is there, a flag for a run

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod failure;
 pub mod find;
 pub mod gradients;
+pub mod making;
 pub mod model;
 pub mod origin;
 pub mod places;

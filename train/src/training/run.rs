@@ -2,20 +2,18 @@
 
 use crate::config::TrainConfig;
 use crate::data::corpus::{Corpus, SplitIdentity};
-use crate::head::streams::Streams;
 use crate::language::adapter;
 use crate::language::family::{self, LanguageConfig};
 use crate::language::identity::of_language_model;
 use crate::language::settings::TuningKind;
 use crate::language::text::Text;
 use crate::training::checkpoint::{self, BEST};
+use crate::training::making::Making;
 use crate::training::model::{LanguageBase, SignClip};
 use crate::training::origin::Origin;
 use crate::training::places::{FromRun, recorded};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::store::{STORE_FILE, Store, StoreInfo, StreamInfo};
 use signclip_common::{Error, Result, atomic, devices, difference, memory};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,8 +46,8 @@ pub struct RunInfo {
     pub settings: TrainConfig,
     /// The clips of the training and of the validation split, by the split's name.
     pub clips: BTreeMap<String, SplitIdentity>,
-    /// What decides over the values of the features in use, as `store.json` has it: networks, weights, settings.
-    pub extraction: Value,
+    /// How the features in use were made.
+    pub extraction: Making,
     pub tool: String,
 }
 
@@ -104,7 +102,7 @@ impl RunInfo {
                 ));
             }
         };
-        let extraction = extraction(&infos(corpus.stores()), &settings.head.streams);
+        let extraction = Making::of(corpus.stores().map(|store| &store.info), &settings.head.streams);
         let mut clips = BTreeMap::new();
         for (split, corpus) in [("train", corpus), (&settings.validation_split, dev)] {
             clips.insert(split.to_owned(), corpus.identity(corpus.missing(allow_missing)?));
@@ -124,7 +122,7 @@ impl RunInfo {
             extraction,
             tool,
         };
-        info.check_features(dev)?;
+        info.check_features(dev.descriptions())?;
         Ok(info)
     }
 
@@ -175,10 +173,9 @@ impl RunInfo {
             then.clone_from(now);
         }
         // The network or setting that made other features says more than that they are others.
-        let making = |info: &Self| serde_json::json!({ "extraction": info.extraction });
-        match difference::first(&making(&begun), &making(self)) {
+        match begun.extraction.difference(&self.extraction) {
             None => difference::between(&begun, self),
-            making => Ok(making),
+            Some((_, [field, then, now])) => Ok(Some((format!("extraction.{field}"), then, now))),
         }
     }
 
@@ -235,9 +232,7 @@ impl RunInfo {
     pub fn caveats(&self, split: &str) -> Vec<String> {
         let of_others = |what| format!("control experiment: every clip was given the {what} of another one");
         let mut caveats = Vec::new();
-        let mut weights =
-            self.streams_made().filter_map(|(_, stream)| stream["weights"].as_object()).flatten();
-        if weights.any(|(_, identity)| identity.as_str().is_some_and(StreamInfo::is_computed)) {
+        if self.extraction.is_computed() {
             let what = "UNTRAINED networks with computed weights made the features: the scores say nothing about real signing";
             caveats.push(what.to_owned());
         }
@@ -257,49 +252,15 @@ impl RunInfo {
         caveats
     }
 
-    /// Refuses another number of folders of features than the run's.
-    pub fn check_count(&self, given: &[PathBuf]) -> Result<()> {
-        let count = 1 + self.joined.len();
-        if given.is_empty() || given.len() == count {
-            return Ok(());
-        }
-        let what = format!("{} folders of features, the run was trained on {count}", given.len());
-        Err(Error::usage(what, "give --features once for each, in the order of the training"))
-    }
-
     /// The folders of all stores, the first one first.
     pub fn folders(&self) -> Vec<PathBuf> {
         std::iter::once(&self.features).chain(&self.joined).cloned().collect()
-    }
-
-    /// How each stream in use was made, by its name.
-    pub fn streams_made(&self) -> impl Iterator<Item = (&String, &Value)> {
-        let joined = self.extraction["joined"].as_array().into_iter().flatten();
-        let makings = std::iter::once(&self.extraction).chain(joined);
-        makings.filter_map(|making| making["streams"].as_object()).flatten()
     }
 
     /// The flags that name them.
     pub fn feature_flags(&self) -> String {
         let flag = |folder: PathBuf| format!("--features {}", folder.display());
         self.folders().into_iter().map(flag).collect::<Vec<_>>().join(" ")
-    }
-
-    /// Refuse features that were made otherwise than those of the training.
-    pub fn check_features(&self, corpus: &Corpus) -> Result<()> {
-        self.check_making(&infos(corpus.stores()), &corpus.store.folder)
-    }
-
-    /// [`Self::check_features`] by the descriptions of all stores, the first of which is in `folder`.
-    pub fn check_making(&self, made: &[&StoreInfo], folder: &Path) -> Result<()> {
-        let there = extraction(made, &self.settings.head.streams);
-        difference::first(&self.extraction, &there).map_or(Ok(()), |(field, trained, there)| {
-            let what = format!("{there}, where the features that the run was trained on had {trained}");
-            let like = self.features.display();
-            let remedy =
-                format!("extract them with --like {like}, as those were made, or train a new run on these");
-            Err(Error::input(folder.join(STORE_FILE), field, what, remedy))
-        })
     }
 
     /// Read the description of the run in `folder`.
@@ -388,7 +349,7 @@ impl RunInfo {
         text: &Text,
         device: Device,
     ) -> Result<(SignClip, checkpoint::Progress)> {
-        self.check_features(corpus)?;
+        self.check_features(corpus.descriptions())?;
         let best = folder.join(BEST);
         let (tensors, state) = checkpoint::load(&best)?;
         let model = self.model(folder, corpus, text, device)?;
@@ -413,29 +374,4 @@ impl RunInfo {
         }
         SignClip::new(&settings, &base, corpus, text, &self.prompt, device)
     }
-}
-
-/// How the streams in use were made: of the first store, and of those that are joined to it. How many bytes a value has in
-/// the store makes no other features.
-fn extraction(infos: &[&StoreInfo], streams: &Streams) -> Value {
-    let mut all = infos.iter().map(|info| {
-        let mut making = info.making();
-        if let Some(making) = making.as_object_mut() {
-            making.remove("dtype");
-        }
-        if let Some(stored) = making["streams"].as_object_mut() {
-            stored.retain(|name, _| streams.has(name));
-        }
-        making
-    });
-    let mut first = all.next().unwrap_or_default();
-    let joined: Vec<Value> = all.collect();
-    if !joined.is_empty() {
-        first["joined"] = joined.into();
-    }
-    first
-}
-
-fn infos<'s>(stores: impl Iterator<Item = &'s Store>) -> Vec<&'s StoreInfo> {
-    stores.map(|store| &store.info).collect()
 }

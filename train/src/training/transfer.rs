@@ -44,7 +44,7 @@ impl Origin {
             let remedy = "use the same setting as that run (its config.json), or train without --from";
             return Err(Error::input(folder, field, what, remedy));
         }
-        if let Some((field, ..)) = difference::first(&other.extraction, &info.extraction) {
+        if let Some((_, [field, ..])) = other.extraction.difference(&info.extraction) {
             tracing::warn!("{}: trained on features that were made otherwise: {field}", folder.display());
         }
         Ok(Self {
@@ -92,7 +92,7 @@ fn shape(info: &RunInfo, adapter: &Path, names: &AdapterNames) -> Result<Value> 
         })
     });
     let width = |(name, stream): (&String, &Value)| (name.clone(), json!({ "dim": stream["dim"] }));
-    let widths: serde_json::Map<String, Value> = info.streams_made().map(width).collect();
+    let widths: serde_json::Map<String, Value> = info.extraction.streams().map(width).collect();
     let head = &settings.head;
     Ok(json!({
         "head": {

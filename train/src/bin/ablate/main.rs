@@ -158,7 +158,7 @@ fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<(RunInfo, u64
         let info = RunInfo::new(&args.features, settings.clone(), model.as_deref(), [&train, &dev], allowed)?;
         let scored = open(&args.split)?;
         scored.missing(allowed)?;
-        info.check_features(&scored)?;
+        info.check_features(scored.descriptions())?;
         planned.push((info, settings.optimiser.total_steps(train.len())));
     }
     let evaluated = Corpus::open(&args.features, &args.split, &planned[0].0.settings)?;

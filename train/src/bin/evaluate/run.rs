@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if missing > 0 {
         caveats.push(format!("{missing} clips of {} are missing; the scores are without them", args.split));
     }
-    info.check_features(&corpus)?;
+    info.check_features(corpus.descriptions())?;
     info.check_clips(&corpus, &args.split, missing)?;
     let text = info.text(&args.run)?;
     corpus.tokenise(&text, usize::MAX)?;
