@@ -167,7 +167,7 @@ fn it_ends_with_its_runs() {
     }
 }
 
-/// Killed so that it can do nothing about it, it takes its training along: the same command goes on.
+/// Killed so that it can do nothing about it, it takes its training along: the same command resumes.
 #[test]
 fn a_kill_takes_the_training_along() {
     let place = empty();
@@ -187,7 +187,7 @@ fn a_kill_takes_the_training_along() {
     child.wait().expect("an end");
     let begun = Instant::now();
     while process("train", run_folder).is_some() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "the training goes on");
+        assert!(begun.elapsed() < Duration::from_secs(10), "the training continues");
         std::thread::sleep(Duration::from_millis(5));
     }
     std::fs::remove_dir_all(place.path().join("out")).expect("removed");
@@ -227,7 +227,7 @@ fn tables_that_cannot_be_made() {
     let nosuch = run(place.path(), "ablate", words("--features nosuch --preset tiny --gpus cpu"));
     nosuch.refuses(&[&["nosuch/train/store.json", "no feature store"]]);
     run(place.path(), "ablate", words("--features x --preset nosuch")).exits(2).says(&["--preset"]);
-    // A mistake that was mended is not told again.
+    // A mistake that was fixed is not reported again.
     let line = format!("--features {} --out again {SHORT} --seeds 1 --gpus", features().display());
     for devices in ["foo", "bar"] {
         run(place.path(), "ablate", words(&format!("{line} {devices}").replace("--gpus cpu ", "")))

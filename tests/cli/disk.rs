@@ -1,4 +1,4 @@
-//! A disk without room: the run stops with the file's name, and goes on when there is room.
+//! A disk without room: the run stops with the file's name, and resumes when there is room.
 
 use crate::corpus::{empty, extract_phoenix, features, payloads, phoenix, store, verified};
 use crate::program::{Done, finish, path};

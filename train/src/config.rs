@@ -189,7 +189,7 @@ impl TrainConfig {
                     "write {\"optimiser\": {\"epochs\": 10}}",
                 ));
             }
-            lay_over(&mut json, over);
+            merge(&mut json, over);
             parse(&json).map_err(|e| Error::input(path, "", e, EVERY_FIELD))?;
         }
         for setting in settings {
@@ -267,11 +267,11 @@ impl TrainConfig {
 }
 
 /// Replace the fields of `json` that `over` names.
-fn lay_over(json: &mut Value, over: Value) {
+fn merge(json: &mut Value, over: Value) {
     match (json, over) {
         (Value::Object(json), Value::Object(over)) => {
             for (key, value) in over {
-                lay_over(json.entry(key).or_insert(Value::Null), value);
+                merge(json.entry(key).or_insert(Value::Null), value);
             }
         }
         (json, over) => *json = over,
@@ -285,7 +285,7 @@ mod tests {
     use crate::language::settings::VtTarget;
 
     #[test]
-    fn settings_are_laid_over_the_papers() {
+    fn settings_replace_the_papers() {
         let settings = ["optimiser.epochs=3".to_owned(), "head.streams=spatial".to_owned()];
         let config = TrainConfig::default().with(None, &settings).unwrap();
         assert_eq!(config.optimiser.epochs, 3);

@@ -51,7 +51,7 @@ pub fn plan(args: &RunArgs, like: Option<&Like>) -> Result<Plan> {
     let video = like.map_or_else(|| args.recipe.video(), |like| like.recipe.video);
     let mut plan = Plan::new(&args.selection, video)?;
     if let Some(like) = like {
-        like.lay_over(&mut plan.dataset);
+        like.apply_to(&mut plan.dataset);
     }
     Ok(plan)
 }

@@ -77,7 +77,7 @@ impl Like {
     }
 
     /// Sets what the store took from its data set: how sentences are prepared, and pictures before all else.
-    pub fn lay_over(&self, dataset: &mut Dataset) {
+    pub fn apply_to(&self, dataset: &mut Dataset) {
         dataset.spatial_squash = self.recipe.spatial().and_then(|(spatial, _)| spatial.squash);
         dataset.text = self.info.text;
         dataset.language = dataset.language.take().or_else(|| self.info.language.clone());

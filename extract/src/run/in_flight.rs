@@ -4,7 +4,7 @@
 //! Each reader has a place of fixed size in `.working-<rank>`, which needs no more than a write in memory for each clip, as
 //! what a dead process has written is not lost. A crash (a fault in a library, say) marks the place of the thread that
 //! crashed, or all places where that thread is not a reader. A process that is killed from outside can mark nothing: its
-//! clips are named and never blamed, unless the system says that it has killed for want of memory.
+//! clips are named and never blamed, unless the system says that it has killed because memory ran out.
 //!
 //! Many innocent clips are in flight when one crashes a thread of FFmpeg or fills the memory, and the next run would begin
 //! with the same ones. So a clip that was marked is tried again alone: only if the run dies once more is it that clip's fault.
@@ -183,7 +183,7 @@ fn write_deaths(path: &Path, deaths: &Deaths) -> Result<()> {
     atomic::write(path, (text + "\n").as_bytes())
 }
 
-/// The clip of a place that was in use, and whether the run died by it. `killed`: the system killed for want of memory.
+/// The clip of a place that was in use, and whether the run died by it. `killed`: the system killed because memory ran out.
 fn clip_of(place: &[u8], killed: bool) -> Option<(String, bool)> {
     let (mark, rest) = place.split_first()?;
     let end = rest.iter().position(|&byte| byte == b'\n')?;
@@ -195,7 +195,7 @@ fn clip_of(place: &[u8], killed: bool) -> Option<(String, bool)> {
     }
 }
 
-/// Whether the system has killed for want of memory since the record `left` was begun.
+/// Whether the system has killed because memory ran out since the record `left` was begun.
 fn killed_for_memory(left: &[u8]) -> bool {
     let split = |line: &str| {
         let (boot, kills) = line.trim_end_matches(['\n', '\0']).split_once(' ')?;
@@ -207,7 +207,7 @@ fn killed_for_memory(left: &[u8]) -> bool {
     before.zip(now).is_some_and(|(before, now)| before.0 == now.0 && before.1 < now.1)
 }
 
-/// This boot of the machine, and how many processes it has killed for want of memory: "e0f3… 2".
+/// This boot of the machine, and how many processes it has killed because memory ran out: "e0f3… 2".
 fn memory_kills() -> Option<String> {
     let read = |path: &str| regular_file::read_to_string(Path::new(path), SETTINGS).ok();
     let boot = read("/proc/sys/kernel/random/boot_id")?;

@@ -181,7 +181,7 @@ impl RunInfo {
 
     /// A run that has begun in `folder` continues with the settings and the features that it began with, or with more
     /// epochs. Without `--from` it is from where it was.
-    pub fn goes_on(&self, folder: &Path) -> Result<()> {
+    pub fn check_resumable(&self, folder: &Path) -> Result<()> {
         let begun = Self::read(folder)?;
         let mut now = self.clone();
         if let Some(from) = now.from.take()
@@ -205,10 +205,10 @@ impl RunInfo {
         })
     }
 
-    /// Continue the run in `folder`, unless it is another one ([`Self::goes_on`]): take over what happened to it, and
+    /// Continue the run in `folder`, unless it is another one ([`Self::check_resumable`]): take over what happened to it, and
     /// write down where things are now, and more epochs, unless it is only `looked` at.
     pub fn resume(&mut self, folder: &Path, looked: bool) -> Result<()> {
-        self.goes_on(folder)?;
+        self.check_resumable(folder)?;
         let begun = Self::read(folder)?;
         self.from = self.from.take().or(begun.from);
         self.extended = begun.extended;

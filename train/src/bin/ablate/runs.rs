@@ -47,7 +47,11 @@ impl Run {
 
     /// Refuse a folder whose run began as another one.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.folder.join(checkpoint::FOLDER).exists() { self.info.goes_on(&self.folder) } else { Ok(()) }
+        if self.folder.join(checkpoint::FOLDER).exists() {
+            self.info.check_resumable(&self.folder)
+        } else {
+            Ok(())
+        }
     }
 
     /// Train and evaluate, unless that is done: a run that was interrupted resumes. Errors: one of the programs failed.

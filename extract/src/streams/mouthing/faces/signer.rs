@@ -211,8 +211,8 @@ impl Signer {
             if id == signer {
                 track.signer += 1;
             } else {
-                let goes_on = |beside: &Beside| beside.signer == signer && beside.last >= track.since;
-                let before = track.beside.filter(goes_on);
+                let continues = |beside: &Beside| beside.signer == signer && beside.last >= track.since;
+                let before = track.beside.filter(continues);
                 let first = before.map_or(frame, |beside| beside.first);
                 track.beside = Some(Beside { signer, first, last: frame });
             }

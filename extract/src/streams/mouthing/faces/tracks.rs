@@ -148,8 +148,8 @@ impl Tracks {
         }
         let lately = |track: &Track| track.look >= self.scene && self.looks - track.look <= LATELY;
         let established = |track: &Track| lately(track) && track.sightings >= ESTABLISHED;
-        let goes_on = pairs.iter().any(|pair| pair.smooth && established(&self.all[pair.t]));
-        let cut = !faces.is_empty() && !goes_on && self.all.iter().any(established);
+        let continues = pairs.iter().any(|pair| pair.smooth && established(&self.all[pair.t]));
+        let cut = !faces.is_empty() && !continues && self.all.iter().any(established);
         // A track that ended long ago, or in another scene, takes no face from one that continues.
         let mut taken = vec![false; faces.len()];
         pairs.iter().filter(|pair| lately(&self.all[pair.t])).for_each(|pair| taken[pair.f] = true);
