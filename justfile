@@ -147,6 +147,24 @@ demo: build
     echo '  target/release/extract --dataset phoenix --root /path/to/PHOENIX-2014-T --dry-run'
     echo '  ./justw doctor          # which weight files are missing, and where they come from'
 
+# the book of docs/ into target/book, every link followed (mdbook and LinkChecker, into .tools/ once; minutes to build)
+docs:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export PATH=$PWD/.tools/bin:$PATH
+    command -v mdbook >/dev/null || cargo install --quiet --locked --root .tools mdbook
+    if [[ ! -x .tools/links/bin/linkchecker ]]; then
+        python3 -m venv .tools/links
+        .tools/links/bin/pip install --quiet --disable-pip-version-check LinkChecker
+    fi
+    mdbook build docs
+    .tools/links/bin/linkchecker --no-status --config scripts/linkchecker.ini target/book/index.html
+    echo 'the book is target/book/index.html'
+
+# every command of README and docs: run on the demo's corpus, or its flags checked where it needs data
+check-docs: demo
+    python3 scripts/check_docs.py target/release demo
+
 # checksums of the features and losses that these programs make, into a file: the same at two commits, or something changed
 feature-sums file clips="": build
     python3 scripts/feature_sums.py target/release {{ file }} {{ clips }}

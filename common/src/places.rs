@@ -8,7 +8,7 @@ pub fn data_root(given: Option<&Path>, name: &str) -> Result<PathBuf> {
     DATA.find(given, Some(name)).map_err(|looked| {
         Error::usage(
             format!("the data set {name} was not found; looked at {looked}"),
-            "give its folder with --root DIR (see README, \"Data\")",
+            "give its folder with --root DIR (docs/data-sets.md)",
         )
     })
 }
@@ -18,7 +18,7 @@ pub fn weights_root(given: Option<&Path>) -> Result<PathBuf> {
     WEIGHTS.find(given, None).map_err(|looked| {
         Error::usage(
             format!("no folder with weight files; looked at {looked}"),
-            "download them (README, \"Weights\") and give the folder with --weights DIR",
+            "download them (docs/weights.md) and give the folder with --weights DIR",
         )
     })
 }

@@ -247,7 +247,7 @@ impl Plan {
             first,
             "",
             "no such file or folder, and none of the other clips' media is there either",
-            "give the folder with --root DIR; README, \"Data\", shows the layout that is looked for",
+            "give the folder with --root DIR; docs/data-sets.md shows the layout that is looked for",
         ))
     }
 

@@ -142,7 +142,7 @@ fn recognise(
         path,
         "keys",
         format!("neither AV-HuBERT nor RetinaFace nor FAN; it has {first}"),
-        "give one of the official files that README, \"Weights\", names",
+        "give one of the official files that docs/weights.md names",
     ))
 }
 

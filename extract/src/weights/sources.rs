@@ -169,7 +169,7 @@ fn find(
                 (None, None) => {
                     let path = root.map_or_else(|| PathBuf::from(file), |root| root.join(file));
                     let what = format!("the weights of {} are not there", network.name());
-                    let remedy = "download them (README, \"Weights\"; `./justw doctor` lists what is missing), or try \
+                    let remedy = "download them (docs/weights.md; `./justw doctor` lists what is missing), or try \
                                   --preset tiny";
                     return Err(Error::input(path, "", what, remedy));
                 }

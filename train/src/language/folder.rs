@@ -23,7 +23,7 @@ pub fn check_files(folder: &Path) -> Result<()> {
     let remedy = match missing.as_slice() {
         [] => return Ok(()),
         [TOKENIZER] => tokenizer_remedy(folder),
-        _ => "download them into the folder (README, \"Weights\")".to_owned(),
+        _ => "download them into the folder (docs/weights.md)".to_owned(),
     };
     let remedy = if missing.len() == 1 { remedy.replace("download them", "download it") } else { remedy };
     Err(Error::input(folder, "", format!("no {} here", missing.join(", no ")), remedy))

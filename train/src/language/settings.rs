@@ -119,7 +119,7 @@ pub fn language_model_folder(
             places.iter().map(|p| p.join("config.json").display().to_string()).collect();
         Error::usage(
             format!("the language model {path} was not found; looked for {}", looked.join(", ")),
-            "download its folder (README, \"Weights\"), give --weights DIR or --language-model DIR, or try --preset tiny",
+            "download its folder (docs/weights.md), give --weights DIR or --language-model DIR, or try --preset tiny",
         )
     })?;
     folder::check_files(&folder).map(|()| Some(folder))

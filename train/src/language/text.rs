@@ -45,6 +45,8 @@ impl Text {
     pub fn parse(json: &[u8], file: &Path) -> Result<Self> {
         let refuse =
             |e: tokenizers::Error| Error::input(file, "", e.to_string(), "download tokenizer.json again");
+        // The library panics over a decoder that is not JSON.
+        serde_json::from_slice::<serde_json::Value>(json).map_err(|e| refuse(e.into()))?;
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(refuse)?;
         tokenizer.with_truncation(None).map_err(refuse)?.with_padding(None);
         let ids = vocabulary::check(&tokenizer, file)?;
@@ -142,6 +144,18 @@ mod tests {
         assert_eq!(text.decode(&ids).unwrap(), "am montag regen.");
         assert!(!text.encode(sentences[1]).unwrap().contains(&2), "no unknown word");
         assert_eq!(text.encode("schnee").unwrap(), [2, 1]);
+    }
+
+    #[test]
+    fn damaged_json_is_an_error() {
+        let json = word_tokenizer(["am montag regen."].into_iter());
+        for damaged in
+            [json.replace("\"decoder\": null", "\"decoder\": nul"), json[..json.len() / 2].to_owned()]
+        {
+            assert_ne!(damaged, json);
+            let error = Text::parse(damaged.as_bytes(), Path::new("tokenizer.json")).err().expect("refused");
+            assert!(error.to_string().starts_with("tokenizer.json: "), "{error}");
+        }
     }
 
     /// What a Python program left switched on in a saved tokenizer cuts and fills nothing here.
