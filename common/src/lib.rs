@@ -20,6 +20,7 @@ pub mod memory;
 pub mod onednn;
 pub mod panics;
 pub mod places;
+mod plural;
 pub mod progress;
 pub mod regular_file;
 pub mod safetensors_file;
@@ -33,4 +34,5 @@ pub mod weight_file;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use plural::plural;
 pub use sheet_name::sheet_name;
