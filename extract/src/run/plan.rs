@@ -236,6 +236,7 @@ impl Plan {
                 format!("fetch it, or name the splits you have: --split {}", present.join(",")),
             ));
         }
+        let clips_named: usize = self.splits.iter().map(|s| s.clips.len()).sum();
         let mut clips = self.splits.iter().flat_map(|s| &s.clips).peekable();
         let Some(first) = clips.peek().map(|c| c.media.path().to_path_buf()) else {
             return Err(Error::usage("no clips to extract", "look at --split, --only and --limit"));
@@ -243,12 +244,15 @@ impl Plan {
         if clips.any(|c| c.media.path().exists()) {
             return Ok(());
         }
-        Err(Error::input(
-            first,
-            "",
-            "no such file or folder, and none of the other clips' media is there either",
-            "give the folder with --root DIR; docs/data-sets.md shows the layout that is looked for",
-        ))
+        let what = match clips_named {
+            1 => "no such file or folder",
+            _ => "no such file or folder, and none of the other clips' media is there either",
+        };
+        let remedy = match self.dataset.splits.is_empty() {
+            true => "correct the path",
+            false => "give the folder with --root DIR; docs/data-sets.md shows the layout that is looked for",
+        };
+        Err(Error::input(first, "", what, remedy))
     }
 
     /// What a split is called, here and by the data set itself.
