@@ -8,6 +8,7 @@ pub mod collective;
 pub mod devices;
 pub mod difference;
 mod disk;
+pub mod environment;
 pub mod error;
 pub mod json;
 pub mod launcher;
