@@ -5,12 +5,14 @@
 pub mod atomic;
 pub mod checksum;
 pub mod collective;
+pub mod command_line;
 pub mod devices;
 pub mod difference;
 mod disk;
 pub mod error;
 pub mod json;
 pub mod launcher;
+pub mod libtorch;
 pub mod lock;
 pub mod machine;
 pub mod manifest;

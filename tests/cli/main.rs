@@ -16,6 +16,7 @@ mod disk;
 mod doctor;
 mod estimates;
 mod extract;
+mod fetch;
 mod field_media;
 mod gaps;
 mod hostile_files;

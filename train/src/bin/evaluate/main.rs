@@ -10,8 +10,8 @@ mod run;
 mod score;
 
 use clap::{Parser, Subcommand};
-use signclip_common::memory;
 use signclip_common::panics::program;
+use signclip_common::{command_line, commit, memory};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -49,7 +49,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let (args, _) = command_line::read::<Args>(commit!(), &[]);
     memory::huge_pages();
     memory::start();
     program(|| {
