@@ -144,6 +144,20 @@ versions (`apt-get source ffmpeg={media['ffmpeg']}`).
 """
 
 
+def umbrella_manuals(stage, share, version):
+    """Man page and completion of `signclip`, by what its help says."""
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(stage))
+    from signclip import launcher
+
+    text = launcher.HELP.replace("\\", "\\e").replace("-", "\\-")
+    (share / "man" / "man1" / "signclip.1").write_text(
+        f'.TH signclip 1 "" "signclip {version}"\n.SH NAME\nsignclip \\- sign\\-language video in, spoken\\-language text out\n'
+        f".SH DESCRIPTION\n.nf\n{text}\n.fi\n")
+    commands = " ".join([*launcher.PROGRAMS[:-1], *launcher.OF_EXTRACT, "demo"])
+    (share / "bash-completion" / "completions" / "signclip").write_text(f'complete -o default -W "{commands}" signclip\n')
+
+
 def assemble(stage, built, version, torch):
     """Everything as it lies in the wheel; the tag."""
     shutil.rmtree(stage, ignore_errors=True)
@@ -156,9 +170,11 @@ def assemble(stage, built, version, torch):
     shutil.copy2(ROOT / "scripts" / "demo.sh", package / "demo.sh")
     shutil.copy2(MEDIA / "about" / "ffmpeg-configuration", package / "lib" / "ffmpeg-configuration.txt")
 
+    share = stage / f"signclip-{version}.data" / "data" / "share"
     for name in PROGRAMS[:-1]:
         # The build folder's programs: they find their libtorch by themselves.
-        run(built / name, "--write-manuals", stage / f"signclip-{version}.data" / "data" / "share")
+        run(built / name, "--write-manuals", share)
+    umbrella_manuals(stage, share, version)
 
     tag = f"py3-none-manylinux_2_{glibc(package)}_x86_64"
     about = stage / f"signclip-{version}.dist-info"

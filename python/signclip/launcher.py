@@ -1,10 +1,16 @@
 """Starts the programs of this wheel with the libtorch of this environment's own torch, which it does not import."""
 
+from __future__ import annotations
+
 import os
 import sys
-from typing import NoReturn
 
 from .built import COMMIT, TORCH, VERSION
+
+# As type checkers understand it; importing typing would be a third of the launcher's time.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = ("extract", "train", "evaluate", "translate", "ablate", "render-corpus")

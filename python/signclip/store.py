@@ -32,38 +32,24 @@ class Clip:
 
     store: Store
     rank: str
-    line: dict[str, Any]
-
-    @property
-    def id(self) -> str:
-        return self.line["id"]
-
-    @property
-    def text(self) -> str | None:
-        return self.line["text"]
-
-    @property
-    def frames(self) -> int:
-        return self.line["frames"]
-
-    def place(self, stream: str) -> tuple[int, int]:
-        """First row and number of rows in the shard. Format 1 has a row for each frame, at the same place in all streams."""
-        if "streams" not in self.line:
-            return self.line["offset"], self.line["frames"]
-        place = self.line["streams"][stream]
-        return place["offset"], place["rows"]
+    id: str
+    text: str | None
+    frames: int
+    shard: int
+    places: dict[str, tuple[int, int]]  # by stream: first row in the shard, number of rows
+    line: dict[str, Any]  # all that the index says
 
     def __getitem__(self, stream: str) -> np.ndarray:
-        if stream not in self.store.streams:
+        if stream not in self.places:
             raise KeyError(f"{self.store.folder} has no stream {stream!r}; it has {', '.join(self.store.streams)}")
-        offset, rows = self.place(stream)
-        shard = self.store.shard(stream, self.rank, self.line["shard"])
+        offset, rows = self.places[stream]
+        shard = self.store.shard(stream, self.rank, self.shard)
         if offset + rows > len(shard):
             raise StoreError(f"{self.store.folder}: the {stream} shard of clip {self.id!r} is too short; run extract --verify")
         return shard[offset : offset + rows]
 
 
-class Store(Sequence[Clip]):
+class Store:
     """The clips of one split (`cache/phoenix/train`) in the order of their ids, as `train` has them."""
 
     def __init__(self, folder: str | Path) -> None:
@@ -82,7 +68,14 @@ class Store(Sequence[Clip]):
 
     def dim(self, stream: str) -> int:
         """Columns of a stream."""
-        return self.info["streams"][stream]["dim"]
+        return int(self.info["streams"][stream]["dim"])
+
+    def _clip(self, rank: str, line: dict[str, Any]) -> Clip:
+        if self.info["format"] == 1:  # a row for each frame, at the same place in all streams
+            places = dict.fromkeys(self.streams, (line["offset"], line["frames"]))
+        else:
+            places = {stream: (place["offset"], place["rows"]) for stream, place in line["streams"].items()}
+        return Clip(self, rank, line["id"], line["text"], line["frames"], line["shard"], places, line)
 
     @cached_property
     def clips(self) -> list[Clip]:
@@ -92,9 +85,9 @@ class Store(Sequence[Clip]):
             # What follows the last line end is not part of the index.
             for number, line in enumerate(index.read_bytes().split(b"\n")[:-1], 1):
                 try:
-                    clip = Clip(self, index.stem.removeprefix("clips-"), json.loads(line))
-                except ValueError as error:
-                    raise StoreError(f"{index}, line {number}: {error}") from None
+                    clip = self._clip(index.stem.removeprefix("clips-"), json.loads(line))
+                except (ValueError, KeyError) as error:
+                    raise StoreError(f"{index}, line {number}: {error!r}") from None
                 if clip.id in clips:
                     raise StoreError(f"{index}, line {number}: clip {clip.id!r} occurs twice; run extract --verify")
                 clips[clip.id] = clip
@@ -103,7 +96,7 @@ class Store(Sequence[Clip]):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index):  # type: ignore[override]
+    def __getitem__(self, index: int) -> Clip:
         return self.clips[index]
 
     def __iter__(self) -> Iterator[Clip]:
