@@ -146,7 +146,7 @@ def install(root, wheel, torch, packages):
     if not wheels.exists():
         fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version", root.python,
                  "--implementation", "cp", "--abi", f"cp{root.python}"]
-        for glibc in (35, 34, 31, 28, 27, 17, 12, 5):
+        for glibc in (35, 34, 31, 28, 27, 26, 25, 24, 18, 17, 12, 5):
             fetch += ["--platform", f"manylinux_2_{glibc}_x86_64"]
         fetch += ["--platform", "manylinux2014_x86_64", "--platform", "linux_x86_64", "--dest", f"{wheels}.part"]
         if packages == "all":

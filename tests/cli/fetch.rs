@@ -103,7 +103,11 @@ fn table(url: &str, entry: &Value) -> tempfile::TempDir {
 
 fn fetching(place: &Path, arguments: &str) -> std::process::Command {
     let mut command = command("extract");
-    command.current_dir(place).env("SIGNCLIP_MANIFESTS", "own").env("NO_PROXY", "127.0.0.1");
+    command
+        .current_dir(place)
+        .env("SIGNCLIP_MANIFESTS", "own")
+        .env("NO_PROXY", "127.0.0.1")
+        .env_remove("SSL_CERT_FILE");
     command.arg("fetch").args(words(arguments)).stdin(std::process::Stdio::null());
     command
 }
@@ -283,6 +287,10 @@ fn what_is_refused_before_anything_is_asked() {
     fetch(place.path(), "nosuch").refuses(&[&["nosuch", "known folders: net"]]);
     assert!(asked.lock().unwrap().is_empty());
     fetch(place.path(), "net --accept-licence").refuses(&[&["404 Not Found"]]);
+
+    let mut own = fetching(place.path(), "net --accept-licence");
+    own.env("SSL_CERT_FILE", place.path().join("own/weights.json"));
+    finish(own).refuses(&[&["weights.json: no certificates", "$SSL_CERT_FILE"]]);
 
     let outside = table(&url, &json!({ "path": "../outside.bin" }));
     fetch(outside.path(), "").refuses(&[&["outside"]]);

@@ -1,13 +1,15 @@
 //! One file over HTTP: what has arrived stays on the disk, and the next request asks for the rest.
 
 use signclip_common::progress::Progress;
-use signclip_common::{Error, Result, atomic, regular_file};
+use signclip_common::regular_file::{self, SETTINGS};
+use signclip_common::{Error, Result, atomic};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Response};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// The longest answer to a failed request that is waited for, and the longest silence in the middle of a file.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -53,7 +55,7 @@ impl Download<'_> {
             return Err(self.error("another process is downloading it", "wait for it, or stop it"));
         }
         let begun = self.length(&file)?;
-        let agent = agent(self.url);
+        let agent = agent(self.url)?;
         let progress = Progress::new(&name(self.part), self.bytes.unwrap_or(0) >> 20, "MiB");
         let (mut failed, mut most) = (0, begun);
         loop {
@@ -232,15 +234,33 @@ impl Download<'_> {
 }
 
 /// From HTTPS nobody leads to an address without it.
-fn agent(url: &str) -> Agent {
+fn agent(url: &str) -> Result<Agent> {
     let config = Agent::config_builder()
         .https_only(url.starts_with("https:"))
         .http_status_as_error(false)
         .user_agent(concat!("signclip/", env!("CARGO_PKG_VERSION")))
+        .tls_config(TlsConfig::builder().root_certs(roots()?).build())
         .timeout_connect(Some(SILENCE))
         .timeout_recv_response(Some(SILENCE))
         .timeout_per_read(Some(SILENCE));
-    config.build().into()
+    Ok(config.build().into())
+}
+
+/// The certificates of `$SSL_CERT_FILE`, which a proxy that looks into connections makes necessary; else Mozilla's.
+fn roots() -> Result<RootCerts> {
+    let Some(file) = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from) else {
+        return Ok(RootCerts::WebPki);
+    };
+    let text = regular_file::read(&file, SETTINGS).map_err(Error::io(&file))?;
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    };
+    let certificates: Vec<_> = parse_pem(&text).filter_map(certificate).collect();
+    if certificates.is_empty() {
+        return Err(Error::input(&file, "", "no certificates", "correct $SSL_CERT_FILE, or unset it"));
+    }
+    Ok(RootCerts::from(certificates))
 }
 
 /// First byte and size of the whole by a Content-Range, as `bytes 100-199/200`.
