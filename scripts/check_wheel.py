@@ -180,7 +180,7 @@ def install(root, wheel, torch, packages):
 def installed(root, torch):
     """What pip and the programs say, where libraries come from, how long a start takes."""
     shown = root.run("v/bin/pip", "show", "signclip")
-    if "LGPL" not in shown or f"for torch {torch}" not in shown:
+    if "LGPL" not in shown or f"torch {torch}" not in shown:
         fail(f"pip show does not tell FFmpeg's licence and torch\n{shown}")
     version = root.run("v/bin/signclip", "--version")
     for part in ("commit ", f"libtorch {torch} in /home/user/v/lib/", "FFmpeg ", "LGPL version 2.1 or later", "OpenCV "):

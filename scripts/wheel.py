@@ -89,28 +89,24 @@ def place_programs(built, package):
     for folder in ("bin", "lib"):
         (package / folder).mkdir(parents=True)
     for name in PROGRAMS:
-        program = package / "bin" / name
-        shutil.copy2(built / name, program)
-        run("strip", program)
-        # Rust asks for the newest hypotf that the building machine has, from glibc 2.35. It differs from the oldest in
-        # nothing but errno; without a version the loader takes that one, and glibc 2.34 (RHEL 9) is enough.
-        if re.search(r"GLIBC_2\.35\) hypotf", output("objdump", "-T", program)):
-            run("patchelf", "--clear-symbol-version", "hypotf", program)
-        # DT_RPATH, which wins over LD_LIBRARY_PATH: a cluster's modules put other FFmpegs there.
-        run("patchelf", "--force-rpath", "--set-rpath", "$ORIGIN/../lib:$ORIGIN/../../torch/lib", program)
-    for library in sorted((MEDIA / "lib").iterdir()):
-        copy = package / "lib" / library.name
-        shutil.copy2(library, copy)
-        run("patchelf", "--force-rpath", "--set-rpath", "$ORIGIN", copy)
+        shutil.copy2(built / name, package / "bin" / name)
+        run("strip", package / "bin" / name)
+        find_in(package / "bin" / name, "$ORIGIN/../lib:$ORIGIN/../../torch/lib")
+    for library in (MEDIA / "lib").iterdir():
+        shutil.copy2(library, package / "lib" / library.name)
+        find_in(package / "lib" / library.name, "$ORIGIN")
+
+
+def find_in(file, places):
+    """Let a program or library find others in `places`: by DT_RPATH, which wins over LD_LIBRARY_PATH, where the modules of a
+    cluster put other FFmpegs."""
+    run("patchelf", "--force-rpath", "--set-rpath", places, file)
 
 
 def glibc(package):
-    """The newest glibc that a file of the wheel asks for: 34 for 2.34."""
-    newest = 17
-    for path in [*(package / "bin").iterdir(), *(package / "lib").iterdir()]:
-        found = re.findall(r"GLIBC_2\.(\d+)", output("objdump", "-T", path))
-        newest = max([newest, *map(int, found)])
-    return newest
+    """The newest glibc that a file of the wheel asks for: 35 for 2.35."""
+    files = [*(package / "bin").iterdir(), *(package / "lib").iterdir()]
+    return max(int(number) for file in files for number in re.findall(r" GLIBC_2\.(\d+)", output("objdump", "-p", file)))
 
 
 def media_versions():
@@ -168,7 +164,7 @@ def assemble(stage, built, version, torch):
     (package / "built.py").write_text(
         f'"""What this wheel was built from and for."""\n\nVERSION = "{version}"\nCOMMIT = "{commit()}"\nTORCH = "{torch}"\n')
     shutil.copy2(ROOT / "scripts" / "demo.sh", package / "demo.sh")
-    shutil.copy2(MEDIA / "about" / "ffmpeg-configuration", package / "lib" / "ffmpeg-configuration.txt")
+    shutil.copy2(MEDIA / "about" / "ffmpeg-configuration", package / "ffmpeg-configuration.txt")
 
     share = stage / f"signclip-{version}.data" / "data" / "share"
     for name in PROGRAMS[:-1]:

@@ -203,7 +203,7 @@ fn wrong_bytes_leave_nothing() {
     let (url, _) = server(move |_, request, stream| honest(request, stream, &wrong));
     let place = table(&url, &json!({}));
     fetch(place.path(), "").refuses(&[&["wrong sha256"]]);
-    assert_eq!(files(place.path()), [PathBuf::new(); 0]);
+    assert!(files(place.path()).is_empty());
 
     // A page in place of the file, whose checksum nobody knows.
     let page = b"<html>Please log in</html>";
@@ -211,7 +211,7 @@ fn wrong_bytes_leave_nothing() {
     for name in ["net/config.json", "net/large.pth", "net/model.safetensors"] {
         let place = table(&url, &json!({ "path": name, "bytes": null, "sha256": null }));
         fetch(place.path(), "").refuses(&[&["unusable"]]);
-        assert_eq!(files(place.path()), [PathBuf::new(); 0], "{name}");
+        assert!(files(place.path()).is_empty(), "{name}");
     }
 }
 
