@@ -108,44 +108,15 @@ check-metrics corpora="1000" seed="1": build
 
 # the whole job on a rendered corpus: render, extract, train, evaluate
 demo: build
-    #!/usr/bin/env bash
-    set -euo pipefail
-    bin=target/release
-    step() { printf '\n== %s\n' "$*"; }
-    step 'render: a small weather report in signs, laid out on disk as PHOENIX14T is'
-    $bin/render-corpus --out demo/corpus --clips 640 --seed 1
-    step 'plan: what extract finds there; the same command with --root on the licensed data is the next step'
-    $bin/extract --dataset phoenix --root demo/corpus --out demo/cache --preset tiny --dry-run
-    step 'extract: SMALL UNTRAINED networks with computed weights; the scores below say nothing about SignClip'
-    extract() {
-        $bin/extract --dataset phoenix --root demo/corpus --landmarks demo/corpus/landmarks --preset tiny \
-            --out demo/cache "$@"
-    }
-    extract --split train,dev
-    # Contact sheets of the test split alone, which the report shows: drawing them takes a third of the time.
-    extract --split test --preview demo/sheets
-    $bin/extract --verify --out demo/cache
-    step 'train: a small model from nothing, on the gesture and the mouthing stream'
-    $bin/train --features demo/cache --run demo/runs/demo --preset tiny
-    step 'evaluate: the test split'
-    $bin/evaluate --run demo/runs/demo --split test
-    step 'report: one page to look at'
-    $bin/evaluate report demo/runs/demo --sheets demo/sheets --ambiguous demo/corpus/ambiguous.json
-    step 'where things are'
-    echo 'clips        demo/corpus/features/fullFrame-210x260px/test/'
-    echo 'features     demo/cache/test/ (numpy.load opens each .npy)'
-    echo 'mouths       demo/sheets/test/ (a contact sheet for each clip: frames, landmarks, mouth crops)'
-    echo 'run          demo/runs/demo/ (config.json, log.jsonl, best.safetensors)'
-    echo 'translations demo/runs/demo/test/predictions.jsonl, scores metrics.json'
-    echo 'report       demo/runs/demo/report.html (open it in a browser)'
-    echo
-    echo 'next, one clip of the test split from its pictures to text:'
-    clips=demo/corpus/features/fullFrame-210x260px/test
-    echo "  $bin/translate $clips/$(ls $clips | head -n 1) --run demo/runs/demo --landmarks demo/corpus/landmarks/test"
-    echo
-    echo 'next, on the licensed data:'
-    echo '  target/release/extract --dataset phoenix --root /path/to/PHOENIX-2014-T --dry-run'
-    echo '  ./justw doctor          # which weight files are missing, and where they come from'
+    @scripts/demo.sh target/release/ demo
+
+# a wheel with all programs into dist/, for pip (`just wheel torch=2.11`: beside that torch; docs/packaging.md)
+wheel *options: setup
+    @python3 scripts/wheel.py {{ options }}
+
+# the wheel in a root without compiler, FFmpeg or OpenCV, as a user without root (debootstrap, as root; gigabytes)
+check-wheel *options: build
+    python3 scripts/check_wheel.py {{ options }}
 
 # the book of docs/ into target/book, every link followed (mdbook and LinkChecker, into .tools/ once; minutes to build)
 docs:

@@ -3,6 +3,7 @@
 
     wheels.py libtorch just    into .libtorch/ and .tools/
     wheels.py cuda             into .libtorch/cuda/
+    wheels.py libtorch-2.11    into .tools/torch-2.11/.libtorch/ (called by `just wheel torch=2.11`)
 
 pip only downloads: it knows this machine's index, proxy and certificates. Nothing is installed into any Python
 and no code of a wheel is run. Each wheel's sha256 is checked before it is opened; everything is unpacked into
@@ -66,10 +67,13 @@ def place_cuda(member):
     return path[-1] if path[0] == "nvidia" and path[-2] == "lib" and ".so" in path[-1] else None
 
 
+LIBTORCH_FILES = ["lib/libtorch_cpu.so", "lib/libc10.so", "lib/libcudart.so.13", "lib/libcupti.so.13",
+                  "cuda/libtorch_cuda.so", "include/ATen/ATen.h"]
+
 # group: (folder, what must be there in the end, rule)
 GROUPS = {
-    "libtorch": (LIBTORCH, ["lib/libtorch_cpu.so", "lib/libc10.so", "lib/libcudart.so.13", "lib/libcupti.so.13",
-                            "cuda/libtorch_cuda.so", "include/ATen/ATen.h"], place_libtorch),
+    "libtorch": (LIBTORCH, LIBTORCH_FILES, place_libtorch),
+    "libtorch-2.11": (TOOLS / "torch-2.11" / ".libtorch", LIBTORCH_FILES, place_libtorch),
     "just": (TOOLS, ["just"], place_just),
     # What `readelf -d` of the CUDA half names, and what those libraries name in turn.
     "cuda": (LIBTORCH / "cuda", ["libcublas.so.13", "libcublasLt.so.13", "libcudnn.so.9", "libcufft.so.12",
@@ -236,10 +240,11 @@ def install(group, wheels, progress):
     for name in required:
         if not (fresh / name).exists():
             raise Failed(f"{group}: the wheels hold no {name}; manifests/wheels.json names other ones than this script knows")
-    if group == "libtorch":
+    if place is place_libtorch:
         (fresh / "installed.json").write_text(receipt(wheels))
         if folder.exists():
             folder.rename(STAGING / "old")
+        folder.parent.mkdir(exist_ok=True)
         fresh.rename(folder)
         return
     # These share their folder with other files: the files first, the marker last.

@@ -4,9 +4,9 @@
 //! other torch call: torch looks for its CUDA hooks once, at first use.
 
 use crate::regular_file::{self, SETTINGS};
-use crate::{Error, Result, machine};
+use crate::{Error, Result, libtorch, machine};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{LazyLock, Once};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -89,7 +89,12 @@ pub fn default_device() -> String {
 /// Make the CUDA half of libtorch known to torch. Must come before any other torch call.
 fn open_cuda() -> Result<()> {
     driver()?;
-    let path = cuda_half();
+    let path = libtorch::cuda_half().map_err(|looked| {
+        Error::usage(
+            format!("the CUDA half of libtorch was not found; looked at {looked}"),
+            "install a torch with CUDA (from source: ./justw setup), or use --gpus cpu",
+        )
+    })?;
     // SAFETY: libtorch's own library; its initialisers register the CUDA backend and nothing else.
     #[allow(unsafe_code)]
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
@@ -101,7 +106,7 @@ fn open_cuda() -> Result<()> {
         }
         Err(e) => Err(Error::usage(
             format!("the CUDA half of libtorch cannot be opened ({e})"),
-            "install the CUDA libraries with `./justw cuda`, or use --gpus cpu",
+            "install the nvidia wheels that torch asks for (from source: ./justw cuda), or use --gpus cpu",
         )),
     }
 }
@@ -119,18 +124,6 @@ pub fn driver() -> Result<Option<String>> {
     }
     let version = regular_file::read_to_string(Path::new("/proc/driver/nvidia/version"), SETTINGS).ok();
     Ok(version.and_then(|text| text.lines().next().map(str::to_owned)))
-}
-
-/// Where `libtorch_cuda.so` is kept: `cuda/` beside the folder that `libtorch_cpu.so` was loaded from.
-pub fn cuda_half() -> PathBuf {
-    let maps = regular_file::read_to_string(Path::new("/proc/self/maps"), SETTINGS).unwrap_or_default();
-    libtorch_in(&maps).unwrap_or(Path::new(".libtorch")).join("cuda/libtorch_cuda.so")
-}
-
-/// The folder of libtorch by `/proc/self/maps`, whose lines end in the path of a mapped file, the only part with a slash.
-fn libtorch_in(maps: &str) -> Option<&Path> {
-    let cpu_half = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
-    Path::new(&cpu_half[cpu_half.find('/')?..]).parent()?.parent()
 }
 
 /// A tensor of the CPU on `device`. To a GPU it goes from pinned memory and without waiting, so that the copy
@@ -231,14 +224,6 @@ mod tests {
     fn without_a_visible_gpu_the_default_is_the_cpu() {
         assert_eq!(parse(&list_of(0)).unwrap(), [Device::Cpu]);
         assert_eq!(parse(&list_of(2)).unwrap(), [Device::Cuda(0), Device::Cuda(1)]);
-    }
-
-    #[test]
-    fn libtorch_may_be_below_a_folder_with_a_space() {
-        let maps = "7f1c00000000-7f1c00021000 rw-p 00000000 00:00 0 \n\
-            7f1c2a000000-7f1c2b000000 r--p 00000000 fe:00 1835 /home/a b/my  env/.libtorch/lib/libtorch_cpu.so\n";
-        assert_eq!(libtorch_in(maps), Some(Path::new("/home/a b/my  env/.libtorch")));
-        assert_eq!(libtorch_in("7ffd0000-7ffd1000 r-xp 00000000 00:00 0 [vdso]"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod atomic;
 pub mod checksum;
 pub mod collective;
+pub mod command_line;
 pub mod devices;
 pub mod difference;
 mod disk;
@@ -12,6 +13,7 @@ pub mod environment;
 pub mod error;
 pub mod json;
 pub mod launcher;
+pub mod libtorch;
 pub mod lock;
 pub mod machine;
 pub mod manifest;

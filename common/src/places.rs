@@ -28,6 +28,20 @@ pub fn weights_folders(given: Option<&Path>) -> Vec<PathBuf> {
     WEIGHTS.candidates(given, None)
 }
 
+/// The folders that data sets are looked for in, each in a folder of its name, where no flag gives one.
+pub fn data_folders() -> Vec<PathBuf> {
+    DATA.candidates(None, None)
+}
+
+/// For people: folders in the order in which they are looked at.
+pub fn looked_at(folders: &[PathBuf]) -> String {
+    let state = |folder: &PathBuf| {
+        let there = if folder.is_dir() { "" } else { " (not there)" };
+        format!("{}{there}", std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).display())
+    };
+    folders.iter().map(state).collect::<Vec<_>>().join(", then ")
+}
+
 /// How a weight file is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {

@@ -241,6 +241,62 @@ fn numpy_reads_both_formats() {
     assert_eq!(read(new.path()), "clip24 {'motion': (2, 2), 'spatial': (24, 3)} ä\n");
 }
 
+/// What the wheel's Python reader has of every clip: id, stream, rows, columns, checksum of the payload.
+const READER: &str = "
+import hashlib, sys
+sys.path.insert(0, PYTHON)
+from signclip.store import Store
+store = Store(sys.argv[1])
+for clip in store:
+    for stream in store.streams:
+        rows = clip[stream]
+        print(clip.id, stream, *rows.shape, hashlib.sha256(rows.tobytes()).hexdigest())
+print(len(store), store[-1].frames)
+";
+
+#[test]
+fn the_wheels_reader_has_every_payload() {
+    let Some(python) = numpy::python() else { return };
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    format_1(old.path());
+    let info = two_streams();
+    let mut writer = StoreWriter::open(new.path(), info.clone(), 0).unwrap();
+    for frames in [24, 5, 40] {
+        put(&mut writer, &info, frames).unwrap();
+    }
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../python");
+    let script = READER.replace("PYTHON", &format!("{:?}", modules.display().to_string()));
+    // A line that is being written.
+    let index = new.path().join("clips-00000.jsonl");
+    let mut lines = fs::read_to_string(&index).unwrap();
+    fs::write(&index, format!("{lines}{{\"id\": \"cli")).unwrap();
+    let sum = |line: &str, stream: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let sum = line["streams"][stream]["sha256"].as_str().or(line["sha256"][stream].as_str());
+        sum.expect("a checksum").to_owned()
+    };
+    let line =
+        |frames: usize| lines.lines().find(|line| line.contains(&format!("\"clip{frames}\""))).unwrap();
+    let mut expected = String::new();
+    // Windows of 16 frames every 8: one for a clip of 16 or fewer, 1 + (24 - 16) / 8, 1 + (40 - 16) / 8.
+    for (frames, windows) in [(24, 2), (40, 4), (5, 1)] {
+        let sums = ["motion", "spatial"].map(|stream| sum(line(frames), stream));
+        expected += &format!(
+            "clip{frames} motion {windows} 2 {}\nclip{frames} spatial {frames} 3 {}\n",
+            sums[0], sums[1]
+        );
+    }
+    assert_eq!(numpy::run(&python, &script, new.path()), expected + "3 5\n");
+
+    lines = fs::read_to_string(old.path().join("clips-00000.jsonl")).unwrap();
+    let printed = numpy::run(&python, &script, old.path());
+    let begin = lines.lines().next().unwrap();
+    for (stream, dim) in [("mouthing", 2), ("spatial", 3)] {
+        let row = format!("clip4 {stream} 4 {dim} {}\n", sum(begin, stream));
+        assert!(printed.contains(&row) && printed.ends_with("2 4\n"), "{row}{printed}");
+    }
+}
+
 #[test]
 fn a_line_of_both_formats_is_refused() {
     let folder = tempfile::tempdir().unwrap();

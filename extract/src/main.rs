@@ -3,18 +3,16 @@
 #![allow(clippy::print_stderr)]
 
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches};
 use signclip_common::panics::program;
-use signclip_common::{environment, memory};
+use signclip_common::{command_line, commit, environment, memory};
 use signclip_extract::cli::args::{Cli, Command};
 use signclip_extract::cli::like::Like;
 use signclip_extract::cli::unused::unused_flags;
-use signclip_extract::cli::{convert, doctor, dry_run, extract, status, verify};
+use signclip_extract::cli::{convert, doctor, dry_run, extract, fetch, libraries, status, verify};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let (cli, matches) = command_line::read::<Cli>(commit!(), &libraries::versions());
     environment::for_gpus();
     environment::huge_pages();
     memory::start();
@@ -23,6 +21,7 @@ fn main() -> ExitCode {
         Some(Command::Convert { input, output, json }) => {
             convert::run(&input, output.as_deref(), json).map_err(|e| vec![e])
         }
+        Some(Command::Fetch(args)) => fetch::run(&args).map_err(|e| vec![e]),
         Some(Command::Status(args)) => status::report(&args),
         None => {
             let args = &cli.run;

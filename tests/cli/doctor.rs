@@ -22,7 +22,14 @@ fn state(report: &Value, name: &str) -> String {
 fn names_libraries_and_missing_weights() {
     let place = empty();
     let done = doctor(place.path(), "");
-    done.exits(0).says(&["libtorch     2.13.0", "libavformat", "opencv", "cpu", "driver", "missing"]);
+    done.exits(0).says(&["libavformat", "opencv", "cpu", "driver", "missing", "data sets", "compiled in"]);
+    let libtorch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.libtorch/installed.json");
+    let libtorch: Value =
+        serde_json::from_slice(&std::fs::read(libtorch).expect("its wheels")).expect("JSON");
+    let libtorch = libtorch["wheels"][0]["version"].as_str().expect("a version").to_owned();
+    done.says(&[&format!("libtorch     {libtorch} in ")]);
+    let version = run(place.path(), "extract", ["--version"]);
+    version.exits(0).says(&[&format!("libtorch {libtorch} in "), "FFmpeg ", "GPL version", "OpenCV 4."]);
     done.says(&["$SIGNCLIP_WEIGHTS (not set)", CLIP, "https://"]);
     let report = doctor(place.path(), "--json").exits(0).json();
     assert_eq!(state(&report, CLIP), "missing");

@@ -2,7 +2,7 @@
 
 use crate::corpus::{empty, phoenix};
 use crate::program::{Done, command_at, finish, path, words};
-use signclip_common::devices;
+use signclip_common::libtorch;
 use std::path::Path;
 
 /// Run the program at `program` in a folder without anything.
@@ -14,8 +14,7 @@ fn elsewhere(program: &Path, arguments: &str, manifests: Option<&Path>) -> Done 
         command.env("SIGNCLIP_MANIFESTS", manifests);
     }
     // Found beside the build folder otherwise.
-    let half = devices::cuda_half();
-    command.env("LD_LIBRARY_PATH", half.ancestors().nth(2).expect("libtorch's folder").join("lib"));
+    command.env("LD_LIBRARY_PATH", libtorch::libraries());
     finish(command)
 }
 

@@ -17,6 +17,7 @@ mod disk;
 mod doctor;
 mod estimates;
 mod extract;
+mod fetch;
 mod field_media;
 mod gaps;
 mod hostile_files;

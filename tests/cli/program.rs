@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
-/// The folder the programs are built into: that of the test, without `deps`.
+/// The folder the programs are in: the one that `$SIGNCLIP_PROGRAMS` names (`just check-wheel`), else the one they are built
+/// into, which is that of the test without `deps`.
 pub(crate) fn folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("SIGNCLIP_PROGRAMS") {
+        return folder.into();
+    }
     let test = std::env::current_exe().expect("the test's own path");
     test.ancestors().nth(2).expect("deps lies in a build folder").to_path_buf()
 }

@@ -1,5 +1,6 @@
 //! The command line of `extract`.
 
+use crate::cli::fetch::FetchArgs;
 use crate::cli::recipe_flags::{InputFlags, RecipeFlags};
 use crate::run::plan::Selection;
 use clap::{Args, Parser, Subcommand};
@@ -19,6 +20,7 @@ Examples:
   extract status cache/phoenix                                     what is done, what is missing
   extract convert large_vox_iter5.pt large.safetensors             official file, executing nothing
   extract doctor                                                   what this machine has and what is missing
+  extract fetch                                                    the weight files that are missing here
 
 Where things are looked for: the data set in --root, else $SIGNCLIP_DATA/<dataset>, else
 data/<dataset>; weights in --weights, else $SIGNCLIP_WEIGHTS, else weights/. Running the same
@@ -49,6 +51,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Download weight files from their official addresses, or from a mirror; every one is checked before it gets its name.
+    Fetch(FetchArgs),
     /// Report what is done in a store, by whom, what is missing, and whether a rank is stalled or dead.
     Status(StatusArgs),
     /// Convert an official .pt or .pth file (AV-HuBERT, RetinaFace, FAN) to safetensors, executing nothing in it.

@@ -6,11 +6,12 @@
 #![expect(unsafe_code, reason = "FFmpeg is a C library")]
 
 use std::ffi::{CStr, c_char};
+use std::io::Read;
 use std::path::Path;
 use std::ptr;
 
 use ffmpeg_next::ffi::*;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, regular_file};
 
 use super::failure::unreadable;
 
@@ -41,7 +42,7 @@ pub(super) fn kind(io: *mut AVIOContext, file: &Path, url: &CStr) -> Result<*con
     let (name, read) = unsafe {
         let code = av_probe_input_buffer2(io, &mut format, url.as_ptr(), ptr::null_mut(), 0, 0);
         if code < 0 {
-            return Err(unreadable(file, code));
+            return Err(list_in(file).map_or_else(|| unreadable(file, code), |list| is_a_list(file, list)));
         }
         let name = (*format).name;
         (CStr::from_ptr(name), av_match_list(name, READ.as_ptr(), b',' as c_char) > 0)
@@ -50,11 +51,31 @@ pub(super) fn kind(io: *mut AVIOContext, file: &Path, url: &CStr) -> Result<*con
         return Ok(format);
     }
     let name = name.to_string_lossy();
-    let (what, remedy) = match LISTS.contains(&&*name) {
-        true => (format!("a playlist ({name}), which names other files"), "give the video itself"),
-        false => (format!("{name} is not a format that is read"), "give a video, or convert it to MP4"),
-    };
-    Err(Error::input(file, "container", what, remedy))
+    if LISTS.contains(&&*name) {
+        return Err(is_a_list(file, &name));
+    }
+    let what = format!("{name} is not a format that is read");
+    Err(Error::input(file, "container", what, "give a video, or convert it to MP4"))
+}
+
+fn is_a_list(file: &Path, name: &str) -> Error {
+    Error::input(
+        file,
+        "container",
+        format!("a playlist ({name}), which names other files"),
+        "give the video itself",
+    )
+}
+
+/// The playlist that `file` is. An FFmpeg without XML and network, as in the wheel, does not know these two.
+fn list_in(file: &Path) -> Option<&'static str> {
+    let mut head = Vec::new();
+    regular_file::open(file).ok()?.take(1024).read_to_end(&mut head).ok()?;
+    match () {
+        () if head.starts_with(b"v=0\n") || head.starts_with(b"v=0\r\n") => Some("sdp"),
+        () if head.windows(4).any(|part| part == b"<MPD") => Some("dash"),
+        () => None,
+    }
 }
 
 #[cfg(test)]

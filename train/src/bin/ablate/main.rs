@@ -12,7 +12,7 @@ use rows::Table;
 use runs::Run;
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, atomic, json, lock};
+use signclip_common::{Error, Result, atomic, command_line, commit, json, lock};
 use signclip_train::children;
 use signclip_train::config::TrainConfig;
 use signclip_train::data::corpus::Corpus;
@@ -105,7 +105,7 @@ impl Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let (args, _) = command_line::read::<Args>(commit!(), &[]);
     program(|| run(&args).map(|()| ExitCode::SUCCESS).map_err(|e| vec![e]))
 }
 

@@ -11,7 +11,7 @@ mod score;
 
 use clap::{Parser, Subcommand};
 use signclip_common::panics::program;
-use signclip_common::{environment, memory};
+use signclip_common::{command_line, commit, environment, memory};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -49,7 +49,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let (args, _) = command_line::read::<Args>(commit!(), &[]);
     environment::for_gpus();
     environment::huge_pages();
     memory::start();
