@@ -9,7 +9,7 @@ use signclip_common::panics::program;
 use signclip_extract::cli::args::{Cli, Command};
 use signclip_extract::cli::like::Like;
 use signclip_extract::cli::unused::unused_flags;
-use signclip_extract::cli::{convert, doctor, dry_run, extract, status, verify};
+use signclip_extract::cli::{convert, doctor, dry_run, extract, import, status, verify};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Some(Command::Convert { input, output, json }) => {
             convert::run(&input, output.as_deref(), json).map_err(|e| vec![e])
         }
+        Some(Command::Import(args)) => import::run(&args).map_err(|e| vec![e]),
         Some(Command::Status(args)) => status::report(&args),
         None => {
             let args = &cli.run;

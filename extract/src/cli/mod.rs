@@ -6,6 +6,7 @@ pub mod convert;
 pub mod doctor;
 pub mod dry_run;
 pub mod extract;
+pub mod import;
 pub mod job;
 pub mod like;
 pub mod recipe_flags;
