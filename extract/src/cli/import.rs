@@ -16,7 +16,7 @@ use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, FORMAT, Failure, StoreDtype, StoreInfo, StoreWriter};
 use signclip_common::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Every clip of a split, and what is there for it.
@@ -107,7 +107,7 @@ fn open(
     plan: &Plan,
     (split, found): (&Split, &Found),
     info: StoreInfo,
-    folder: &PathBuf,
+    folder: &Path,
 ) -> Result<(StoreWriter, Heartbeat)> {
     let gone = check_clips(folder, &split.clips, found)?;
     if let (Some(first), true) = (gone.first(), args.selection.all_clips()) {
