@@ -4,12 +4,13 @@
 
 EXTRACT and BENCH are the programs `extract` and `bench_extract`, PEERS the folder of peer_extract.py, DATA that of the real
 clips. Each turn runs, in bf16 and in fp32: the gesture stage alone, the whole of `extract`, and the peer, which reports
-its gesture stage and its whole. Loading and process start are in neither side's time. All figures of a turn are in
+its gesture stage and its whole; then the motion stage alone, and scripts/peer_motion.py beside it. Loading and process start are in neither side's time. All figures of a turn are in
 benches/extract-<date>-<processor>.json; the last line is one JSON object of medians:
 
     share_*           arithmetic of the published algorithm in the gesture stage, per second, over that of the products
     ratio_*           the peer's seconds a frame over ours, gesture stage
     pipeline_ratio_*  the same, both streams from the file on
+    motion_ratio_*    the peer's seconds a window of VideoMAE-Large over ours, motion stage; motion_share_* its arithmetic
     *_default         ours with its default compute type on this CPU, the peer with its own (fp32)
     busy              share of the time that our device thread spent in networks, default compute type
 
@@ -29,6 +30,7 @@ extract, bench, peers, data = sys.argv[1:5]
 TURNS = int(os.environ.get("SIGNCLIP_BENCH_TURNS", "5"))
 FRAMES = int(os.environ.get("SIGNCLIP_BENCH_FRAMES", "8"))
 CLIPS = int(os.environ.get("SIGNCLIP_BENCH_CLIPS", "3"))
+MOTION_FRAMES = 24  # two windows
 DTYPES = os.environ.get("SIGNCLIP_BENCH_DTYPES", "bf16,f32").split(",")
 LONG = {"bf16": "bfloat16", "f32": "float32"}
 NAME = {"bf16": "bf16", "f32": "fp32"}
@@ -60,7 +62,11 @@ def turn(dtype):
     stage = run([bench, "spatial", "--dtype", dtype, "--frames", FRAMES, "--video", videos[0]])
     ours = whole(dtype)
     peer = run([sys.executable, f"{peers}/peer_extract.py", "--video", videos[0], "--frames", FRAMES, "--dtype", LONG[dtype]])
-    return {"stage": stage, "whole": ours, "peer": peer, "share": stage["share"], "busy": ours["busy"],
+    motion = run([bench, "motion", "--dtype", dtype, "--frames", MOTION_FRAMES, "--video", videos[0]])
+    motion_peer = run([sys.executable, "scripts/peer_motion.py", videos[0], MOTION_FRAMES, LONG[dtype]])
+    return {"stage": stage, "whole": ours, "peer": peer, "motion": motion, "motion_peer": motion_peer,
+            "motion_share": motion["share"], "ours_motion": motion["seconds_per_window"],
+            "peer_motion": motion_peer["seconds_per_window"], "share": stage["share"], "busy": ours["busy"],
             "ours_stage": stage["seconds_per_frame"], "peer_stage": peer["stages"]["clip_s2"] / peer["frames"],
             "ours_whole": ours["seconds"] / ours["frames"], "peer_whole": peer["seconds"] / peer["frames"]}
 
@@ -77,10 +83,12 @@ for number in range(TURNS):
         turns[dtype].append(t)
         print(f"turn {number + 1} {NAME[dtype]}: gesture stage {t['ours_stage']:.3f} s a frame, peer {t['peer_stage']:.3f}, "
               f"{t['stage']['gflops']:.0f} of {t['stage']['peak_gflops']:.0f} GFLOP/s; "
+              f"motion {t['ours_motion']:.3f} s a window, peer {t['peer_motion']:.3f}; "
               f"whole {t['ours_whole']:.3f} s a frame, peer {t['peer_whole']:.3f}, device {100 * t['busy']:.1f} % busy", flush=True)
 
 median = {dtype: {field: statistics.median(t[field] for t in turns[dtype])
-                  for field in ("share", "busy", "ours_stage", "peer_stage", "ours_whole", "peer_whole")} for dtype in DTYPES}
+                  for field in ("share", "motion_share", "busy", "ours_stage", "peer_stage", "ours_motion", "peer_motion",
+                                "ours_whole", "peer_whole")} for dtype in DTYPES}
 default = "bf16" if turns[DTYPES[0]][0]["stage"]["bf16_in_hardware"] else "f32"
 
 
@@ -96,6 +104,8 @@ for dtype, name in NAME.items():
     result[f"share_{name}"] = figure(dtype, of="share")
     result[f"ratio_{name}"] = figure(dtype, dtype)
     result[f"pipeline_ratio_{name}"] = figure(dtype, dtype, "whole")
+    result[f"motion_share_{name}"] = figure(dtype, of="motion_share")
+    result[f"motion_ratio_{name}"] = figure(dtype, dtype, "motion")
 result["ratio_default"] = figure(default, "f32")
 result["pipeline_ratio_default"] = figure(default, "f32", "whole")
 result["busy"] = figure(default, of="busy")

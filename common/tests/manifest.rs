@@ -342,7 +342,7 @@ fn a_data_set_is_looked_for_and_missed_by_name() {
 fn json_lines(text: impl AsRef<[u8]>) -> Result<Vec<Split>> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("mine.jsonl"), text).unwrap();
-    read_json_lines(&folder.path().join("mine.jsonl"))
+    read_json_lines(&folder.path().join("mine.jsonl"), false)
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Timing of the gesture stage, and of the matrix product that it is held against.
+//! Timing of the gesture and the motion stage, and of the matrix product that they are held against.
 //!
 //! ```text
 //! bench_extract peak    --dtype bf16                              products of 2048×2048 matrices
 //! bench_extract spatial --dtype bf16 --frames 8                   CLIP with S² on pictures of one colour each
 //! bench_extract spatial --dtype f32 --frames 8 --video a.mp4      the same on the first frames of a video
+//! bench_extract motion  --dtype f32 --frames 24 --video a.mp4     VideoMAE-Large on the windows of so many frames
 //! ```
 //!
 //! The networks are those of `extract`, at their official size, with computed weights. Each command prints one JSON
@@ -22,7 +23,8 @@ use signclip_common::{Error, Result, devices, environment, memory};
 use signclip_extract::media::frame::Frame;
 use signclip_extract::media::frame_reader::FrameReader;
 use signclip_extract::media::reading::TARGET_FPS;
-use signclip_extract::run::networks::Networks;
+use signclip_extract::streams::motion::encoder::{MotionConfig, MotionEncoder, STRIDE, Window};
+use signclip_extract::streams::motion::video_mae::VideoMaeConfig;
 use signclip_extract::streams::spatial::clip_vision::ClipVisionConfig;
 use signclip_extract::streams::spatial::encoder::{Prepared, SpatialConfig, SpatialEncoder};
 use signclip_extract::streams::spatial::s2::S2Source;
@@ -32,7 +34,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
-/// Time the gesture stage of `extract`.
+/// Time the gesture and the motion stage of `extract`.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -50,16 +52,38 @@ enum Command {
     Spatial {
         #[command(flatten)]
         machine: Machine,
-        /// Frames of a turn
-        #[arg(long, default_value_t = 8)]
-        frames: usize,
-        /// Turns, of which the median counts
-        #[arg(long, default_value_t = 1)]
-        turns: usize,
-        /// Take the first frames of this video instead of plain pictures
-        #[arg(long)]
-        video: Option<PathBuf>,
+        #[command(flatten)]
+        pictures: Pictures,
     },
+    /// Time VideoMAE-Large on windows of 16 frames, one every 8, from decoded frames to features, beside the products
+    Motion {
+        #[command(flatten)]
+        machine: Machine,
+        #[command(flatten)]
+        pictures: Pictures,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Pictures {
+    /// Frames of a turn
+    #[arg(long, default_value_t = 8)]
+    frames: usize,
+    /// Turns, of which the median counts
+    #[arg(long, default_value_t = 1)]
+    turns: usize,
+    /// Take the first frames of this video instead of plain pictures
+    #[arg(long)]
+    video: Option<PathBuf>,
+}
+
+impl Pictures {
+    fn read(&self) -> Result<Vec<Frame>> {
+        match &self.video {
+            Some(video) => decode(video, self.frames),
+            None => Ok((0..self.frames).map(|i| Frame::filled(256, 256, [(8 * i) as u8, 90, 160])).collect()),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -84,20 +108,16 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<Value> {
-    let (Command::Peak { machine } | Command::Spatial { machine, .. }) = command;
+    let (Command::Peak { machine } | Command::Spatial { machine, .. } | Command::Motion { machine, .. }) =
+        command;
     let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = machine.threads.unwrap_or(cores).get();
     tch::set_num_threads(threads as i32);
     let kind = devices::compute_kind(&machine.dtype, Device::Cpu)?;
     let mut result = match command {
         Command::Peak { .. } => json!({ "peak_gflops": median(Products::new(kind).rates(20)) / 1e9 }),
-        Command::Spatial { frames, turns, video, .. } => {
-            let frames = match video {
-                Some(video) => decode(video, *frames)?,
-                None => (0..*frames).map(|i| Frame::filled(256, 256, [(8 * i) as u8, 90, 160])).collect(),
-            };
-            spatial(&frames, *turns, kind, threads)?
-        }
+        Command::Spatial { pictures, .. } => spatial(&pictures.read()?, pictures.turns, kind, threads)?,
+        Command::Motion { pictures, .. } => motion(&pictures.read()?, pictures.turns, kind, threads)?,
     };
     result["dtype"] = devices::kind_name(kind).into();
     result["threads"] = threads.into();
@@ -116,46 +136,97 @@ fn decode(video: &Path, frames: usize) -> Result<Vec<Frame>> {
     Ok(shown.into_iter().map(|shown| shown.frame).collect())
 }
 
-/// The whole stage on `frames`, once to warm up on one for each thread and then `turns` times on all. As in `extract` every
-/// thread has frames of its own, and libtorch one thread in each; the products it is held against have all threads.
+/// CLIP with S² on `frames`.
 fn spatial(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result<Value> {
     let tower = ClipVisionConfig::vit_large_patch14();
-    let flops = frames.len() as f64 * s2_flops(&tower);
+    let flops = s2_flops(&tower);
     let config = SpatialConfig { tower, s2_source: S2Source::Upsampled, squash: None };
     let encoder = SpatialEncoder::load(&Weights::synthetic(0, Device::Cpu, kind), &config, Device::Cpu)?;
-    memory::keep();
-    let networks = Networks { spatial: Some(encoder), ..Networks::default() };
-    let encode = |networks: &Networks, frames: &[Frame]| -> Result<()> {
+    let encode = |frames: &[Frame]| -> Result<()> {
         let prepared = frames.iter().map(|frame| config.prepare(frame)).collect::<Result<Vec<Prepared>>>()?;
-        networks.spatial.iter().try_for_each(|encoder| encoder.encode(&prepared).map(drop))
+        encoder.encode(&prepared).map(drop)
     };
-    let stage = |frames: &[Frame]| -> Result<f64> {
-        tch::set_num_threads(1);
-        let begun = Instant::now();
-        std::thread::scope(|scope| {
-            let (networks, encode) = (&networks, &encode);
-            let shares = frames.chunks(frames.len().div_ceil(threads));
-            let running: Vec<_> = shares.map(|share| scope.spawn(move || encode(networks, share))).collect();
-            running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| panic!("a thread")))
-        })?;
-        let seconds = begun.elapsed().as_secs_f64();
-        tch::set_num_threads(threads as i32);
-        Ok(seconds)
-    };
-    let products = Products::new(kind);
-    products.rates(2);
-    stage(&frames[..threads.min(frames.len())])?;
-    let (mut seconds, mut peaks) = (Vec::new(), products.rates(5));
-    for _ in 0..turns {
-        seconds.push(stage(frames)?);
-        peaks.extend(products.rates(5));
+    let timed = Timed::new(frames, turns, kind, threads, &encode)?;
+    Ok(told("frame", frames.len(), timed, flops))
+}
+
+/// VideoMAE on the windows of `frames`.
+fn motion(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result<Value> {
+    let network = VideoMaeConfig::large();
+    let flops = video_mae_flops(&network);
+    let config = MotionConfig { network, stride: STRIDE, squash: None };
+    let rule = config.rows();
+    let encoder = MotionEncoder::load(&Weights::synthetic(0, Device::Cpu, kind), &config, Device::Cpu)?;
+    if frames.len() < rule.window {
+        let what = format!("--frames {}: less than a window", frames.len());
+        return Err(Error::usage(what, format!("give at least {}", rule.window)));
     }
-    let (seconds, peak) = (median(seconds), median(peaks));
-    Ok(json!({
-        "frames": frames.len(), "turns": turns, "seconds": seconds,
-        "seconds_per_frame": seconds / frames.len() as f64, "gflop_per_frame": flops / frames.len() as f64 / 1e9,
-        "gflops": flops / seconds / 1e9, "peak_gflops": peak / 1e9, "share": flops / seconds / peak,
-    }))
+    let begins: Vec<usize> = (0..rule.rows(frames.len())).map(|window| window * rule.stride).collect();
+    // Consecutive windows, of which a thread prepares each frame once.
+    let encode = |begins: &[usize]| -> Result<()> {
+        let (first, last) = (begins[0], begins[begins.len() - 1] + rule.window);
+        let pictures = frames[first..last].iter().map(|frame| config.prepare(frame));
+        let pictures = pictures.collect::<Result<Window>>()?;
+        let windows = begins.iter().map(|begin| pictures[begin - first..][..rule.window].to_vec());
+        encoder.encode(&windows.collect::<Vec<_>>()).map(drop)
+    };
+    let timed = Timed::new(&begins, turns, kind, threads, &encode)?;
+    Ok(told("window", begins.len(), timed, flops))
+}
+
+/// Figures of a stage that takes so many floating-point operations for each `unit`.
+fn told(unit: &str, units: usize, timed: Timed, flops: f64) -> Value {
+    let Timed { turns, seconds, peak } = timed;
+    let rate = units as f64 * flops / seconds;
+    json!({
+        format!("{unit}s"): units, "turns": turns, "seconds": seconds,
+        format!("seconds_per_{unit}"): seconds / units as f64, format!("gflop_per_{unit}"): flops / 1e9,
+        "gflops": rate / 1e9, "peak_gflops": peak / 1e9, "share": rate / peak,
+    })
+}
+
+/// Seconds of a stage for all items, the median of its turns, and operations per second of the products that it is held against.
+struct Timed {
+    turns: usize,
+    seconds: f64,
+    peak: f64,
+}
+
+impl Timed {
+    /// Once to warm up on an item for each thread, then `turns` times on all. As in `extract` every thread has items of its own,
+    /// and libtorch one thread in each; the products have all threads.
+    fn new<T: Sync>(
+        items: &[T],
+        turns: usize,
+        kind: Kind,
+        threads: usize,
+        encode: &(impl Fn(&[T]) -> Result<()> + Sync),
+    ) -> Result<Self> {
+        memory::keep();
+        let stage = |items: &[T]| -> Result<f64> {
+            tch::set_num_threads(1);
+            let begun = Instant::now();
+            std::thread::scope(|scope| {
+                let shares = items.chunks(items.len().div_ceil(threads));
+                let running: Vec<_> = shares.map(|share| scope.spawn(move || encode(share))).collect();
+                running
+                    .into_iter()
+                    .try_for_each(|thread| thread.join().unwrap_or_else(|_| panic!("a thread")))
+            })?;
+            let seconds = begun.elapsed().as_secs_f64();
+            tch::set_num_threads(threads as i32);
+            Ok(seconds)
+        };
+        let products = Products::new(kind);
+        products.rates(2);
+        stage(&items[..threads.min(items.len())])?;
+        let (mut seconds, mut peaks) = (Vec::new(), products.rates(5));
+        for _ in 0..turns {
+            seconds.push(stage(items)?);
+            peaks.extend(products.rates(5));
+        }
+        Ok(Self { turns, seconds: median(seconds), peak: median(peaks) })
+    }
 }
 
 /// Floating-point operations of the published algorithm for one frame: five images through the whole tower, all
@@ -164,12 +235,23 @@ fn spatial(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result
 /// An image of t tokens, p of them patches of c values, at width d, m inside of the MLP: 2pcd for the patches; in each
 /// layer 8td² for q, k, v and the output, 4t²d for the scores and their products with v, 4tdm for the MLP.
 fn s2_flops(tower: &ClipVisionConfig) -> f64 {
-    let (d, m) = (tower.hidden_size as f64, tower.intermediate_size as f64);
-    let patches = ((tower.image_size / tower.patch_size).pow(2)) as f64;
-    let tokens = patches + 1.0;
-    let embedding = 2.0 * patches * (3 * tower.patch_size * tower.patch_size) as f64 * d;
-    let layer = 8.0 * tokens * d * d + 4.0 * tokens * tokens * d + 4.0 * tokens * d * m;
-    5.0 * (embedding + tower.num_hidden_layers as f64 * layer)
+    let patches = (tower.image_size / tower.patch_size).pow(2);
+    let values = 3 * tower.patch_size.pow(2);
+    let [d, m, layers] = [tower.hidden_size, tower.intermediate_size, tower.num_hidden_layers];
+    5.0 * transformer_flops([patches, values, patches + 1, d, m, layers])
+}
+
+/// The same for one window of VideoMAE, whose tokens are tubelets and nothing else.
+fn video_mae_flops(network: &VideoMaeConfig) -> f64 {
+    let values = 3 * network.tubelet_size * network.patch_size.pow(2);
+    let [d, m, layers] = [network.hidden_size, network.intermediate_size, network.num_hidden_layers];
+    transformer_flops([network.tokens(), values, network.tokens(), d, m, layers])
+}
+
+fn transformer_flops(sizes: [i64; 6]) -> f64 {
+    let [patches, values, tokens, d, m, layers] = sizes.map(|size| size as f64);
+    let embedding = 2.0 * patches * values * d;
+    embedding + layers * (8.0 * tokens * d * d + 4.0 * tokens * tokens * d + 4.0 * tokens * d * m)
 }
 
 /// Two square matrices in one compute type, and room for their product.

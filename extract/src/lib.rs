@@ -3,7 +3,9 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write their own files"))]
 
 pub mod cli;
+pub mod import;
 pub mod media;
+pub mod numpy;
 pub mod recipe;
 pub mod run;
 pub mod streams;

@@ -8,7 +8,9 @@ use signclip_common::{command_line, commit, environment, memory};
 use signclip_extract::cli::args::{Cli, Command};
 use signclip_extract::cli::like::Like;
 use signclip_extract::cli::unused::unused_flags;
-use signclip_extract::cli::{convert, doctor, dry_run, extract, fetch, libraries, status, verify};
+use signclip_extract::cli::{
+    convert, doctor, dry_run, extract, fetch, import, libraries, status, verify,
+};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
             convert::run(&input, output.as_deref(), json).map_err(|e| vec![e])
         }
         Some(Command::Fetch(args)) => fetch::run(&args).map_err(|e| vec![e]),
+        Some(Command::Import(args)) => import::run(&args).map_err(|e| vec![e]),
         Some(Command::Status(args)) => status::report(&args),
         None => {
             let args = &cli.run;

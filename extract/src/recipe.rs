@@ -3,6 +3,7 @@
 
 use crate::media::reading::{TARGET_FPS, VideoConfig};
 use crate::streams::config::{StreamConfig, StreamName};
+use crate::streams::motion::encoder::MotionConfig;
 use crate::streams::mouthing::config::MouthingConfig;
 use crate::streams::spatial::encoder::SpatialConfig;
 use signclip_common::manifest::Dataset;
@@ -44,6 +45,10 @@ impl Recipe {
         let mut streams = BTreeMap::new();
         for (name, stream) in &info.streams {
             let field = format!("streams.{name}");
+            if let Some(pattern) = stream.imported() {
+                let what = format!("it was imported ({pattern}): how it was made is not known here");
+                return Err(Error::input(file, field, what, "name a store that extract made itself"));
+            }
             let known = StreamName::ALL.into_iter().find(|known| known.as_str() == name);
             let known =
                 known.ok_or_else(|| other(field.clone(), "a stream that is not known here".to_owned()))?;
@@ -104,6 +109,14 @@ impl Recipe {
     pub fn spatial(&self) -> Option<(&SpatialConfig, Kind)> {
         match self.streams.get(&StreamName::Spatial) {
             Some(StreamRecipe { config: StreamConfig::Spatial(config), kind, .. }) => Some((config, *kind)),
+            _ => None,
+        }
+    }
+
+    /// Settings and compute type of the motion stream, where it is made.
+    pub fn motion(&self) -> Option<(&MotionConfig, Kind)> {
+        match self.streams.get(&StreamName::Motion) {
+            Some(StreamRecipe { config: StreamConfig::Motion(config), kind, .. }) => Some((config, *kind)),
             _ => None,
         }
     }

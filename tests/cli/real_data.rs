@@ -128,23 +128,24 @@ fn real_clips_at_full_size() {
         println!("how2sign, frame 20 of the source: cosine {cosine:.6}; at least 0.9995");
         assert!(cosine >= 0.9995, "{cosine}");
     }
-    numpy_reads(&all);
+    numpy_reads(&all, "spatial");
 }
 
 /// Every shard opens with plain `numpy.load`, mapped, and its first row is what the store's reader gives.
-fn numpy_reads(store: &Store) {
+pub(crate) fn numpy_reads(store: &Store, stream: &str) {
     let Some(python) = python() else { return };
-    let rows: usize = store.clips.iter().map(|c| c.frames).sum();
-    let first = store.clips.iter().position(|c| c.streams["spatial"].offset == 0).expect("a first clip");
-    let row = store.features(first, "spatial").expect("rows").part(0, 1).to_f32();
+    let rows: usize = store.clips.iter().map(|c| c.streams[stream].rows).sum();
+    let first = store.clips.iter().position(|c| c.streams[stream].offset == 0).expect("a first clip");
+    let row = store.features(first, stream).expect("rows").part(0, 1).to_f32();
     let script = "import sys, numpy\n\
         x = numpy.load(sys.argv[1], mmap_mode='r')\n\
         print(x.shape, x.dtype.str, bool(numpy.isfinite(x).all()), x.flags.c_contiguous)\n\
         print(*map(float, x[0]))\n";
     let mut command = Command::new(python);
-    command.args(["-c", script]).arg(store.shard_of(first, "spatial"));
+    command.args(["-c", script]).arg(store.shard_of(first, stream));
     let done = finish(command);
-    done.exits(0).says(&[&format!("({rows}, 2048) <f2 True True")]);
+    let dim = store.info.streams[stream].dim;
+    done.exits(0).says(&[&format!("({rows}, {dim}) <f2 True True")]);
     let values = done.stdout.lines().nth(1).unwrap_or_default().split(' ');
     let values: Vec<f32> =
         values.map(|v| v.parse().unwrap_or_else(|e| panic!("{v:?}: {e}\n{done}"))).collect();

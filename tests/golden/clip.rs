@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout)]
 
 use crate::case::{Case, further};
+use crate::pictures::{frame, pixels, same_direction};
 use signclip_common::devices;
 use signclip_common::weights::Weights;
 use signclip_extract::media::frame::Frame;
@@ -122,23 +123,6 @@ fn from_frames(name: &str) {
             same_direction(&case, &format!("s2[{row}] {kind:?}"), &got, &want, worst);
         }
     }
-}
-
-/// Two vectors whose cosine is at least `least`.
-fn same_direction(case: &Case, what: &str, got: &Tensor, want: &Tensor, least: f64) {
-    let cosine = f64::try_from(got.dot(want) / (got.norm() * want.norm())).unwrap_or(0.0);
-    println!("{} {what}: cosine {cosine:.6}; at least {least}", case.name);
-    assert!(cosine >= least, "{what}: cosine {cosine}");
-}
-
-fn frame(rgb_hw3: &Tensor) -> Frame {
-    let size = rgb_hw3.size();
-    let rgb = Vec::<u8>::try_from(rgb_hw3.contiguous().view(-1)).expect("8-bit image");
-    Frame { rgb, width: size[1] as usize, height: size[0] as usize }
-}
-
-fn pixels(frame: &Frame) -> Tensor {
-    Tensor::from_slice(&frame.rgb).view([frame.height as i64, frame.width as i64, 3])
 }
 
 /// Every 16th row must agree to the last bit.

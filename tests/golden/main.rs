@@ -10,5 +10,7 @@ mod head;
 mod lora;
 mod metrics;
 mod mouth_roi;
+mod pictures;
 mod retinaface;
 mod t5;
+mod video_mae;

@@ -12,13 +12,16 @@ pub enum Media {
     Frames(PathBuf),
     /// A video, or the part of it between `start` and `end` (seconds).
     Video { path: PathBuf, start: Option<f64>, end: Option<f64> },
+    /// Not named: the list is of features that are there already.
+    Unknown,
 }
 
 impl Media {
-    /// The file or folder itself.
+    /// The file or folder itself; empty where it is not named.
     pub fn path(&self) -> &Path {
         match self {
             Self::Frames(path) | Self::Video { path, .. } => path,
+            Self::Unknown => Path::new(""),
         }
     }
 }

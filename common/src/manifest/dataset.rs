@@ -43,7 +43,7 @@ pub struct Dataset {
     pub text: TextRules,
     /// Frames per second of image folders.
     pub fps: f64,
-    /// Squash frames to this (width, height) before the spatial encoder, as SpaMo's PHOENIX images were.
+    /// Squash frames to this (width, height) before the spatial and the motion encoder, as SpaMo's PHOENIX images were.
     #[serde(default)]
     pub spatial_squash: Option<(usize, usize)>,
     /// Folders below the root that may hold the data set ("" is the root itself).

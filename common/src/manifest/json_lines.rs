@@ -26,7 +26,9 @@ struct Line {
 /// Reads own data: one JSON object a line, `{id, video | frames, text?, start?, end?, split?, signer?, gloss?}`, paths
 /// absolute or relative to the file; both may lead anywhere. Splits come in the order train, dev, test, then others by name;
 /// without `split` it is "all".
-pub fn read_json_lines(path: &Path) -> Result<Vec<Split>> {
+///
+/// `of_features`: the clips' features are there already, and a line may do without `video` and `frames`.
+pub fn read_json_lines(path: &Path, of_features: bool) -> Result<Vec<Split>> {
     let bytes = regular_file::read(path, LINES).map_err(Error::io(path))?;
     let text = table::decode(path, &bytes)?;
     let base = path.parent().unwrap_or(Path::new(""));
@@ -56,6 +58,7 @@ pub fn read_json_lines(path: &Path) -> Result<Vec<Split>> {
                 return Err(bad("\"start\" and \"end\" go with \"video\", not with \"frames\"".to_owned()));
             }
             (None, Some(frames)) => Media::Frames(place(frames)?),
+            (None, None) if of_features => Media::Unknown,
             _ => return Err(bad("exactly one of \"video\" and \"frames\" is wanted".to_owned())),
         };
         let split = line.split.unwrap_or_else(|| "all".to_owned());

@@ -15,9 +15,10 @@ pub const FORMAT: u32 = 2;
 /// The oldest version that is read and continued: every stream has a row for each frame.
 const OLDEST: u32 = 1;
 
-/// The spatial stream Z_s and the mouthing stream Z_m.
+/// The spatial stream Z_s, the mouthing stream Z_m, and SpaMo's motion stream Z_v.
 pub const SPATIAL: &str = "spatial";
 pub const MOUTHING: &str = "mouthing";
+pub const MOTION: &str = "motion";
 
 /// File that describes a store.
 pub const STORE_FILE: &str = "store.json";
@@ -93,6 +94,11 @@ pub struct StreamInfo {
 }
 
 impl StreamInfo {
+    /// How the files are named that the stream was imported from, where others made it.
+    pub fn imported(&self) -> Option<&str> {
+        self.config.get("imported")?.as_str()
+    }
+
     /// Whether the identity of weights is not of a file: they were computed, and the network is untrained.
     pub fn is_computed(identity: &str) -> bool {
         identity.starts_with("salt ")
@@ -157,12 +163,16 @@ impl StoreInfo {
         Ok(info)
     }
 
+    /// Whether a stream may have this name.
+    pub fn is_stream_name(name: &str) -> bool {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    }
+
     /// Streams become file names, and their widths sizes in memory.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         for (name, StreamInfo { dim, rows, .. }) in &self.streams {
             let wrong = |what: &str| Err(damaged(path, &format!("streams.{name}"), what));
-            if name.is_empty() || !name.chars().all(plain) {
+            if !Self::is_stream_name(name) {
                 return wrong("not the name of a stream");
             }
             if !(1..=1 << 20).contains(dim) {

@@ -118,6 +118,10 @@ pub struct ClipFacts {
     /// Whether the source does not say how long it is, so that frames may be missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub end_unknown: bool,
+    /// Whether the number of frames is not known: features that were imported, of a stream of windows alone. `frames` is the
+    /// least number that makes its rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frames_unknown: bool,
     /// Share of frames with a detected face whose mouth is in the picture; absent where no face was looked for.
     pub face_coverage: Option<f64>,
     /// First and last frame of each range without such a face.

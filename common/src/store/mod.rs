@@ -15,7 +15,9 @@ mod reader;
 mod verify;
 mod writer;
 
-pub use description::{FORMAT, MOUTHING, RowRule, SPATIAL, STORE_FILE, StoreDtype, StoreInfo, StreamInfo};
+pub use description::{
+    FORMAT, MOTION, MOUTHING, RowRule, SPATIAL, STORE_FILE, StoreDtype, StoreInfo, StreamInfo,
+};
 pub use failures::{Failure, failures};
 pub use index::{ClipFacts, ClipRecord, StreamRows, indexes, rank_files};
 pub use lock::is_held;

@@ -2,6 +2,7 @@
 
 use crate::cli::fetch::FetchArgs;
 use crate::cli::recipe_flags::{InputFlags, RecipeFlags};
+use crate::import::foreign::Foreign;
 use crate::run::plan::Selection;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ Examples:
   extract --verify --out cache/phoenix                             check every byte of a store
   extract --dataset phoenix --shard 2/8                            the second of eight shares
   extract status cache/phoenix                                     what is done, what is missing
+  extract import DIR --dataset phoenix --stream spatial={id}.npy   a store of features that others made
   extract convert large_vox_iter5.pt large.safetensors             official file, executing nothing
   extract doctor                                                   what this machine has and what is missing
   extract fetch                                                    the weight files that are missing here
@@ -55,6 +57,9 @@ pub enum Command {
     Fetch(FetchArgs),
     /// Report what is done in a store, by whom, what is missing, and whether a rank is stalled or dead.
     Status(StatusArgs),
+    /// Make a store of features that others made, one NumPy file a clip.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
     /// Convert an official .pt or .pth file (AV-HuBERT, RetinaFace, FAN) to safetensors, executing nothing in it.
     Convert {
         /// The file as it was downloaded
@@ -83,6 +88,45 @@ pub struct StatusArgs {
     /// Print JSON for scripts.
     #[arg(long)]
     pub json: bool,
+}
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  extract import features --dataset phoenix --out cache/spamo \\
+    --stream 'spatial={split}/{id}_s2wrapping.npy' --stream 'motion={split}/{id}_overlap-8.npy'
+  extract import features --dataset own.jsonl --stream 'hands={id}.npy'
+  extract import features --dataset own.jsonl --stream 'motion:16/4={id}.npy'
+
+{id} is the clip's id, {split} its split, {start} its start in seconds as Python writes it. A line of
+a .jsonl needs \"id\" alone, and for training \"text\" and \"split\". Running the same command again
+resumes; exit code 1: some clips failed (listed).";
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Folder of the files
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// A stream, and the names of its files below DIR: an array [rows, columns] of float16 or float32 for each clip. With
+    /// rows of windows of frames: NAME:WINDOW/STRIDE=PATTERN [default: 16/8 for motion, else a row for each frame]
+    #[arg(long = "stream", value_name = "NAME=PATTERN", required = true, value_parser = Foreign::parse)]
+    pub streams: Vec<Foreign>,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Where the store goes [default: cache/<dataset>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Frames per second that the features were made at [default: those of the data set's pictures, else 25]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub fps: Option<f64>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Frames per second.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| (0.1..=1000.0).contains(rate));
+    rate.ok_or_else(|| "give a number between 0.1 and 1000".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -47,9 +47,10 @@ struct Ready {
 }
 
 /// Jobs, and which files they need.
-const JOBS: [(&str, &[&str]); 3] = [
-    ("extract, both streams", &["extract.spatial", "extract.face", "extract.lips"]),
+const JOBS: [(&str, &[&str]); 4] = [
+    ("extract, as the paper", &["extract.spatial", "extract.face", "extract.lips"]),
     ("extract --streams spatial", &["extract.spatial"]),
+    ("extract --streams motion", &["extract.motion"]),
     ("train, evaluate", &["train"]),
 ];
 

@@ -107,14 +107,7 @@ fn extract(args: &RunArgs, like: Option<&Like>, job: Job) -> Result<ExitCode> {
             let known: HashSet<&str> = split.clips.iter().map(|clip| clip.id.as_str()).collect();
             store.forget_failures(|id| known.contains(id))?;
         }
-        // A part that is named says nothing about how many clips there are to be; a limit does, but takes nothing back.
-        let before = store::expected(&folder)?;
-        let total = match args.selection.limit {
-            _ if !args.selection.only.is_empty() => before.unwrap_or(plan.total(split)),
-            Some(_) => split.clips.len().max(before.unwrap_or(0)),
-            None => split.clips.len(),
-        };
-        store::expect(&folder, total)?;
+        store::expect(&folder, plan.to_be(split, &args.selection, store::expected(&folder)?))?;
         let heartbeat = Heartbeat::new(&folder, &rank, clips.len());
         let in_flight = InFlight::begin(&folder, rank.number)?;
         if args.retry_failed || !args.selection.only.is_empty() {

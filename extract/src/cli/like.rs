@@ -76,9 +76,8 @@ impl Like {
         Ok(wanted)
     }
 
-    /// Sets what the store took from its data set: how sentences are prepared, and pictures before all else.
+    /// Sets what the store took from its data set besides its recipe: how sentences are prepared.
     pub fn apply_to(&self, dataset: &mut Dataset) {
-        dataset.spatial_squash = self.recipe.spatial().and_then(|(spatial, _)| spatial.squash);
         dataset.text = self.info.text;
         dataset.language = dataset.language.take().or_else(|| self.info.language.clone());
     }
@@ -98,10 +97,11 @@ impl Like {
 fn network_of(name: &str) -> Network {
     let begins = [
         ("clip-vit-large-patch14/", Network::Clip),
+        ("videomae-large/", Network::VideoMae),
         ("retinaface/", Network::RetinaFace),
         ("fan/", Network::Fan),
     ];
-    let computed = [Network::Clip, Network::RetinaFace, Network::Fan];
+    let computed = [Network::Clip, Network::VideoMae, Network::RetinaFace, Network::Fan];
     let by_file = begins.into_iter().find(|(begin, _)| name.starts_with(begin)).map(|(_, network)| network);
     let by_name = || computed.into_iter().find(|network| name.split(' ').next() == Some(network.name()));
     by_file.or_else(by_name).unwrap_or(Network::AvHubert)

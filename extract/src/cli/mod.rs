@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod dry_run;
 pub mod extract;
 pub mod fetch;
+pub mod import;
 pub mod job;
 pub mod libraries;
 pub mod like;

@@ -3,6 +3,8 @@
 use crate::media::reading::{Resampling, TARGET_FPS, VideoConfig};
 use crate::recipe::{Recipe, StreamRecipe};
 use crate::streams::config::{Network, StreamConfig, StreamName};
+use crate::streams::motion::encoder::{MotionConfig, STRIDE};
+use crate::streams::motion::video_mae::VideoMaeConfig;
 use crate::streams::mouthing::config::{LandmarkSource, MouthingConfig};
 use crate::streams::mouthing::faces::retina_face::{RetinaFaceConfig, THRESHOLD};
 use crate::streams::mouthing::landmarks::fan::FanConfig;
@@ -24,6 +26,9 @@ use tch::{Device, Kind};
 
 /// CLIP's file below the weights folder.
 const CLIP_FILE: &str = "clip-vit-large-patch14/model.safetensors";
+
+/// VideoMAE's file below the weights folder.
+const VIDEO_MAE_FILE: &str = "videomae-large/model.safetensors";
 
 /// Which networks, with which weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -201,6 +206,7 @@ impl RecipeFlags {
         for name in &self.streams {
             let config = match name {
                 StreamName::Spatial => Ok(self.spatial(squash, &mut wanted)),
+                StreamName::Motion => Ok(self.motion(squash, &mut wanted)),
                 StreamName::Mouthing => self.mouthing(inputs, &mut wanted),
             };
             match config {
@@ -248,6 +254,16 @@ impl RecipeFlags {
         };
         wanted.insert(Network::Clip, source);
         StreamConfig::Spatial(SpatialConfig { tower, s2_source: self.s2_source, squash })
+    }
+
+    fn motion(&self, squash: Option<(usize, usize)>, wanted: &mut BTreeMap<Network, Wanted>) -> StreamConfig {
+        let (network, source) = match self.preset {
+            // The small network has no file.
+            Preset::Tiny => (VideoMaeConfig::tiny(), Wanted::Computed(self.salt)),
+            Preset::Paper | Preset::Synthetic => (VideoMaeConfig::large(), self.official(VIDEO_MAE_FILE)),
+        };
+        wanted.insert(Network::VideoMae, source);
+        StreamConfig::Motion(MotionConfig { network, stride: STRIDE, squash })
     }
 
     fn mouthing(&self, inputs: &InputFlags, wanted: &mut BTreeMap<Network, Wanted>) -> Result<StreamConfig> {

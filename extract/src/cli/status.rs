@@ -1,7 +1,6 @@
 //! `extract status`: what a store has, who is at work on it, and what is missing. Reads only.
 
 use crate::cli::args::StatusArgs;
-use crate::media::reading::VideoConfig;
 use crate::run::heartbeat::{self, BEAT, RankProgress, State};
 use crate::run::plan::{Plan, Selection};
 use serde::Serialize;
@@ -107,7 +106,7 @@ fn look(args: &StatusArgs) -> Result<BTreeMap<String, SplitStatus>> {
 /// The data set's name, and the ids of its clips by split.
 fn planned(dataset: &str, args: &StatusArgs) -> Result<(String, BTreeMap<String, Vec<String>>)> {
     let (dataset, root) = (Some(dataset.to_owned()), args.root.clone());
-    let plan = Plan::new(&Selection { dataset, root, ..Selection::default() }, VideoConfig::default())?;
+    let plan = Plan::of_features(&Selection { dataset, root, ..Selection::default() })?;
     let ids = |split: Split| (split.name, split.clips.into_iter().map(|clip| clip.id).collect());
     Ok((plan.dataset.name, plan.splits.into_iter().map(ids).collect()))
 }

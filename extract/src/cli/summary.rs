@@ -121,7 +121,7 @@ fn remarks(outcomes: &Outcomes) {
 }
 
 /// What can be done with the features now: training needs a sentence for every clip, and two splits.
-fn next_step(plan: &Plan, out: &Path) -> String {
+pub fn next_step(plan: &Plan, out: &Path) -> String {
     let clips: Vec<&Clip> = plan.splits.iter().flat_map(|split| &split.clips).collect();
     let silent = clips.iter().filter(|c| c.text.as_deref().is_none_or(|text| text.trim().is_empty())).count();
     let absent: Vec<&str> =

@@ -36,7 +36,7 @@ pub fn unused_flags(args: &RunArgs, like: Option<&Recipe>, given: impl Fn(&str) 
         (&["language"], own, "the data set has its own"),
         (&["root"], !own, "paths are relative to the list, or to where you are"),
         (&["split"], args.selection.videos.is_empty(), "--videos are one split, all"),
-        (&["s2_source"], makes(StreamName::Spatial), "CLIP does not run: --streams mouthing"),
+        (&["s2_source"], makes(StreamName::Spatial), "CLIP does not run: the stream spatial is not made"),
         (
             &[
                 "landmark_source",
@@ -50,7 +50,7 @@ pub fn unused_flags(args: &RunArgs, like: Option<&Recipe>, given: impl Fn(&str) 
                 "preview",
             ],
             mouthing,
-            "no face is looked for: --streams spatial",
+            "no face is looked for: the stream mouthing is not made",
         ),
         (
             &["detector", "detect_every"],

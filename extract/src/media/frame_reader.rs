@@ -48,7 +48,16 @@ pub fn probe(media: &Media, reading: impl Into<Reading>) -> Result<Probe> {
         Media::Video { path, start, end } => {
             decode::probe(path, Range { start: *start, end: *end }, &reading)
         }
+        Media::Unknown => Err(unknown()),
     }
+}
+
+/// The error of a clip whose features alone are there.
+fn unknown() -> Error {
+    Error::usage(
+        "neither a video nor pictures are named",
+        "give \"video\" or \"frames\" in the list of clips",
+    )
 }
 
 /// Bytes of pictures after which a window ends: sixteen of 1920×1080 pixels fit, of a film in 4K only six.
@@ -103,6 +112,7 @@ impl FrameReader {
                 let fps = video.fps();
                 (Source::Video(Box::new(video)), fps, range)
             }
+            Media::Unknown => return Err(unknown()),
         };
         Ok(Self { frames: Resampler::new(source, target_fps, range), stated_fps })
     }

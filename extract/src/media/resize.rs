@@ -2,7 +2,7 @@
 //!
 //! * [`pil_bicubic`]: Pillow's antialiased bicubic in its 8-bit arithmetic (`src/libImaging/Resample.c`), which is
 //!   what CLIP's image processor runs on;
-//! * [`clip_resize_crop`]: that processor's geometry;
+//! * [`clip_resize_crop`]: that processor's geometry; [`video_mae_resize_crop`]: the same with VideoMAE's bilinear filter;
 //! * [`squash_lanczos`]: OpenCV's `INTER_LANCZOS4` without keeping the aspect, as the PHOENIX14T pictures of SpaMo
 //!   were made.
 
@@ -23,16 +23,25 @@ const LANES: usize = 8;
 
 /// Pillow's `BICUBIC` (a = −0.5, antialiased when shrinking) of the whole picture, exactly.
 pub fn pil_bicubic(frame: &Frame, width: usize, height: usize) -> Frame {
-    resize_part(frame, (width, height), 0..width, 0..height)
+    resize_part(frame, Filter::Bicubic, (width, height), 0..width, 0..height)
 }
 
 /// CLIP's preprocessing up to the crop: the shortest edge becomes `size`, the other `int(size · long / short)`, then
 /// the middle `size`×`size` pixels, offset `(edge − size) // 2`. Only those pixels are computed.
 pub fn clip_resize_crop(frame: &Frame, size: usize) -> Frame {
+    resize_crop(frame, Filter::Bicubic, size)
+}
+
+/// VideoMAE's preprocessing up to the crop: as CLIP's, with Pillow's `BILINEAR`, which is antialiased when shrinking as well.
+pub fn video_mae_resize_crop(frame: &Frame, size: usize) -> Frame {
+    resize_crop(frame, Filter::Bilinear, size)
+}
+
+fn resize_crop(frame: &Frame, filter: Filter, size: usize) -> Frame {
     let short = frame.width.min(frame.height).max(1);
     let (width, height) = (size * frame.width / short, size * frame.height / short);
     let (left, top) = ((width - size) / 2, (height - size) / 2);
-    resize_part(frame, (width, height), left..left + size, top..top + size)
+    resize_part(frame, filter, (width, height), left..left + size, top..top + size)
 }
 
 /// OpenCV's `resize` with `INTER_LANCZOS4` to `width`×`height`, whatever the aspect.
@@ -60,6 +69,31 @@ pub(crate) fn opencv_resize(frame: &Frame, width: usize, height: usize, interpol
     Ok(Frame { rgb, width, height })
 }
 
+/// Pillow's filters.
+#[derive(Debug, Clone, Copy)]
+enum Filter {
+    Bilinear,
+    Bicubic,
+}
+
+impl Filter {
+    /// Farthest input position with a weight, at scale 1.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    /// Weight at a distance.
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Self::Bilinear => (1.0 - x.abs()).max(0.0),
+            Self::Bicubic => bicubic(x),
+        }
+    }
+}
+
 /// The taps of every output position along one axis.
 struct Taps {
     /// First input position and number of taps of each output position.
@@ -72,10 +106,10 @@ struct Taps {
 impl Taps {
     /// Of output positions `part` when `input` positions become `output`: Pillow's `precompute_coeffs` and
     /// `normalize_coeffs_8bpc`.
-    fn new(input: usize, output: usize, part: Range<usize>) -> Self {
+    fn new(filter: Filter, input: usize, output: usize, part: Range<usize>) -> Self {
         let scale = input as f64 / output as f64;
         let filter_scale = scale.max(1.0);
-        let support = 2.0 * filter_scale;
+        let support = filter.support() * filter_scale;
         let stride = support.ceil() as usize * 2 + 1;
         let mut bounds = Vec::with_capacity(part.len());
         let mut weights = vec![0; part.len() * stride];
@@ -85,7 +119,9 @@ impl Taps {
             let first = ((centre - support + 0.5) as i64).max(0) as usize;
             let last = ((centre + support + 0.5) as usize).min(input);
             let taps: Vec<f64> = (first..last)
-                .map(|x| bicubic(((x - first) as f64 + first as f64 - centre + 0.5) * (1.0 / filter_scale)))
+                .map(|x| {
+                    filter.weight(((x - first) as f64 + first as f64 - centre + 0.5) * (1.0 / filter_scale))
+                })
                 .collect();
             let sum: f64 = taps.iter().sum();
             for (weight, tap) in row.iter_mut().zip(&taps) {
@@ -126,13 +162,14 @@ fn clip8(sum: i32) -> u8 {
 /// The pixels `columns`×`rows` of the picture resized to `(width, height)`.
 fn resize_part(
     frame: &Frame,
+    filter: Filter,
     (width, height): (usize, usize),
     columns: Range<usize>,
     rows: Range<usize>,
 ) -> Frame {
     assert!(width > 0 && height > 0 && frame.width > 0 && frame.height > 0, "empty picture");
-    let across = (width != frame.width).then(|| Taps::new(frame.width, width, columns.clone()));
-    let down = (height != frame.height).then(|| Taps::new(frame.height, height, rows.clone()));
+    let across = (width != frame.width).then(|| Taps::new(filter, frame.width, width, columns.clone()));
+    let down = (height != frame.height).then(|| Taps::new(filter, frame.height, height, rows.clone()));
     // Only the rows that the vertical pass will read go through the horizontal pass.
     let needed = match &down {
         Some(taps) => {

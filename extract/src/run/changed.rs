@@ -10,15 +10,30 @@ use std::path::{Path, PathBuf};
 /// what is stored would continue under its name. `root` is what recorded paths are relative to. Returns the ids of clips that
 /// the data set has no longer.
 pub fn check_clips(folder: &Path, clips: &[Clip], root: &Path) -> Result<Vec<String>> {
+    let mut sizes = HashMap::new();
+    refuse(folder, clips, |clip, record| {
+        text(clip, record).or_else(|| source_difference(clip, record, root, &mut sizes))
+    })
+}
+
+/// A field in which a clip is not as it was stored, with the value now and then.
+pub type Difference = (&'static str, String, String);
+
+/// Refuse a data set with a clip that has a `difference` to what the store in `folder` has of it. Returns the ids of clips that
+/// the data set has no longer.
+pub fn refuse(
+    folder: &Path,
+    clips: &[Clip],
+    mut difference: impl FnMut(&Clip, &ClipRecord) -> Option<Difference>,
+) -> Result<Vec<String>> {
     let indexes = if folder.is_dir() { store::indexes(folder)? } else { Default::default() };
     let mut stored: HashMap<&str, &ClipRecord> =
         indexes.values().flatten().map(|record| (record.id.as_str(), record)).collect();
-    let mut sizes = HashMap::new();
     let mut changed = 0;
     let mut first = None;
     for clip in clips {
         let Some(record) = stored.remove(clip.id.as_str()) else { continue };
-        if let Some((field, now, then)) = difference(clip, record, root, &mut sizes) {
+        if let Some((field, now, then)) = difference(clip, record) {
             changed += 1;
             first.get_or_insert((&clip.id, field, now, then));
         }
@@ -41,18 +56,21 @@ pub fn check_clips(folder: &Path, clips: &[Clip], root: &Path) -> Result<Vec<Str
     Ok(gone)
 }
 
-/// The first field that differs, with the value now and then. Videos may have moved, but not changed their size.
-fn difference(
+/// The sentence, where it is another one.
+pub fn text(clip: &Clip, record: &ClipRecord) -> Option<Difference> {
+    let shown = |text: &Option<String>| text.as_ref().map_or("none".to_owned(), |text| format!("{text:?}"));
+    let then = &record.facts.text;
+    (clip.text != *then).then(|| ("text", shown(&clip.text), shown(then)))
+}
+
+/// The first field of the source that differs. Videos may have moved, but not changed their size.
+fn source_difference(
     clip: &Clip,
     record: &ClipRecord,
     root: &Path,
     sizes: &mut HashMap<PathBuf, Option<u64>>,
-) -> Option<(&'static str, String, String)> {
+) -> Option<Difference> {
     let facts = &record.facts;
-    let shown = |text: &Option<String>| text.as_ref().map_or("none".to_owned(), |text| format!("{text:?}"));
-    if clip.text != facts.text {
-        return Some(("text", shown(&clip.text), shown(&facts.text)));
-    }
     match &clip.media {
         Media::Frames(folder) => {
             let source = source(folder, root);
@@ -75,6 +93,7 @@ fn difference(
                 facts.source_bytes.to_string(),
             ))
         }
+        Media::Unknown => None,
     }
 }
 
@@ -96,5 +115,6 @@ pub fn size_and_time(media: &Media) -> (u64, u64) {
                 std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok());
             files.map(of).fold((0, 0), |(bytes, latest), (b, t)| (bytes + b, latest.max(t)))
         }
+        Media::Unknown => (0, 0),
     }
 }

@@ -7,6 +7,7 @@ use crate::run::queue::Queue;
 use crate::run::stages::Stage;
 use crate::streams::clip_stream::{ClipStream, MouthFacts, Numbered, Stop, WINDOW};
 use crate::streams::config::{StreamConfig, StreamName};
+use crate::streams::motion::stream::MotionStream;
 use crate::streams::mouthing::config::{LandmarkSource, MouthingConfig};
 use crate::streams::mouthing::crop::align::Layout;
 use crate::streams::mouthing::face_points::{Detected, FacePoints};
@@ -45,8 +46,9 @@ pub struct Clips<'a> {
     /// Names of the split, the data set's own included.
     pub splits: &'a [&'a str],
     pub preview: bool,
-    /// The most frames that a device takes at once for the spatial stream.
+    /// The most frames that a device takes at once for the spatial stream, and the most windows for the motion stream.
     pub at_once: usize,
+    pub windows_at_once: usize,
     pub progress: &'a Progress,
     /// Set when the run ends early.
     pub stop: &'a AtomicBool,
@@ -76,6 +78,9 @@ impl Clips<'_> {
             let stream: Box<dyn ClipStream> = match &stream.config {
                 StreamConfig::Spatial(config) => {
                     Box::new(SpatialStream::new(self.queue, config, self.at_once))
+                }
+                StreamConfig::Motion(config) => {
+                    Box::new(MotionStream::new(self.queue, config, self.windows_at_once))
                 }
                 StreamConfig::Mouthing(config) => match config.landmarks {
                     LandmarkSource::Retinaface5 => self.mouthing(clip, config, Layout::detector5(), rows)?,
@@ -113,7 +118,7 @@ impl Clips<'_> {
         }
         let timing = reader.timing();
         let (mut rows, mut mouths) = (BTreeMap::new(), None);
-        // The lip encoder first: its request waits behind this clip's last frames in the spatial encoder.
+        // The lip encoder first: its request waits behind this clip's last frames in the others.
         for (name, stream) in streams.into_iter().rev() {
             let finished = stream.finish(&timing)?;
             rows.insert(name, finished.rows);

@@ -29,7 +29,7 @@ impl AtOnce {
                 }
                 Err(error) if count > 1 && is_out_of_memory(&error) => {
                     self.0 = Some(count / 2);
-                    tracing::warn!("{what}: out of memory with {count} frames; from here on {}", count / 2);
+                    tracing::warn!("{what}: out of memory with {count} at once; from here on {}", count / 2);
                 }
                 Err(error) => return Err(error),
             }

@@ -2,6 +2,7 @@
 
 pub mod changed;
 pub mod clip;
+pub mod failures;
 pub mod faults;
 pub mod heartbeat;
 pub mod in_flight;

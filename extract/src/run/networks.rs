@@ -5,6 +5,7 @@ use crate::recipe::Recipe;
 use crate::run::faults::{AtOnce, is_out_of_memory};
 use crate::run::queue::{Request, Requests, settle};
 use crate::streams::config::Network;
+use crate::streams::motion::encoder::{MotionEncoder, Window};
 use crate::streams::mouthing::faces::retina_face::{RetinaFace, THRESHOLD};
 use crate::streams::mouthing::landmarks::fan::{FaceCrop, Fan};
 use crate::streams::mouthing::lips::encoder::LipEncoder;
@@ -19,6 +20,7 @@ use tch::{Device, Kind, Tensor};
 #[derive(Default)]
 pub struct Networks {
     pub spatial: Option<SpatialEncoder>,
+    pub motion: Option<MotionEncoder>,
     pub detector: Option<RetinaFace>,
     pub fan: Option<Fan>,
     pub lips: Option<LipEncoder>,
@@ -34,6 +36,10 @@ impl Networks {
         if let Some((config, kind)) = recipe.spatial() {
             let weights = sources.on(Network::Clip, device, kind)?;
             networks.spatial = Some(SpatialEncoder::load(&weights, config, device)?);
+        }
+        if let Some((config, kind)) = recipe.motion() {
+            let weights = sources.on(Network::VideoMae, device, kind)?;
+            networks.motion = Some(MotionEncoder::load(&weights, config, device)?);
         }
         let Some((config, kind)) = recipe.mouthing() else { return Ok(networks) };
         if let Some(config) = &config.detector {
@@ -68,6 +74,7 @@ impl Networks {
 #[derive(Default)]
 struct Limits {
     spatial: AtOnce,
+    motion: AtOnce,
     faces: AtOnce,
     landmarks: AtOnce,
 }
@@ -90,6 +97,11 @@ impl Networks {
                 let encode = |frames: &[Prepared]| present(&self.spatial, "CLIP")?.encode(frames);
                 let rows = limits.spatial.run("CLIP", &frames, encode);
                 settle(rows, reply, works, |reply| Request::Spatial(frames, reply))
+            }
+            Request::Motion(windows, reply) => {
+                let encode = |windows: &[Window]| present(&self.motion, "VideoMAE")?.encode(windows);
+                let rows = limits.motion.run("VideoMAE", &windows, encode);
+                settle(rows, reply, works, |reply| Request::Motion(windows, reply))
             }
             Request::Faces(frames, reply) => {
                 let detect = |frames: &[Arc<Frame>]| {

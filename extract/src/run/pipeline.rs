@@ -9,6 +9,7 @@ use crate::media::remark::Remark;
 use crate::recipe::Recipe;
 use crate::run::changed::{size_and_time, source};
 use crate::run::clip::{Clips, Encoded};
+use crate::run::failures::Earlier;
 use crate::run::faults::Working;
 use crate::run::heartbeat::Heartbeat;
 use crate::run::in_flight::InFlight;
@@ -98,13 +99,7 @@ impl Work<'_> {
             (0..self.clips.len()).filter(|&i| !store.is_done(&self.clips[i].id)).collect();
         let mut outcome = Outcome { already_done: self.clips.len() - todo.len(), ..Outcome::default() };
         let attempted: HashSet<&str> = todo.iter().map(|&i| self.clips[i].id.as_str()).collect();
-        let mut earlier = store.failures()?;
-        // A kill may have left half a line, which the next one must not follow.
-        store.write_failures(&earlier)?;
-        let again = |f: &mut Failure| attempted.contains(f.id.as_str());
-        let again: Vec<Failure> = earlier.extract_if(.., again).collect();
-        // Of clips that this command does not ask for: they are not reported again, but stay in the list.
-        earlier.retain(|f| !store.is_done(&f.id));
+        let earlier = Earlier::read(store, |id| attempted.contains(id))?;
 
         // Another rank may have stored them.
         in_flight.forgive(self.clips.iter().map(|clip| clip.id.as_str()).filter(|id| store.is_done(id)))?;
@@ -133,6 +128,8 @@ impl Work<'_> {
         let readers = (devices + 1).max(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
         let at_once =
             networks.iter().filter_map(|n| Some(n.spatial.as_ref()?.frames_at_once())).max().unwrap_or(1);
+        let windows_at_once =
+            networks.iter().filter_map(|n| Some(n.motion.as_ref()?.windows_at_once())).max().unwrap_or(1);
         let stages = Arc::new(Stages::new(readers, devices));
         let (queue, requests) = queue(readers, &stages);
         let (done_sender, done) = bounded(2);
@@ -156,6 +153,7 @@ impl Work<'_> {
                         splits: self.splits,
                         preview: self.preview.is_some(),
                         at_once,
+                        windows_at_once,
                         progress,
                         stop,
                     };
@@ -223,12 +221,7 @@ impl Work<'_> {
         let mut number = 0..;
         networks.retain(|_| number.next().is_some_and(|number| !lost.contains(&number)));
         outcome.left = todo.len() - tried.into_inner();
-        let mut told: HashSet<&str> = outcome.failures.iter().map(|f| f.id.as_str()).collect();
-        let untried = again.iter().filter(|f| !told.contains(f.id.as_str()) && !store.is_done(&f.id));
-        let untried: Vec<Failure> = untried.cloned().collect();
-        store.write_failures(&[earlier.as_slice(), &outcome.failures, &untried].concat())?;
-        told.extend(earlier.iter().chain(&untried).map(|f| f.id.as_str()));
-        store.settle_failures(&told)?;
+        earlier.replace(store, &outcome.failures)?;
         let zero = outcome.face_coverage.values().filter(|&&coverage| coverage == 0.0).count();
         outcome.without_face = store.without_face() + zero;
         outcome.seconds = begun.elapsed().as_secs_f64();
@@ -295,7 +288,7 @@ impl Work<'_> {
         let (source_bytes, source_mtime) = size_and_time(&clip.media);
         let (start, end) = match clip.media {
             Media::Video { start, end, .. } => (start, end),
-            Media::Frames(_) => (None, None),
+            Media::Frames(_) | Media::Unknown => (None, None),
         };
         let facts = ClipFacts {
             text: clip.text.clone(),
@@ -307,6 +300,7 @@ impl Work<'_> {
             turned: timing.turned,
             video_stream: timing.video_stream,
             end_unknown: timing.end_unknown,
+            frames_unknown: false,
             face_coverage: encoded.mouths.as_ref().map(|found| found.coverage),
             missed: encoded.mouths.as_ref().map_or_else(Vec::new, |found| found.gaps.clone()),
             mouths_outside: encoded.mouths.as_ref().map_or(0, |found| found.outside),

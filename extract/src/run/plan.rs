@@ -94,8 +94,17 @@ pub struct Summary {
 impl Plan {
     /// Reads manifests and annotations of what is selected. `video`: how videos are read.
     pub fn new(args: &Selection, video: VideoConfig) -> Result<Self> {
+        Self::read(args, video, false)
+    }
+
+    /// The same of clips whose features are there already; their media are not looked at.
+    pub fn of_features(args: &Selection) -> Result<Self> {
+        Self::read(args, VideoConfig::default(), true)
+    }
+
+    fn read(args: &Selection, video: VideoConfig, of_features: bool) -> Result<Self> {
         let mut plan = match &args.dataset {
-            Some(file) if file.ends_with(".jsonl") => Self::own(Path::new(file), args)?,
+            Some(file) if file.ends_with(".jsonl") => Self::own(Path::new(file), args, of_features)?,
             Some(name) => Self::known(name, args)?,
             None if !args.videos.is_empty() => Self::videos(args)?,
             None => {
@@ -121,6 +130,16 @@ impl Plan {
     /// Clips of a split, those that `--only` and `--limit` leave out included.
     pub fn total(&self, split: &Split) -> usize {
         self.totals.get(&split.name).copied().unwrap_or(split.clips.len())
+    }
+
+    /// How many clips the split is to have, of which a store `before` this run was to have so many. A part that is named says
+    /// nothing about it; a limit does, but takes nothing back.
+    pub fn to_be(&self, split: &Split, selection: &Selection, before: Option<usize>) -> usize {
+        match selection.limit {
+            _ if !selection.only.is_empty() => before.unwrap_or(self.total(split)),
+            Some(_) => split.clips.len().max(before.unwrap_or(0)),
+            None => split.clips.len(),
+        }
     }
 
     fn known(name: &str, args: &Selection) -> Result<Self> {
@@ -157,8 +176,8 @@ impl Plan {
         Ok(plan)
     }
 
-    fn own(file: &Path, args: &Selection) -> Result<Self> {
-        let mut splits = read_json_lines(file)?;
+    fn own(file: &Path, args: &Selection, of_features: bool) -> Result<Self> {
+        let mut splits = read_json_lines(file, of_features)?;
         if let Some(wanted) = args.split.iter().find(|wanted| !splits.iter().any(|s| s.name == **wanted)) {
             let names: Vec<&str> = splits.iter().map(|s| s.name.as_str()).collect();
             let what = format!("{} has no split {wanted:?}", file.display());
@@ -229,18 +248,10 @@ impl Plan {
     /// Whether a run can begin: annotations of every split, and at least one clip's media. Errors name what is
     /// missing and the places looked at.
     pub fn check(&self) -> Result<()> {
-        if let Some((name, looked)) = self.absent.iter().next() {
-            let present: Vec<&str> = self.splits.iter().map(|s| s.name.as_str()).collect();
-            return Err(Error::usage(
-                format!("split {name} has no annotation file; looked for {looked}"),
-                format!("fetch it, or name the splits you have: --split {}", present.join(",")),
-            ));
-        }
+        self.check_annotations()?;
         let clips_named: usize = self.splits.iter().map(|s| s.clips.len()).sum();
         let mut clips = self.splits.iter().flat_map(|s| &s.clips).peekable();
-        let Some(first) = clips.peek().map(|c| c.media.path().to_path_buf()) else {
-            return Err(Error::usage("no clips to extract", "look at --split, --only and --limit"));
-        };
+        let first = clips.peek().map(|c| c.media.path().to_path_buf()).unwrap_or_default();
         if clips.any(|c| c.media.path().exists()) {
             return Ok(());
         }
@@ -253,6 +264,21 @@ impl Plan {
             false => "give the folder with --root DIR; docs/data-sets.md shows the layout that is looked for",
         };
         Err(Error::input(first, "", what, remedy))
+    }
+
+    /// Whether there are annotations of every split, and clips.
+    pub fn check_annotations(&self) -> Result<()> {
+        if let Some((name, looked)) = self.absent.iter().next() {
+            let present: Vec<&str> = self.splits.iter().map(|s| s.name.as_str()).collect();
+            return Err(Error::usage(
+                format!("split {name} has no annotation file; looked for {looked}"),
+                format!("fetch it, or name the splits you have: --split {}", present.join(",")),
+            ));
+        }
+        match self.splits.iter().any(|split| !split.clips.is_empty()) {
+            true => Ok(()),
+            false => Err(Error::usage("no clips to extract", "look at --split, --only and --limit")),
+        }
     }
 
     /// What a split is called, here and by the data set itself.

@@ -5,16 +5,19 @@
 
 use crate::media::frame::Frame;
 use crate::run::stages::{Stage, Stages};
+use crate::streams::motion::encoder::Window;
 use crate::streams::mouthing::faces::face::Face;
 use crate::streams::mouthing::landmarks::fan::{FaceCrop, Landmarks};
 use crate::streams::spatial::encoder::Prepared;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use signclip_common::{Error, Result};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// One piece of work for a device.
 pub(super) enum Request {
     Spatial(Vec<Prepared>, Reply<Vec<f32>>),
+    Motion(Vec<Window>, Reply<Vec<f32>>),
     Faces(Vec<Arc<Frame>>, Reply<Vec<Vec<Face>>>),
     Landmarks(Vec<FaceCrop>, Reply<Vec<Landmarks>>),
     Mouthing(Vec<u8>, Reply<Vec<f32>>),
@@ -24,6 +27,7 @@ impl Request {
     pub(super) fn stage(&self) -> Stage {
         match self {
             Self::Spatial(..) => Stage::Gesture,
+            Self::Motion(..) => Stage::Motion,
             Self::Faces(..) | Self::Landmarks(..) => Stage::Faces,
             Self::Mouthing(..) => Stage::Lips,
         }
@@ -67,6 +71,11 @@ impl Queue {
     /// Z_s of frames, row-major `[n, dim]`.
     pub fn spatial(&self, frames: Vec<Prepared>) -> Pending<Vec<f32>> {
         self.ask(|reply| Request::Spatial(frames, reply))
+    }
+
+    /// Z_v of windows of frames, row-major `[n, dim]`.
+    pub fn motion(&self, windows: Vec<Window>) -> Pending<Vec<f32>> {
+        self.ask(|reply| Request::Motion(windows, reply))
     }
 
     /// All faces of each picture.
@@ -123,6 +132,36 @@ impl<T> Pending<T> {
                 }
             }
         }
+    }
+}
+
+/// Rows of one stream of a clip, on their way through the devices.
+#[derive(Default)]
+pub struct Underway {
+    waiting: VecDeque<Pending<Vec<f32>>>,
+    rows: Vec<f32>,
+}
+
+impl Underway {
+    /// The rows that follow.
+    pub fn push(&mut self, rows: Pending<Vec<f32>>) {
+        self.waiting.push_back(rows);
+    }
+
+    /// Take replies until no more than `ahead` are open.
+    pub fn collect(&mut self, ahead: usize) -> Result<()> {
+        while self.waiting.len() > ahead
+            && let Some(reply) = self.waiting.pop_front()
+        {
+            self.rows.extend(reply.wait()?);
+        }
+        Ok(())
+    }
+
+    /// All rows, in the order in which they were asked for.
+    pub fn finish(mut self) -> Result<Vec<f32>> {
+        self.collect(0)?;
+        Ok(self.rows)
     }
 }
 

@@ -9,12 +9,14 @@ use std::time::Instant;
 pub enum Stage {
     /// Reading and decoding, in the threads that see clips through.
     Decode,
-    /// Resizing for CLIP, cutting out faces and mouths, in the same threads.
+    /// Resizing for CLIP and VideoMAE, cutting out faces and mouths, in the same threads.
     Crop,
     /// Face detector and landmark network, in the threads of the devices.
     Faces,
     /// CLIP with S², in the same threads.
     Gesture,
+    /// VideoMAE, in the same threads.
+    Motion,
     /// AV-HuBERT, in the same threads.
     Lips,
     /// Making a clip part of the store, in one thread.
@@ -28,13 +30,13 @@ pub struct Stages {
     readers: usize,
     devices: usize,
     /// Nanoseconds by [`Stage`].
-    spent: [AtomicU64; 6],
+    spent: [AtomicU64; 7],
     /// Requests that devices took, and those that waited behind them, added up.
     taken: AtomicU64,
     waited: AtomicU64,
 }
 
-/// How busy the stages were: each as a share of the time of the threads that do it, so that the three networks of a
+/// How busy the stages were: each as a share of the time of the threads that do it, so that the networks of a
 /// device, or decoding and cutting, add up to at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Shares {
@@ -42,6 +44,9 @@ pub struct Shares {
     pub crop: f64,
     pub faces: f64,
     pub gesture: f64,
+    /// 0 in files of versions that did not have it.
+    #[serde(default)]
+    pub motion: f64,
     pub lips: f64,
     pub write: f64,
     /// Requests that waited in the queue when a device took one, on average. Near 0 the devices wait for the others.
@@ -86,6 +91,7 @@ impl Stages {
             crop: share(Stage::Crop, self.readers),
             faces: share(Stage::Faces, self.devices),
             gesture: share(Stage::Gesture, self.devices),
+            motion: share(Stage::Motion, self.devices),
             lips: share(Stage::Lips, self.devices),
             write: share(Stage::Write, 1),
             waiting: self.waited.load(Relaxed) as f64 / self.taken.load(Relaxed).max(1) as f64,
@@ -96,13 +102,14 @@ impl Stages {
 impl Shares {
     /// Share of the device threads' time spent in networks.
     pub fn device(&self) -> f64 {
-        self.faces + self.gesture + self.lips
+        self.faces + self.gesture + self.motion + self.lips
     }
 
     /// The stage that a faster run would need more of: the largest one of the busiest threads.
     pub fn limiting(&self) -> &'static str {
         let readers = [("decode", self.decode), ("crop", self.crop)];
-        let devices = [("faces", self.faces), ("gesture", self.gesture), ("lips", self.lips)];
+        let devices =
+            [("faces", self.faces), ("gesture", self.gesture), ("motion", self.motion), ("lips", self.lips)];
         let threads: [&[(&str, f64)]; 3] = [&devices, &readers, &[("write", self.write)]];
         let sum = |stages: &[(&str, f64)]| stages.iter().map(|(_, share)| share).sum::<f64>();
         let busiest = threads.into_iter().max_by(|a, b| sum(a).total_cmp(&sum(b)));
@@ -114,12 +121,20 @@ impl Shares {
 impl std::fmt::Display for Shares {
     /// In percent, for the line that shows progress.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [device, gesture, faces, lips, decode, crop, write] =
-            [self.device(), self.gesture, self.faces, self.lips, self.decode, self.crop, self.write]
-                .map(|x| 100.0 * x);
+        let shares = [
+            self.device(),
+            self.gesture,
+            self.motion,
+            self.faces,
+            self.lips,
+            self.decode,
+            self.crop,
+            self.write,
+        ];
+        let [device, gesture, motion, faces, lips, decode, crop, write] = shares.map(|x| 100.0 * x);
         write!(
             f,
-            "device {device:.0} % busy (gesture {gesture:.0}, faces {faces:.0}, lips {lips:.0}), {:.1} waiting, decode \
+            "device {device:.0} % busy (gesture {gesture:.0}, motion {motion:.0}, faces {faces:.0}, lips {lips:.0}), {:.1} waiting, decode \
              {decode:.0} %, crop {crop:.0} %, write {write:.0} %",
             self.waiting
         )

@@ -3,5 +3,6 @@
 pub mod clip_stream;
 pub mod config;
 pub mod layers;
+pub mod motion;
 pub mod mouthing;
 pub mod spatial;

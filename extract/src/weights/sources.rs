@@ -196,7 +196,7 @@ fn architecture(network: Network, config: &StreamConfig) -> Option<Architecture>
         }
         Network::Fan => config.fan.as_ref().map(|fan| Architecture::Fan { hourglasses: fan.num_modules }),
         Network::AvHubert => Some(Architecture::AvHubert(config.lips.clone())),
-        Network::Clip => None,
+        Network::Clip | Network::VideoMae => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Stores of one split, joined by the ids of their clips: a stream that was made later, elsewhere or by somebody else
 //! is added without a second extraction.
 
-use signclip_common::store::{ClipRecord, Store};
+use signclip_common::store::{ClipRecord, Store, StreamInfo};
 use signclip_common::{Error, Result};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -67,7 +67,7 @@ fn check(first: &Store, other: &Store) -> Result<()> {
     }
     for (a, b) in first.clips.iter().zip(&other.clips) {
         let place = format!("clip {:?}", a.id);
-        if a.frames != b.frames {
+        if a.frames != b.frames && !may_have(first, a, b.frames) && !may_have(other, b, a.frames) {
             return refuse(
                 place,
                 format!("{} frames, in {} it has {}", b.frames, first.folder.display(), a.frames),
@@ -81,4 +81,12 @@ fn check(first: &Store, other: &Store) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a clip of `store` whose number of frames is not known may have so many, by its rows.
+fn may_have(store: &Store, clip: &ClipRecord, frames: usize) -> bool {
+    let fits = |(name, stream): (&String, &StreamInfo)| {
+        clip.streams.get(name).is_some_and(|there| there.rows == stream.rows.rows(frames))
+    };
+    clip.facts.frames_unknown && store.info.streams.iter().all(fits)
 }

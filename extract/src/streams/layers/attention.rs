@@ -1,4 +1,4 @@
-//! What the two frozen transformers share: CLIP's vision tower and AV-HuBERT.
+//! What the frozen transformers share: CLIP's vision tower, VideoMAE and AV-HuBERT.
 //!
 //! Shapes: n sequences, t tokens, d width, h heads, e size of a head.
 
@@ -21,7 +21,12 @@ impl Attention {
             Tensor::cat(&["q_proj", "k_proj", "v_proj"].map(|name| part.sub(name).get(what, shape)), 0)
         };
         let qkv = Linear::of(joined("weight", &[d, d]), joined("bias", &[d]));
-        Self { qkv, out_proj: Linear::new(&part.sub("out_proj"), d, d), heads }
+        Self::of(qkv, Linear::new(&part.sub("out_proj"), d, d), heads)
+    }
+
+    /// `qkv` gives queries, keys and values side by side.
+    pub(crate) fn of(qkv: Linear, out_proj: Linear, heads: i64) -> Self {
+        Self { qkv, out_proj, heads }
     }
 
     /// `residual + attention(x)` for every token, added in place. `attended_n11t` is false at padding. The fused kernel
@@ -84,7 +89,7 @@ impl Linear {
         Self::of(part.get("weight", &[outputs, inputs]), part.get("bias", &[outputs]))
     }
 
-    fn of(weight_oi: Tensor, bias: Tensor) -> Self {
+    pub(crate) fn of(weight_oi: Tensor, bias: Tensor) -> Self {
         let onednn = onednn::is_faster(&weight_oi);
         let weight_io = weight_oi.tr();
         // oneDNN reads a row for each output, MKL a column.

@@ -1,9 +1,11 @@
-//! Layers that the convolutional networks share, in inference mode.
+//! What the networks share, in inference mode; here the layers of the convolutional ones.
 
 use crate::streams::layers::frozen::Frozen;
 pub mod attention;
 pub(crate) mod frozen;
 pub mod passes;
+pub(crate) mod pictures;
+pub(crate) mod pre_norm;
 pub(crate) mod rows;
 
 use signclip_common::weights::Part;

@@ -1,9 +1,10 @@
 //! The vision tower of CLIP, as `CLIPVisionModel` of transformers computes it.
 //!
-//! Shapes: n images, t tokens (class token first), d hidden size, h heads, e size of a head.
+//! Shapes: n images, t tokens (class token first), d hidden size.
 
 use crate::streams::layers::attention::{Attention, LayerNorm, Linear};
 use crate::streams::layers::frozen::Frozen;
+use crate::streams::layers::pre_norm::{self, Activation, PreNormLayer};
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::Part;
 use tch::Tensor;
@@ -65,7 +66,7 @@ pub struct ClipVision {
     patch_embedding_cd: Frozen,
     position_embedding: Frozen,
     pre_layrnorm: LayerNorm,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<PreNormLayer>,
     post_layernorm: LayerNorm,
     patch_size: i64,
 }
@@ -78,7 +79,7 @@ impl ClipVision {
         let tokens = (config.image_size / patch).pow(2) + 1;
         let embeddings = part.sub("embeddings");
         let layers = (0..config.num_hidden_layers)
-            .map(|i| EncoderLayer::new(&part.sub(&format!("encoder.layers.{i}")), config))
+            .map(|i| layer(&part.sub(&format!("encoder.layers.{i}")), config))
             .collect();
         Self {
             class_embedding: embeddings.get("class_embedding", &[d]).into(),
@@ -99,21 +100,12 @@ impl ClipVision {
 
     /// Class token of the last layer, before `post_layernorm`: pixels `[n, 3, size, size]` (normalised) to `[n, d]`.
     pub fn class_token(&self, pixels_n3hw: &Tensor) -> Tensor {
-        let mut x_ntd = self.embed(pixels_n3hw);
-        let Some((last, layers)) = self.layers.split_last() else { return x_ntd.select(1, 0) };
-        for layer in layers {
-            x_ntd = layer.forward(x_ntd);
-        }
-        last.class_token(&x_ntd)
+        pre_norm::first_token(&self.layers, self.embed(pixels_n3hw))
     }
 
     /// Every hidden state: the output of `pre_layrnorm`, then of each layer; `[n, t, d]` each.
     pub fn hidden_states(&self, pixels_n3hw: &Tensor) -> Vec<Tensor> {
-        let mut states = vec![self.embed(pixels_n3hw)];
-        for layer in &self.layers {
-            states.push(layer.forward(states[states.len() - 1].copy()));
-        }
-        states
+        pre_norm::hidden_states(&self.layers, self.embed(pixels_n3hw))
     }
 
     /// `post_layernorm` of a class token, the pooled output of the reference: `[n, d]` to `[n, d]`.
@@ -133,41 +125,13 @@ impl ClipVision {
     }
 }
 
-/// Pre-norm transformer layer.
-struct EncoderLayer {
-    layer_norm1: LayerNorm,
-    self_attn: Attention,
-    layer_norm2: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
-}
-
-impl EncoderLayer {
-    fn new(part: &Part, config: &ClipVisionConfig) -> Self {
-        let (d, wide, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-        Self {
-            layer_norm1: LayerNorm::new(&part.sub("layer_norm1"), d, eps),
-            self_attn: Attention::new(&part.sub("self_attn"), d, config.num_attention_heads),
-            layer_norm2: LayerNorm::new(&part.sub("layer_norm2"), d, eps),
-            fc1: Linear::new(&part.sub("mlp.fc1"), d, wide),
-            fc2: Linear::new(&part.sub("mlp.fc2"), wide, d),
-        }
-    }
-
-    fn forward(&self, x_ntd: Tensor) -> Tensor {
-        let normed_ntd = self.layer_norm1.forward(&x_ntd);
-        self.mlp(self.self_attn.add_to(x_ntd, &normed_ntd, None))
-    }
-
-    /// The class token of the output, `[n, d]`: all that anybody reads of the last layer.
-    fn class_token(&self, x_ntd: &Tensor) -> Tensor {
-        let class_n1d = x_ntd.narrow(1, 0, 1).contiguous();
-        let normed_ntd = self.layer_norm1.forward(x_ntd);
-        self.mlp(self.self_attn.add_first_to(class_n1d, &normed_ntd)).squeeze_dim(1)
-    }
-
-    fn mlp(&self, x_ntd: Tensor) -> Tensor {
-        let inner = self.fc1.quick_gelu(&self.layer_norm2.forward(&x_ntd));
-        self.fc2.add_to(x_ntd, &inner)
+fn layer(part: &Part, config: &ClipVisionConfig) -> PreNormLayer {
+    let (d, wide, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+    PreNormLayer {
+        before_attention: LayerNorm::new(&part.sub("layer_norm1"), d, eps),
+        attention: Attention::new(&part.sub("self_attn"), d, config.num_attention_heads),
+        before_mlp: LayerNorm::new(&part.sub("layer_norm2"), d, eps),
+        mlp: [Linear::new(&part.sub("mlp.fc1"), d, wide), Linear::new(&part.sub("mlp.fc2"), wide, d)],
+        activation: Activation::QuickGelu,
     }
 }

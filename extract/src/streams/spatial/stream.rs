@@ -1,13 +1,12 @@
 //! Z_s of one clip, on its way through the encoder.
 
 use crate::media::frame_reader::Timing;
-use crate::run::queue::{Pending, Queue};
+use crate::run::queue::{Queue, Underway};
 use crate::run::stages::Stage;
 use crate::streams::clip_stream::{ClipStream, Finished, Numbered, Stop, WINDOW};
 use crate::streams::spatial::encoder::{Prepared, SpatialConfig};
 use signclip_common::Result;
 use signclip_common::panics::guarded;
-use std::collections::VecDeque;
 
 /// Windows of one clip that may be on their way through the encoder.
 const WINDOWS_AHEAD: usize = 2;
@@ -19,13 +18,12 @@ pub struct SpatialStream<'a> {
     /// The most frames that a device takes at once; a window is sent in such parts, so that the devices share even the
     /// last one.
     at_once: usize,
-    waiting: VecDeque<Pending<Vec<f32>>>,
-    rows: Vec<f32>,
+    underway: Underway,
 }
 
 impl<'a> SpatialStream<'a> {
     pub fn new(queue: &'a Queue, config: &'a SpatialConfig, at_once: usize) -> Self {
-        Self { queue, config, at_once, waiting: VecDeque::new(), rows: Vec::new() }
+        Self { queue, config, at_once, underway: Underway::default() }
     }
 
     fn push(&mut self, frames: &[Numbered]) -> Result<()> {
@@ -33,20 +31,10 @@ impl<'a> SpatialStream<'a> {
         let mut prepared: Vec<Prepared> = self.queue.stages.time(Stage::Crop, prepare)?;
         while !prepared.is_empty() {
             let rest = prepared.split_off(self.at_once.min(prepared.len()));
-            self.waiting.push_back(self.queue.spatial(prepared));
+            self.underway.push(self.queue.spatial(prepared));
             prepared = rest;
         }
-        self.collect(WINDOWS_AHEAD * WINDOW.div_ceil(self.at_once))
-    }
-
-    /// Take replies until no more than `ahead` are open.
-    fn collect(&mut self, ahead: usize) -> Result<()> {
-        while self.waiting.len() > ahead
-            && let Some(reply) = self.waiting.pop_front()
-        {
-            self.rows.extend(reply.wait()?);
-        }
-        Ok(())
+        self.underway.collect(WINDOWS_AHEAD * WINDOW.div_ceil(self.at_once))
     }
 }
 
@@ -55,8 +43,7 @@ impl ClipStream for SpatialStream<'_> {
         self.push(frames).map_err(Stop::at("encode"))
     }
 
-    fn finish(mut self: Box<Self>, _: &Timing) -> Result<Finished, Stop> {
-        self.collect(0).map_err(Stop::at("encode"))?;
-        Ok(Finished { rows: self.rows, mouths: None })
+    fn finish(self: Box<Self>, _: &Timing) -> Result<Finished, Stop> {
+        Ok(Finished { rows: self.underway.finish().map_err(Stop::at("encode"))?, mouths: None })
     }
 }

@@ -4,7 +4,8 @@ use signclip_common::regular_file;
 use std::io::Read;
 use std::path::Path;
 
-use npyz::{DType, NpyFile, NpyHeader, Order, TypeChar};
+use crate::numpy::{LONGEST_HEADER, parse_header};
+use npyz::{DType, NpyFile, Order, TypeChar};
 use signclip_common::torch_file::{Array, read_arrays};
 use signclip_common::{Error, Result};
 
@@ -25,9 +26,6 @@ const MOST_FRAMES: usize = 1 << 20;
 
 /// The longest file of landmarks there can be, and the most that is read of one.
 const LONGEST: u64 = (MOST_FRAMES * VALUES * 8 + LONGEST_HEADER) as u64;
-
-/// NumPy writes 118 bytes for such an array. A long header is refused before it is parsed.
-const LONGEST_HEADER: usize = 1024;
 
 /// Whether these points can be a face: all of them finite, in reach of a picture, and not all in one place.
 pub fn usable(points: &[[f32; 2]]) -> bool {
@@ -113,47 +111,6 @@ fn from_values(path: &Path, values: &[f32]) -> Result<Vec<Option<Points<POINTS>>
     let (points, _) = values.as_chunks::<2>();
     let (points, _) = points.as_chunks::<POINTS>();
     Ok(points.iter().map(|points| usable(points).then_some(*points)).collect())
-}
-
-/// The header of a NumPy file, and where the numbers begin.
-fn parse_header(path: &Path, bytes: &[u8]) -> Result<(NpyHeader, usize)> {
-    let head = &bytes[..bytes.len().min(LONGEST_HEADER)];
-    let refused = |what: &str| Error::input(path, "header", what, "write the landmarks with numpy.save");
-    if !head.starts_with(b"\x93NUMPY") {
-        return Err(refused("not a NumPy file"));
-    }
-    // Version 1 has 16 bits for the length of the text that follows, later versions have 32.
-    let end = match head[6..] {
-        [1, _, low, high, ..] => 10 + usize::from(u16::from_le_bytes([low, high])),
-        [_, _, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize).saturating_add(12),
-        _ => return Err(refused("the file ends inside its header")),
-    };
-    if end > head.len() {
-        return Err(refused("it is cut off, or too long for an array of numbers"));
-    }
-    if depth(&head[..end]) > DEEPEST {
-        return Err(refused("more brackets inside of each other than an array of numbers has"));
-    }
-    let header = NpyHeader::from_reader(&head[..end]).map_err(|error| refused(&error.to_string()))?;
-    Ok((header, end))
-}
-
-/// Brackets of a header that are open at once: its own, and those of a list of records. The parser takes twice as long for
-/// each one more.
-const DEEPEST: usize = 4;
-
-/// The most brackets that are open at once.
-fn depth(text: &[u8]) -> usize {
-    let (mut open, mut most) = (0_usize, 0);
-    for byte in text {
-        match byte {
-            b'(' | b'[' | b'{' => open += 1,
-            b')' | b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        most = most.max(open);
-    }
-    most
 }
 
 /// Refuse numbers that a face cannot have and and that are not NaN either.

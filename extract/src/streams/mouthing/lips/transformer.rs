@@ -1,25 +1,26 @@
 //! The transformer of AV-HuBERT: `TransformerEncoder` of `fairseq/models/wav2vec/wav2vec2.py` with `layer_norm_first`,
 //! as both Base and Large have it.
 //!
-//! Shapes: n clips, t frames, d width, h heads, e size of a head.
+//! Shapes: n clips, t frames, d width.
 
 use super::config::{EPS, LipConfig};
 use crate::streams::layers::attention::{Attention, LayerNorm, Linear};
 use crate::streams::layers::frozen::Frozen;
+use crate::streams::layers::pre_norm::{Activation, PreNormLayer};
 use signclip_common::weights::Part;
 use tch::{Kind, Tensor};
 
 /// Positional convolution, layers, final layer norm.
 pub struct Transformer {
     pos_conv: PositionalConvolution,
-    layers: Vec<Layer>,
+    layers: Vec<PreNormLayer>,
     layer_norm: LayerNorm,
 }
 
 impl Transformer {
     /// Build from the part `encoder`.
     pub fn new(part: &Part, config: &LipConfig) -> Self {
-        let layer = |i| Layer::new(&part.sub(&format!("layers.{i}")), config);
+        let layer = |i| layer(&part.sub(&format!("layers.{i}")), config);
         Self {
             pos_conv: PositionalConvolution::new(&part.sub("pos_conv.0"), config),
             layers: (0..config.encoder_layers).map(layer).collect(),
@@ -76,31 +77,14 @@ impl PositionalConvolution {
     }
 }
 
-/// Pre-norm transformer layer. Its second norm has the name `final_layer_norm` in the reference.
-struct Layer {
-    self_attn_layer_norm: LayerNorm,
-    self_attn: Attention,
-    final_layer_norm: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
-}
-
-impl Layer {
-    fn new(part: &Part, config: &LipConfig) -> Self {
-        let (d, wide) = (config.encoder_embed_dim, config.encoder_ffn_embed_dim);
-        Self {
-            self_attn_layer_norm: LayerNorm::new(&part.sub("self_attn_layer_norm"), d, EPS),
-            self_attn: Attention::new(&part.sub("self_attn"), d, config.encoder_attention_heads),
-            final_layer_norm: LayerNorm::new(&part.sub("final_layer_norm"), d, EPS),
-            fc1: Linear::new(&part.sub("fc1"), d, wide),
-            fc2: Linear::new(&part.sub("fc2"), wide, d),
-        }
-    }
-
-    fn forward(&self, x_ntd: Tensor, attended_n11t: Option<&Tensor>) -> Tensor {
-        let normed_ntd = self.self_attn_layer_norm.forward(&x_ntd);
-        let x_ntd = self.self_attn.add_to(x_ntd, &normed_ntd, attended_n11t);
-        let inner = self.fc1.forward(&self.final_layer_norm.forward(&x_ntd)).gelu_("none");
-        self.fc2.add_to(x_ntd, &inner)
+/// A layer. Its second norm has the name `final_layer_norm` in the reference.
+fn layer(part: &Part, config: &LipConfig) -> PreNormLayer {
+    let (d, wide) = (config.encoder_embed_dim, config.encoder_ffn_embed_dim);
+    PreNormLayer {
+        before_attention: LayerNorm::new(&part.sub("self_attn_layer_norm"), d, EPS),
+        attention: Attention::new(&part.sub("self_attn"), d, config.encoder_attention_heads),
+        before_mlp: LayerNorm::new(&part.sub("final_layer_norm"), d, EPS),
+        mlp: [Linear::new(&part.sub("fc1"), d, wide), Linear::new(&part.sub("fc2"), wide, d)],
+        activation: Activation::Gelu,
     }
 }

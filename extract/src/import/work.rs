@@ -1,0 +1,167 @@
+//! From arrays to the store of a split.
+
+use super::foreign::Foreign;
+use super::survey::Arrays;
+use crate::run::changed;
+use crate::run::failures::Earlier;
+use crate::run::heartbeat::Heartbeat;
+use crate::run::interrupt;
+use crate::run::stages::{Stage, Stages};
+use signclip_common::manifest::{Clip, Media};
+use signclip_common::progress::Progress;
+use signclip_common::store::{ClipFacts, Failure, StoreWriter};
+use signclip_common::{Error, Result};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// What one split's import did.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Imported {
+    pub already_done: usize,
+    pub stored: usize,
+    pub frames: usize,
+    pub seconds: f64,
+    pub failures: Vec<Failure>,
+    /// Clips of this run of which the number of frames is not known.
+    pub frames_unknown: usize,
+    /// Clips that were not tried because the run was asked to end.
+    pub left: usize,
+}
+
+impl Imported {
+    fn record(&mut self, failure: Failure, store: &StoreWriter) -> Result<()> {
+        tracing::warn!("{}: {}", failure.id, failure.reason);
+        store.add_failure(&failure)?;
+        self.failures.push(failure);
+        Ok(())
+    }
+}
+
+/// One split's work.
+pub struct Work<'a> {
+    pub streams: &'a [Foreign],
+    pub clips: &'a [Clip],
+    /// What is there for each clip.
+    pub found: &'a [Result<Arrays, Failure>],
+    /// Folder of the files.
+    pub folder: &'a Path,
+    /// Frames per second of the features.
+    pub fps: f64,
+}
+
+impl Work<'_> {
+    /// Frames of the clips that the store does not have yet.
+    pub fn frames(&self, store: &StoreWriter) -> u64 {
+        let left = self.clips.iter().zip(self.found).filter(|(clip, _)| !store.is_done(&clip.id));
+        left.filter_map(|(_, found)| Some(found.as_ref().ok()?.frames as u64)).sum()
+    }
+
+    /// Stores every clip that the store does not have yet. Errors: the store cannot be written.
+    pub fn run(
+        &self,
+        store: &mut StoreWriter,
+        progress: &Progress,
+        heartbeat: &Heartbeat,
+    ) -> Result<Imported> {
+        let todo: Vec<usize> = (0..self.clips.len()).filter(|&i| !store.is_done(&self.clips[i].id)).collect();
+        let mut done = Imported { already_done: self.clips.len() - todo.len(), ..Imported::default() };
+        let tried: HashSet<&str> = todo.iter().map(|&i| self.clips[i].id.as_str()).collect();
+        let earlier = Earlier::read(store, |id| tried.contains(id))?;
+        let stages = Stages::new(1, 1);
+        std::thread::scope(|scope| {
+            let (ended, end) = crossbeam_channel::bounded(0);
+            let watched = &stages;
+            scope.spawn(move || heartbeat.run(progress, watched, &end));
+            let written = todo.iter().try_for_each(|&i| -> Result<()> {
+                if interrupt::asked() {
+                    done.left += 1;
+                    return Ok(());
+                }
+                self.take(i, store, &stages, &mut done)?;
+                heartbeat.count(done.already_done + done.stored, done.failures.len());
+                let frames = self.found[i].as_ref().map_or(0, |arrays| arrays.frames as u64);
+                progress.advance(frames, || format!("{} clips, {} failed", done.stored, done.failures.len()));
+                Ok(())
+            });
+            drop(ended);
+            written
+        })?;
+        earlier.replace(store, &done.failures)?;
+        done.seconds = progress.seconds();
+        Ok(done)
+    }
+
+    /// Stores a clip, or records why not. Errors: those that are not the fault of the clip, such as a full disk.
+    fn take(&self, clip: usize, store: &mut StoreWriter, stages: &Stages, done: &mut Imported) -> Result<()> {
+        let (clip, found) = (&self.clips[clip], &self.found[clip]);
+        let failed = |error: Error| {
+            let (id, stage) = (clip.id.clone(), "store".to_owned());
+            Failure { id, stage, reason: error.to_string() }
+        };
+        let arrays = match found {
+            Ok(arrays) => arrays,
+            Err(failure) => return done.record(failure.clone(), store),
+        };
+        let read = || arrays.files.iter().map(|file| file.read()).collect::<Result<Vec<_>>>();
+        let rows = match stages.time(Stage::Decode, read) {
+            Ok(rows) => rows,
+            Err(error) => return done.record(Failure { stage: "open".to_owned(), ..failed(error) }, store),
+        };
+        match stages.time(Stage::Write, || self.store(clip, arrays, &rows, store)) {
+            Ok(()) => {
+                done.stored += 1;
+                done.frames += arrays.frames;
+                done.frames_unknown += usize::from(arrays.frames_unknown);
+                Ok(())
+            }
+            Err(error @ (Error::Io { .. } | Error::Input { .. })) => Err(error),
+            Err(error) => done.record(failed(error), store),
+        }
+    }
+
+    fn store(&self, clip: &Clip, arrays: &Arrays, rows: &[Vec<f32>], store: &mut StoreWriter) -> Result<()> {
+        let (start, end) = match clip.media {
+            Media::Video { start, end, .. } => (start, end),
+            Media::Frames(_) | Media::Unknown => (None, None),
+        };
+        let facts = ClipFacts {
+            text: clip.text.clone(),
+            signer: clip.signer.clone(),
+            gloss: clip.gloss.clone(),
+            source_fps: self.fps,
+            source_frames: arrays.frames,
+            frames_unknown: arrays.frames_unknown,
+            source: self.folder.display().to_string(),
+            start,
+            end,
+            source_bytes: bytes(arrays),
+            source_mtime: arrays.files.iter().map(|file| file.mtime).max().unwrap_or(0),
+            ..ClipFacts::default()
+        };
+        let mut writer = store.begin()?;
+        for (stream, rows) in self.streams.iter().zip(rows) {
+            writer.append(&stream.name, rows)?;
+        }
+        writer.finish(&clip.id, arrays.frames, facts)?;
+        Ok(())
+    }
+}
+
+/// Bytes of a clip's files together.
+fn bytes(arrays: &Arrays) -> u64 {
+    arrays.files.iter().map(|file| file.bytes).sum()
+}
+
+/// Refuses a clip that is stored and has another sentence or other files by now. Returns the ids of clips that the data set has
+/// no longer.
+pub fn check_clips(store: &Path, clips: &[Clip], found: &[Result<Arrays, Failure>]) -> Result<Vec<String>> {
+    let there =
+        clips.iter().zip(found).filter_map(|(clip, found)| Some((clip.id.as_str(), found.as_ref().ok()?)));
+    let there: HashMap<&str, &Arrays> = there.collect();
+    changed::refuse(store, clips, |clip, record| {
+        changed::text(clip, record).or_else(|| {
+            let (now, then) = (bytes(there.get(clip.id.as_str())?), record.facts.source_bytes);
+            (now != then).then(|| ("source_bytes", format!("files of {now} bytes"), format!("{then} bytes")))
+        })
+    })
+}
