@@ -1,9 +1,9 @@
 //! Greedy and beam search, deterministic, with the results of Hugging Face transformers.
 //!
 //! The search knows the model only as a function from (tokens to append, [rows to continue](Moves)) to logits. Every step
-//! takes the best `2 n` continuations of a clip's `n` beams by summed log probability (float32). Those that end
-//! the text become results if they are among the first `n`; the first `n` others continue. A clip is done when it has
-//! `n` results and no running beam can still beat the worst of them, judged at the present length (or at once
+//! takes the best `2 n` continuations of a clip's `n` beams by summed log probability (float32), or `(1 + e) n` where `e`
+//! tokens end a text. Those that end the text become results if they are among the first `n`; the first `n` others
+//! continue. A clip is done when it has `n` results and no running beam can still beat the worst of them, judged at the present length (or at once
 //! with `early_stopping`). Ties are broken by `torch.topk`.
 //!
 //! Score of a result: sum of log probabilities / length ^ `length_penalty`; see [`Normalization`] for the length.
@@ -28,7 +28,7 @@ pub fn search(
     config: &BeamSearchConfig,
     clips: usize,
     start: i64,
-    end: i64,
+    ends: &[i64],
     step: impl FnMut(&[i64], Option<&Moves>) -> Tensor,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     config.check()?;
@@ -36,9 +36,9 @@ pub fn search(
         return Ok(Vec::new());
     }
     if config.num_beams == 1 {
-        return Ok(greedy(config, clips, start, end, step));
+        return Ok(greedy(config, clips, start, ends, step));
     }
-    beams(config, clips, start, end, step)
+    beams(config, clips, start, ends, step)
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn run(config: BeamSearchConfig) -> Vec<Vec<Hypothesis>> {
-        search(&config, 2, 0, END, toy).expect("a valid search")
+        search(&config, 2, 0, &[END], toy).expect("a valid search")
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
                 max_length: 9,
                 ..BeamSearchConfig::default()
             };
-            let found = search(&config, clips.len(), 0, END, step).expect("a valid search");
+            let found = search(&config, clips.len(), 0, &[END], step).expect("a valid search");
             (found, calls)
         };
         for num_beams in [1, 2] {
@@ -181,6 +181,6 @@ mod tests {
         assert!(BeamSearchConfig { num_beams: 0, ..default() }.check().is_err());
         assert!(BeamSearchConfig { max_length: 1, ..default() }.check().is_err());
         assert!(BeamSearchConfig { num_return_sequences: 6, ..default() }.check().is_err());
-        assert!(search(&BeamSearchConfig { num_beams: 4, ..default() }, 1, 0, END, toy).is_err());
+        assert!(search(&BeamSearchConfig { num_beams: 4, ..default() }, 1, 0, &[END], toy).is_err());
     }
 }
