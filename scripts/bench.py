@@ -28,7 +28,10 @@ def compare(size, dtype, field):
     ours, theirs = [], []
     for turn in range(TURNS):
         ours.append(run([program, what, "--model", folder, "--dtype", SHORT[dtype]]))
-        theirs.append(run([sys.executable, f"{peers}/peer_{what}.py", "--size", size, "--dtype", dtype]))
+        peer = [f"{peers}/peer_{what}.py", "--size", size]
+        if size == "llama-small":
+            peer = [os.path.join(os.path.dirname(__file__), "peer_llama.py"), what]
+        theirs.append(run([sys.executable, *peer, "--dtype", dtype]))
         print(f"{what} {size} {dtype} turn {turn + 1}: ours {ours[-1][field]:.3f} s, peer {theirs[-1][field]:.3f} s", flush=True)
     median = [statistics.median(result[field] for result in side) for side in (ours, theirs)]
     print(f"{what} {size} {dtype}: ours {median[0]:.3f} s, peer {median[1]:.3f} s, ratio {median[1] / median[0]:.2f}", flush=True)
@@ -40,7 +43,9 @@ if what == "train":
     fp32, ours_fp32, theirs_fp32 = compare("base", "float32", "seconds_per_step")
     peak = lambda results: round(max(result["peak_rss_gib"] for result in results), 2)
     print(f"peak memory in fp32: ours {peak(ours_fp32)} GiB, peer {peak(theirs_fp32)} GiB; in bf16, below")
-    result = {"step_ratio_bf16": bf16, "step_ratio_fp32": fp32, "peak_gib": peak(ours_bf16), "peer_peak_gib": peak(theirs_bf16)}
+    llama, ours_llama, theirs_llama = compare("llama-small", "bfloat16", "seconds_per_step")
+    print(f"peak memory of llama-small: ours {peak(ours_llama)} GiB, peer {peak(theirs_llama)} GiB")
+    result = {"step_ratio_llama_bf16": llama, "step_ratio_bf16": bf16, "step_ratio_fp32": fp32, "peak_gib": peak(ours_bf16), "peer_peak_gib": peak(theirs_bf16)}
 else:
-    result = {f"generate_ratio_{size}": compare(size, "bfloat16", "seconds")[0] for size in ("small", "base")}
+    result = {f"generate_ratio_{size}": compare(size, "bfloat16", "seconds")[0] for size in ("small", "base", "llama-small")}
 print(json.dumps({name: round(value, 3) for name, value in result.items()}))

@@ -81,6 +81,30 @@ mod tests {
         assert!(greedy.iter().all(|texts| texts[0].ids[0] == 2 && texts[0].ids.len() == 2));
     }
 
+    /// Tokens 1 and 4 end a text. By hand: of "3 1" (0.4), "2 4" (0.24), "2 1" (0.18), "2 2" (0.12) the first two are results,
+    /// and nothing that goes on can beat them.
+    #[test]
+    fn any_end_token_ends_a_text() {
+        let step = |tokens: &[i64], _: Option<&Moves>| {
+            let row = |token: &i64| -> [f32; 6] {
+                match token {
+                    0 => [1e-9, 1e-9, 0.6, 0.4, 1e-9, 1e-9],
+                    2 => [1e-9, 0.3, 0.2, 1e-9, 0.4, 0.1],
+                    _ => [1e-9, 1.0, 1e-9, 1e-9, 1e-9, 1e-9],
+                }
+            };
+            let rows: Vec<Tensor> = tokens.iter().map(|t| Tensor::from_slice(&row(t)).log()).collect();
+            Tensor::stack(&rows, 0)
+        };
+        let beams = BeamSearchConfig { num_beams: 2, num_return_sequences: 2, ..BeamSearchConfig::default() };
+        let texts = search(&beams, 1, 0, &[END, 4], step).expect("a valid search").remove(0);
+        assert_eq!((&texts[0].ids, &texts[1].ids), (&vec![3, 1], &vec![2, 4]));
+        assert!((texts[1].score - 0.24_f64.ln() / 2.0).abs() < 1e-6);
+        let greedy = BeamSearchConfig { num_beams: 1, num_return_sequences: 1, ..beams };
+        let texts = search(&greedy, 1, 0, &[4, END], step).expect("a valid search").remove(0);
+        assert_eq!(texts[0].ids, [2, 4]);
+    }
+
     #[test]
     fn unfinished_texts_count_at_the_length_limit() {
         let config = BeamSearchConfig { num_beams: 2, max_length: 2, ..BeamSearchConfig::default() };
