@@ -224,15 +224,20 @@ bench-train: (_bench "train")
 # beam search beside transformers in one run, small and base
 bench-generate: (_bench "generate")
 
-# Flan-T5-XL on random bf16 weights: load, three steps, peak memory, plain and recomputing (writes 5.7 GB, removed)
-bench-xl:
+# a large model on random bf16 weights: load, three steps, peak memory, plain and recomputing; one clip translated (xl,
+# llama-3.2-3b or llama-3.1-8b, which takes steps only recomputing; writes 5.7, 6.4 or 16 GB, removed)
+bench-xl model="xl":
     #!/usr/bin/env bash
     set -euo pipefail
     cargo build --release --workspace --example bench
-    trap 'rm -rf target/bench/xl-bf16' EXIT
-    target/release/examples/bench weights --size xl --dtype bf16 --out target/bench/xl-bf16
-    target/release/examples/bench train --model target/bench/xl-bf16 --dtype bf16 --steps 2
-    target/release/examples/bench train --model target/bench/xl-bf16 --dtype bf16 --steps 2 --recompute
+    bench=target/release/examples/bench folder=target/bench/{{ model }}-bf16
+    trap 'rm -rf "$folder"' EXIT
+    $bench weights --size {{ model }} --dtype bf16 --out "$folder"
+    if [[ {{ model }} != llama-3.1-8b ]]; then
+        $bench train --model "$folder" --dtype bf16 --steps 2
+    fi
+    $bench train --model "$folder" --dtype bf16 --steps 2 --recompute
+    $bench generate --model "$folder" --dtype bf16 --batch 1 --repeat 1
 
 _bench what:
     #!/usr/bin/env bash

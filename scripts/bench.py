@@ -31,14 +31,20 @@ def compare(size, dtype, field):
     ours, theirs = [], []
     for turn in range(TURNS):
         ours.append(run([program, what, "--model", folder, "--dtype", SHORT[dtype]]))
-        theirs.append(run([sys.executable, f"{peers}/peer_{what}.py", "--size", size, "--dtype", dtype]))
+        peer = [f"{peers}/peer_{what}.py", "--size", size]
+        if size == "llama-small":
+            peer = [os.path.join(os.path.dirname(__file__), "peer_llama.py"), what]
+        theirs.append(run([sys.executable, *peer, "--dtype", dtype]))
         print(f"{what} {size} {dtype} turn {turn + 1}: ours {ours[-1][field]:.3f} s, peer {theirs[-1][field]:.3f} s", flush=True)
     median = [statistics.median(result[field] for result in side) for side in (ours, theirs)]
     print(f"{what} {size} {dtype}: ours {median[0]:.3f} s, peer {median[1]:.3f} s, ratio {median[1] / median[0]:.2f}", flush=True)
     return median[1] / median[0], ours, theirs
 
 
-CASES = {"train": [("base", "bfloat16"), ("base", "float32")], "generate": [("small", "bfloat16"), ("base", "bfloat16")]}
+CASES = {
+    "train": [("base", "bfloat16"), ("base", "float32"), ("llama-small", "bfloat16")],
+    "generate": [("small", "bfloat16"), ("base", "bfloat16"), ("llama-small", "bfloat16")],
+}
 FIELD = {"train": "seconds_per_step", "generate": "seconds"}
 result, turns = {}, {}
 for size, dtype in CASES[what]:

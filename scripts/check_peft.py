@@ -1,4 +1,4 @@
-"""Adapters between SignClip and Hugging Face PEFT, both ways, on a small T5 of random weights.
+"""Adapters between SignClip and Hugging Face PEFT, both ways, on a small T5 and a small Llama of random weights.
 
 Every kind of adapter that PEFT makes is either read as PEFT itself reads it again, and merged as PEFT merges it, or refused
 by the name of the field. Run by `just check-peft`. In float32 all logits must agree to 1e-4.
@@ -16,7 +16,7 @@ import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora.config import CordaConfig, LoraGAConfig
 from safetensors.torch import load_file, save_file
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -50,39 +50,96 @@ def check(what, got, want):
         failures.append(what)
 
 
+class T5:
+    """Encoder and decoder, with an output layer of its own, or one that shares its weight with the embeddings, as T5 1.1 (not
+    scaled) or as the first T5 (scaled)."""
+    task, heads = "SEQ_2_SEQ_LM", ("own", "tied", "tied and scaled")
+    layers = ["q", "v", "wi_0", "wi_1", "wo"]
+    every = ["q", "k", "v", "o", "wi_0", "wi_1", "wo", "lm_head"]
+    ours = {"expression": r"(?!.*EncDecAttention).*\.(q|k|wi_1|wo)", "output layer": r".*\.q|lm_head"}
+    expression, two = r".*(SelfAttention\.(q|v)|wo)", ["q", "v"]
+    ranks = {"SelfAttention.q": 2, r".*block\.1\..*v": 3}
+    reader = T5ForConditionalGeneration
+
+    @staticmethod
+    def model(head):
+        config = T5Config(vocab_size=256, d_model=64, d_ff=128, d_kv=16, num_layers=3, num_heads=4,
+                          feed_forward_proj="gated-gelu", tie_word_embeddings=head == "tied and scaled",
+                          decoder_start_token_id=0)
+        model = T5ForConditionalGeneration(config)
+        if head == "own":
+            model.config.tie_word_embeddings = False
+            model.lm_head.weight = torch.nn.Parameter(torch.randn(256, 64) * 0.1)
+        return model
+
+    @staticmethod
+    def labels(mask):
+        return torch.randint(2, 256, (2, 6))
+
+    @staticmethod
+    def logits(model, tensors):
+        # Without a mask of the targets, as ours: nothing that counts can see padding behind it.
+        start = torch.zeros(2, 1, dtype=torch.int64)
+        ids = torch.cat([start, tensors["labels"][:, :-1]], 1)
+        return model(inputs_embeds=tensors["inputs_embeds"], attention_mask=tensors["attention_mask"], decoder_input_ids=ids).logits
+
+
+class Llama:
+    """Decoder alone, with an output layer of its own as 8B, or one that shares its weight with the embeddings as 3B."""
+    task, heads = "CAUSAL_LM", ("own", "tied")
+    layers = ["q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"]
+    every = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"]
+    ours = {"expression": r"(?!.*layers\.0\.).*\.(q_proj|k_proj|up_proj|down_proj)", "output layer": r".*\.q_proj|lm_head"}
+    expression, two = r".*(self_attn\.(q_proj|v_proj)|down_proj)", ["q_proj", "v_proj"]
+    ranks = {"self_attn.q_proj": 2, r".*layers\.1\..*v_proj": 3}
+    reader = LlamaForCausalLM
+
+    @staticmethod
+    def model(head):
+        config = LlamaConfig(vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4,
+                             num_key_value_heads=2, rms_norm_eps=1e-5, tie_word_embeddings=head == "tied",
+                             rope_parameters={"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
+                                              "high_freq_factor": 4.0, "original_max_position_embeddings": 16})
+        model = LlamaForCausalLM(config)
+        torch.nn.init.normal_(model.lm_head.weight, std=0.1)
+        return model
+
+    @staticmethod
+    def labels(mask):
+        return torch.randint(2, 256, mask.shape).masked_fill(mask == 0, -100)
+
+    @staticmethod
+    def logits(model, tensors):
+        return model(inputs_embeds=tensors["inputs_embeds"], attention_mask=tensors["attention_mask"]).logits
+
+
 def base_model(folder, head):
-    """A T5 as transformers writes it: with an output layer of its own, or one that shares its weight with the embeddings,
-    as T5 1.1 (not scaled) or as the first T5 (scaled)."""
+    """The model as transformers writes it."""
     torch.manual_seed(0)
-    config = T5Config(vocab_size=256, d_model=64, d_ff=128, d_kv=16, num_layers=3, num_heads=4, feed_forward_proj="gated-gelu",
-                      tie_word_embeddings=head == "tied and scaled", decoder_start_token_id=0)
-    model = T5ForConditionalGeneration(config)
-    if head == "own":
-        model.config.tie_word_embeddings = False
-        model.lm_head.weight = torch.nn.Parameter(torch.randn(256, 64) * 0.1)
-    model.save_pretrained(folder)
+    family.model(head).save_pretrained(folder)
 
 
 def load(folder):
-    return T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    return family.reader.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 def batch(file):
     torch.manual_seed(1)
     mask = torch.ones(2, 11, dtype=torch.int64)
     mask[1, 7:] = 0
-    labels = torch.randint(2, 256, (2, 6))
-    tensors = {"inputs_embeds": torch.randn(2, 11, 64), "attention_mask": mask, "labels": labels}
+    tensors = {"inputs_embeds": torch.randn(2, 11, 64), "attention_mask": mask, "labels": family.labels(mask)}
     save_file(tensors, file)
     return tensors
 
 
+def counting(logits, tensors):
+    """Zeros at positions that are padding."""
+    return logits * (tensors["labels"] >= 0)[..., None]
+
+
 def theirs(model, tensors):
-    # Without a mask of the targets, as ours: nothing that counts can see padding behind it.
-    start = torch.zeros(2, 1, dtype=torch.int64)
-    ids = torch.cat([start, tensors["labels"][:, :-1]], 1)
     with torch.no_grad():
-        return model(inputs_embeds=tensors["inputs_embeds"], attention_mask=tensors["attention_mask"], decoder_input_ids=ids).logits
+        return counting(family.logits(model, tensors), tensors)
 
 
 def rewrite(adapter, fields):
@@ -116,11 +173,11 @@ def both_ways(at, head):
     plain = theirs(load(at / "base"), tensors)
 
     # Ours, read by PEFT; and merged by us, read by transformers.
-    for name, more in [("list", {}), ("expression", {"targets": r"(?!.*EncDecAttention).*\.(q|k|wi_1|wo)"}),
-                       ("all-linear", {"targets": "all-linear"}), ("output layer", {"targets": r".*\.q|lm_head"})]:
+    for name, more in [("list", {}), ("expression", {"targets": family.ours["expression"]}),
+                       ("all-linear", {"targets": "all-linear"}), ("output layer", {"targets": family.ours["output layer"]})]:
         adapter, logits = at / f"ours_{name}", at / f"ours_{name}.safetensors"
         ours("make", base=at / "base", batch=at / "batch.safetensors", out=adapter, logits=logits, **more)
-        want = load_file(logits)["logits"]
+        want = counting(load_file(logits)["logits"], tensors)
         assert (want - plain).abs().max() > 0.1, "the adapter does nothing"
         model = PeftModel.from_pretrained(load(at / "base"), adapter)
         check(f"made here ({name}), read by PEFT", theirs(model, tensors), want)
@@ -136,29 +193,29 @@ def both_ways(at, head):
         check(f"made by PEFT ({name}), read by PEFT", theirs(again, tensors), want)
         logits, merged = at / f"theirs {name}.safetensors", at / f"theirs {name} merged"
         ours("logits", base=at / "base", batch=at / "batch.safetensors", adapter=adapter, logits=logits)
-        check(f"made by PEFT ({name}), read here", load_file(logits)["logits"], want)
+        check(f"made by PEFT ({name}), read here", counting(load_file(logits)["logits"], tensors), want)
         ours("merge", base=at / "base", adapter=adapter, out=merged)
         check(f"made by PEFT ({name}), merged here, read by transformers", theirs(load(merged), tensors), want)
         ours("logits", base=merged, batch=at / "batch.safetensors", logits=logits)
-        check(f"made by PEFT ({name}), merged here, read here", load_file(logits)["logits"], want)
+        check(f"made by PEFT ({name}), merged here, read here", counting(load_file(logits)["logits"], tensors), want)
 
     # PEFT's, read by us.
-    layers = ["q", "v", "wi_0", "wi_1", "wo"]
+    layers = family.layers
     for name, config in [
         ("list", dict(r=8, lora_alpha=16, target_modules=layers)),
-        ("expression", dict(r=4, lora_alpha=6, target_modules=r".*(SelfAttention\.(q|v)|wo)")),
-        ("every layer", dict(r=4, lora_alpha=8, target_modules=["q", "k", "v", "o", "wi_0", "wi_1", "wo", "lm_head"])),
+        ("expression", dict(r=4, lora_alpha=6, target_modules=family.expression)),
+        ("every layer", dict(r=4, lora_alpha=8, target_modules=family.every)),
         ("output layer alone", dict(r=4, lora_alpha=8, target_modules=["lm_head"])),
         ("all-linear", dict(r=4, lora_alpha=8, target_modules="all-linear")),
-        ("rslora", dict(r=9, lora_alpha=6, target_modules=["q", "wo"], use_rslora=True)),
-        ("patterns", dict(r=8, lora_alpha=16, target_modules=["q", "v"], rank_pattern={"SelfAttention.q": 2, r".*block\.1\..*v": 3},
-                          alpha_pattern={"v": 5})),
+        ("rslora", dict(r=9, lora_alpha=6, target_modules=[layers[0], layers[-1]], use_rslora=True)),
+        ("patterns", dict(r=8, lora_alpha=16, target_modules=family.two, rank_pattern=family.ranks,
+                          alpha_pattern={family.two[1]: 5})),
         *[(f"init {init}", dict(r=4, lora_alpha=8, target_modules=layers, init_lora_weights=init))
           for init in (False, "gaussian", "eva", "orthogonal", "mica")],
         ("other settings", dict(r=4, lora_alpha=8, target_modules=layers, loftq_config={"loftq_bits": 4, "loftq_iter": 1},
                                 corda_config=CordaConfig(), lora_ga_config=LoraGAConfig(), megatron_core="mine")),
     ]:
-        model = get_peft_model(load(at / "base"), LoraConfig(task_type="SEQ_2_SEQ_LM", **config)).eval()
+        model = get_peft_model(load(at / "base"), LoraConfig(task_type=family.task, **config)).eval()
         randomise(model)
         want = theirs(model, tensors)
         assert (want - plain).abs().max() > 0.1, "the adapter does nothing"
@@ -174,7 +231,7 @@ def both_ways(at, head):
 
     # What begins as a part of the base model is refused, and read once PEFT has turned it into plain LoRA.
     for init in ("pissa", "pissa_niter_4", "olora"):
-        config = LoraConfig(task_type="SEQ_2_SEQ_LM", r=4, lora_alpha=8, target_modules=layers, init_lora_weights=init)
+        config = LoraConfig(task_type=family.task, r=4, lora_alpha=8, target_modules=layers, init_lora_weights=init)
         model = get_peft_model(load(at / "base"), config).eval()
         model.peft_config["default"].init_lora_weights = True
         model.save_pretrained(at / f"first {init}")
@@ -191,9 +248,9 @@ def both_ways(at, head):
     for field, value in [
         ("init_lora_weights", "corda"), ("init_lora_weights", "loftq"), ("init_lora_weights", "lora_ga"),
         ("alora_invocation_tokens", [5, 6]), ("arrow_config", {"top_k": 2}), ("bias", "all"), ("ensure_weight_tying", True),
-        ("exclude_modules", ["wo"]), ("fan_in_fan_out", True), ("kasa_config", {"beta": 0.1}), ("layer_replication", [[0, 1]]),
-        ("layers_pattern", "block"), ("layers_to_transform", [0]), ("lora_bias", True), ("megatron_config", {"a": 1}),
-        ("modules_to_save", ["lm_head"]), ("monteclora_config", {"num_samples": 8}), ("target_parameters", ["wo.weight"]),
+        ("exclude_modules", [layers[-1]]), ("fan_in_fan_out", True), ("kasa_config", {"beta": 0.1}), ("layer_replication", [[0, 1]]),
+        ("layers_pattern", "layers"), ("layers_to_transform", [0]), ("lora_bias", True), ("megatron_config", {"a": 1}),
+        ("modules_to_save", ["lm_head"]), ("monteclora_config", {"num_samples": 8}), ("target_parameters", [f"{layers[-1]}.weight"]),
         ("trainable_token_indices", [1]), ("use_bdlora", {"nblocks": 2}), ("use_dora", True), ("use_qalora", True),
         ("velora_config", {"num_groups": 4}), ("a_field_of_the_future", 1),
     ]:
@@ -212,8 +269,10 @@ def both_ways(at, head):
     print(f"fields of this PEFT that nobody has looked at: {', '.join(new) or 'none'} (refused where they say something)")
 
 
-for head in ("own", "tied", "tied and scaled"):
-    with tempfile.TemporaryDirectory() as folder:
-        both_ways(Path(folder), head)
+for family in (T5, Llama):
+    print(family.__name__)
+    for head in family.heads:
+        with tempfile.TemporaryDirectory() as folder:
+            both_ways(Path(folder), head)
 print(json.dumps({"peft": peft.__version__, "transformers": transformers.__version__, "failures": failures}))
 sys.exit(1 if failures else 0)

@@ -188,6 +188,11 @@ impl Weights {
         }
     }
 
+    /// Where the tensors come from: a file, a folder, or a word for what computes them.
+    pub fn origin(&self) -> &Path {
+        &self.origin
+    }
+
     fn has(&self, name: &str) -> bool {
         let full = format!("{}{name}", self.prefix);
         match &self.source {
@@ -259,6 +264,12 @@ impl Part<'_> {
     /// Whether the source has `name` (always true for computed and fresh weights).
     pub fn has(&self, name: &str) -> bool {
         self.weights.has(&self.path(name))
+    }
+
+    /// Whether the source has `name` without computing it (never true for computed and fresh weights).
+    pub fn is_stored(&self, name: &str) -> bool {
+        let computed = matches!(self.weights.source, Source::Synthetic { .. } | Source::Fresh { .. });
+        !computed && self.has(name)
     }
 
     /// The tensor `name`, which must come from the source. Where it cannot, the problem is noted for

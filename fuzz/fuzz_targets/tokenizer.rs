@@ -4,12 +4,12 @@
 
 use fuzzing::answer;
 use libfuzzer_sys::fuzz_target;
-use signclip_train::language::family::tiny_tokenizer;
+use signclip_train::language::family::Tiny;
 use signclip_train::language::text::Text;
 use std::path::Path;
 
 fuzz_target!(
-    init: fuzzing::sow([tiny_tokenizer(["am montag regen.", "Schnee?"].into_iter())]),
+    init: fuzzing::sow([Tiny::T5.tokenizer(["am montag regen.", "Schnee?"].into_iter())]),
     |data: &[u8]| {
         if let Some(text) = answer(Text::parse(data, Path::new("tokenizer.json"))) {
             if let Some(ids) = answer(text.encode("am Montag Schn\u{e9}e, \u{4f60}\u{597d}.")) {

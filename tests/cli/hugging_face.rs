@@ -5,9 +5,10 @@ use crate::program::{Done, run, words};
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::weights::Weights;
 use signclip_train::config::TrainConfig;
-use signclip_train::language::adapter;
-use signclip_train::language::t5::{T5, T5Config, word_tokenizer};
+use signclip_train::language::family::{LanguageConfig, Tiny};
+use signclip_train::language::t5::{T5, T5Config};
 use signclip_train::language::tuning::Tuning;
+use signclip_train::language::{LanguageModel, adapter};
 use signclip_train::training::checkpoint;
 use signclip_train::training::model::Named;
 use std::path::Path;
@@ -20,17 +21,22 @@ pub(crate) fn write_model(folder: &Path) -> Named {
 
 /// The same of this architecture.
 pub(crate) fn write_model_of(folder: &Path, config: &T5Config) -> Named {
+    let json = serde_json::to_string(config).expect("JSON");
+    write_folder(folder, &LanguageConfig::T5(config.clone()), Tiny::T5, &json)
+}
+
+/// The same of any family, with this `config.json`.
+pub(crate) fn write_folder(folder: &Path, config: &LanguageConfig, tiny: Tiny, json: &str) -> Named {
     std::fs::create_dir_all(folder).expect("a folder");
     let train = store(features(), "train");
     let prompt = "Translate the given sentence into German.";
     let sentences: Vec<String> =
         train.clips.iter().filter_map(|c| c.facts.text.as_ref().map(|t| format!("{t}."))).collect();
-    let tokenizer = word_tokenizer(sentences.iter().map(String::as_str).chain([prompt]));
+    let tokenizer = tiny.tokenizer(sentences.iter().map(String::as_str).chain([prompt]));
     std::fs::write(folder.join("tokenizer.json"), tokenizer).expect("a tokenizer");
-    let json = serde_json::to_string(config).expect("JSON");
     std::fs::write(folder.join("config.json"), json).expect("a configuration");
     let weights = Weights::fresh(7, Device::Cpu, Kind::Float);
-    T5::load(&weights, config, Tuning::Full).expect("a model");
+    LanguageModel::load(&weights, config, Tuning::Full).expect("a model");
     let tensors = weights.parameters();
     let (file, progress) = (folder.join("model.safetensors"), checkpoint::Progress::default());
     checkpoint::save(&file, &tensors, &progress, &TrainConfig::default()).expect("weights");

@@ -53,7 +53,7 @@ fn a_model_of_another_family_is_refused() {
     let file = place.path().join(MODEL).join("config.json");
     let text = std::fs::read_to_string(&file).expect("a configuration");
     for (model_type, parts) in
-        [("mt5", None), ("llama", Some(["\"llama\"", "model_type", "T5 1.1, Flan-T5 or mT5"]))]
+        [("mt5", None), ("gemma", Some(["\"gemma\"", "model_type", "T5 1.1, Flan-T5 or mT5"]))]
     {
         std::fs::write(&file, text.replacen('{', &format!("{{\"model_type\": \"{model_type}\", "), 1))
             .expect("written");

@@ -29,6 +29,7 @@ mod installed;
 mod joined;
 mod kill;
 mod language_model;
+mod llama;
 mod locks;
 mod media;
 mod missing;

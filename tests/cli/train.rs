@@ -101,9 +101,10 @@ fn same_run(one: &Path, other: &Path) {
 
 /// Where a kill comes, as a share of the steps and then a moment later: anywhere in a step, a validation, or the
 /// writing of a checkpoint.
-fn kill_and_finish(kills: &[(u64, u64)]) {
+fn kill_and_finish(model: &str, kills: &[(u64, u64)]) {
     let place = empty();
-    let line = format!("--features {} {SMALL_STEPS}", features().display());
+    let path = format!("--set language_model.path={model}");
+    let line = format!("--features {} {SMALL_STEPS} {path}", features().display());
     train(place.path(), &format!("{line} --run whole")).exits(0);
     let log = place.path().join("killed/log.jsonl");
     let logged =
@@ -131,7 +132,12 @@ fn kill_and_finish(kills: &[(u64, u64)]) {
 
 #[test]
 fn a_killed_run_goes_on_to_the_same_end() {
-    kill_and_finish(&[(3, 0), (9, 7), (17, 20)]);
+    kill_and_finish("tiny", &[(3, 0), (9, 7), (17, 20)]);
+}
+
+#[test]
+fn a_killed_run_of_a_decoder_only_model() {
+    kill_and_finish("tiny-llama", &[(4, 5), (15, 0)]);
 }
 
 /// Twenty kills at random moments; minutes long, so not part of every test run.
@@ -144,15 +150,29 @@ fn twenty_kills() {
     let mut kills: Vec<(u64, u64)> = (0..20).map(kill).collect();
     // Later kills find more of the work done.
     kills.sort_unstable();
-    kill_and_finish(&kills);
+    for model in ["tiny", "tiny-llama"] {
+        kill_and_finish(model, &kills);
+    }
 }
 
 #[test]
 fn going_on_with_fewer_devices() {
+    on_fewer_devices("tiny");
+}
+
+#[test]
+fn going_on_with_fewer_devices_and_a_decoder_only_model() {
+    on_fewer_devices("tiny-llama");
+}
+
+fn on_fewer_devices(model: &str) {
     let place = empty();
     let fixed =
         "--set language_model.dropout=0 --set optimiser.lr_visual=5e-5 --set optimiser.lr_language=1e-4";
-    let line = format!("--features {} {SMALL_STEPS} {fixed}", features().display());
+    let line = format!(
+        "--features {} {SMALL_STEPS} {fixed} --set language_model.path={model}",
+        features().display()
+    );
     let on = |devices: &str, run: &str| {
         let first = TRAIN.replace("--gpus cpu", &format!("--gpus {devices}"));
         let line = format!("{first} {line} --run {run}");

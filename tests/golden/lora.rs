@@ -6,6 +6,7 @@ use signclip_common::weights::Weights;
 use signclip_train::language::adapter;
 use signclip_train::language::dropout;
 use signclip_train::language::inputs::IGNORE;
+use signclip_train::language::label_loss;
 use signclip_train::language::lora::LoraConfig;
 use signclip_train::language::t5::{self, T5, T5Config};
 use signclip_train::language::targets::Targets;
@@ -69,7 +70,7 @@ impl Batch {
     fn run(&self, t5: &T5) -> (Tensor, Tensor, Tensor) {
         let encoder_bsd = t5.encode(&self.inputs_bsd, &self.mask_bs, false);
         let logits_btv = t5.decode(&t5.shift_right(&self.labels_bt), &encoder_bsd, &self.mask_bs, false);
-        let loss = T5::loss(&logits_btv, &self.labels_bt);
+        let loss = label_loss::mean(&logits_btv, &self.labels_bt);
         (encoder_bsd, logits_btv, loss)
     }
 
@@ -240,7 +241,7 @@ fn bf16_training_step() {
     let step = |seed: i64, train: bool| {
         dropout::seed(seed);
         let encoded = t5.encode(&inputs, &mask, train);
-        let loss = T5::loss(&t5.decode(&t5.shift_right(&labels), &encoded, &mask, train), &labels);
+        let loss = label_loss::mean(&t5.decode(&t5.shift_right(&labels), &encoded, &mask, train), &labels);
         loss.backward();
         let gradients = adapter.parameters().into_iter().map(|(name, parameter)| {
             let gradient = parameter.grad();

@@ -7,6 +7,7 @@ mod case;
 mod clip;
 mod fan;
 mod head;
+mod llama;
 mod lora;
 mod metrics;
 mod mouth_roi;

@@ -4,6 +4,7 @@ use crate::case::{Case, Difference, further};
 use serde_json::Value;
 use signclip_train::language::beam_search::{BeamSearchConfig, Hypothesis, Normalization};
 use signclip_train::language::inputs::IGNORE;
+use signclip_train::language::label_loss;
 use signclip_train::language::t5::{T5, T5Config};
 use signclip_train::language::tuning::Tuning;
 use std::path::Path;
@@ -89,7 +90,7 @@ impl Forward {
         let mut seen = |x: &Tensor| decoder_blocks.push(x.shallow_clone());
         let decoder_btd = t5.decode_seeing(&ids_bt, &encoder_bsd, &mask_bs, false, &mut seen);
         let logits_btv = t5.logits(&decoder_btd, false);
-        let loss = T5::loss(&logits_btv, &labels_bt).reshape([1]);
+        let loss = label_loss::mean(&logits_btv, &labels_bt).reshape([1]);
         Self {
             mask_bs,
             labels_bt,
@@ -261,7 +262,7 @@ fn training_from_scratch_learns_two_sentences() {
     for _ in 0..40 {
         let encoded = t5.encode(&inputs, &mask, true);
         let logits = t5.decode(&t5.shift_right(&labels), &encoded, &mask, true);
-        let loss = T5::loss(&logits, &labels);
+        let loss = label_loss::mean(&logits, &labels);
         losses.push(loss.double_value(&[]));
         loss.backward();
         let _no_grad = no_grad_guard();

@@ -6,7 +6,8 @@
 //! adapter merge  --base MODEL --adapter DIR --out DIR                     a model without an adapter
 //! ```
 //!
-//! `--batch` is a safetensors file with `inputs_embeds [b, s, d]`, `attention_mask [b, s]` and `labels [b, t]`.
+//! `--batch` is a safetensors file with `inputs_embeds [b, s, d]`, `attention_mask [b, s]` and `labels [b, t]`, which of a
+//! decoder-only model are those of the logits at every position.
 
 #![allow(clippy::print_stdout)]
 #![allow(clippy::disallowed_methods)]
@@ -15,12 +16,11 @@ use clap::{Parser, Subcommand};
 use signclip_common::safetensors_file::{self, SafetensorsFile};
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, atomic};
-use signclip_train::language::adapter;
 use signclip_train::language::family::LanguageConfig;
 use signclip_train::language::lora::LoraConfig;
-use signclip_train::language::t5::{self, T5};
 use signclip_train::language::targets::Targets;
 use signclip_train::language::tuning::Tuning;
+use signclip_train::language::{LanguageModel, adapter, label_loss};
 use signclip_train::training::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -88,32 +88,33 @@ fn run(command: &Command) -> Result<()> {
             let targets = targets.clone().map(Targets::Pattern);
             let lora = LoraConfig { targets, ..default };
             let weights = Weights::fresh(1, Device::Cpu, Kind::Float);
-            let t5 = load(base, Tuning::Lora(&lora, &weights))?;
+            let (config, model) = load(base, Tuning::Lora(&lora, &weights))?;
             let batch = Batch::open(batch)?;
             let group = ParameterGroup { parameters: weights.parameters(), lr: 0.01, weight_decay: 0.01 };
             let mut adamw = AdamW::new(vec![group], AdamWConfig::default());
             for _ in 0..5 {
                 adamw.zero_grad();
-                T5::loss(&batch.logits(&t5), &batch.labels_bt).backward();
+                label_loss::mean(&batch.logits(&model), &batch.labels_bt).backward();
                 adamw.step(1.0);
             }
-            adapter::save(out, &lora, &t5::ADAPTER, Some(base), &weights.parameters())?;
-            write(logits, &no_grad(|| batch.logits(&t5)))
+            adapter::save(out, &lora, config.adapter_names(), Some(base), &weights.parameters())?;
+            write(logits, &no_grad(|| batch.logits(&model)))
         }
         Command::Logits { base, batch, adapter, logits } => {
             let adapter = adapter.as_deref().map(|folder| adapter::open(folder, Device::Cpu)).transpose()?;
             let tuning =
                 adapter.as_ref().map_or(Tuning::Frozen, |(lora, weights)| Tuning::Lora(lora, weights));
-            let t5 = load(base, tuning)?;
-            write(logits, &no_grad(|| Ok::<_, Error>(Batch::open(batch)?.logits(&t5)))?)
+            let (_, model) = load(base, tuning)?;
+            write(logits, &no_grad(|| Ok::<_, Error>(Batch::open(batch)?.logits(&model)))?)
         }
         Command::Merge { base, adapter, out } => adapter::merge(base, adapter, out),
     }
 }
 
-fn load(base: &Path, tuning: Tuning) -> Result<T5> {
-    let LanguageConfig::T5(config) = LanguageConfig::read(base)?;
-    T5::load(&Weights::open(base, Device::Cpu, Kind::Float)?, &config, tuning)
+fn load(base: &Path, tuning: Tuning) -> Result<(LanguageConfig, LanguageModel)> {
+    let config = LanguageConfig::read(base)?;
+    let model = LanguageModel::load(&Weights::open(base, Device::Cpu, Kind::Float)?, &config, tuning)?;
+    Ok((config, model))
 }
 
 fn write(file: &Path, logits: &Tensor) -> Result<()> {
@@ -140,8 +141,15 @@ impl Batch {
         })
     }
 
-    fn logits(&self, t5: &T5) -> Tensor {
-        let encoder_bsd = t5.encode(&self.inputs_bsd, &self.mask_bs, false);
-        t5.decode(&t5.shift_right(&self.labels_bt), &encoder_bsd, &self.mask_bs, false)
+    fn logits(&self, model: &LanguageModel) -> Tensor {
+        match model {
+            LanguageModel::T5(t5) => {
+                let encoder_bsd = t5.encode(&self.inputs_bsd, &self.mask_bs, false);
+                t5.decode(&t5.shift_right(&self.labels_bt), &encoder_bsd, &self.mask_bs, false)
+            }
+            LanguageModel::Llama(llama) => {
+                llama.logits(&llama.forward(&self.inputs_bsd, &self.mask_bs, false), false)
+            }
+        }
     }
 }

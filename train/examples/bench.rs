@@ -20,6 +20,8 @@ mod bench {
 use bench::{folder, measure};
 use clap::{Parser, Subcommand, ValueEnum};
 use signclip_common::{Result, devices, environment, memory};
+use signclip_train::language::family::LanguageConfig;
+use signclip_train::language::llama::LlamaConfig;
 use signclip_train::language::t5::T5Config;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,7 +57,7 @@ enum Command {
         #[arg(long)]
         recompute: bool,
     },
-    /// Time the encoder and a beam search
+    /// Time the translation of a batch by beam search
     Generate {
         #[command(flatten)]
         shape: Shape,
@@ -82,22 +84,30 @@ struct Shape {
     visual_tokens: i64,
 }
 
-/// Official sizes of Flan-T5.
+/// Official sizes of Flan-T5 and Llama, and a small Llama.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Size {
     Small,
     Base,
     Large,
     Xl,
+    LlamaSmall,
+    #[value(name = "llama-3.2-3b")]
+    Llama32,
+    #[value(name = "llama-3.1-8b")]
+    Llama31,
 }
 
 impl Size {
-    fn config(self) -> T5Config {
+    fn config(self) -> LanguageConfig {
         match self {
-            Self::Small => T5Config::small(),
-            Self::Base => T5Config::base(),
-            Self::Large => T5Config::large(),
-            Self::Xl => T5Config::xl(),
+            Self::Small => LanguageConfig::T5(T5Config::small()),
+            Self::Base => LanguageConfig::T5(T5Config::base()),
+            Self::Large => LanguageConfig::T5(T5Config::large()),
+            Self::Xl => LanguageConfig::T5(T5Config::xl()),
+            Self::LlamaSmall => LanguageConfig::Llama(LlamaConfig::small()),
+            Self::Llama32 => LanguageConfig::Llama(LlamaConfig::llama32_3b()),
+            Self::Llama31 => LanguageConfig::Llama(LlamaConfig::llama31_8b()),
         }
     }
 }

@@ -80,6 +80,11 @@ pub struct TextSettings {
     pub prompt: String,
     /// Overrides the data set's language.
     pub language: Option<String>,
+    /// Put the prompt before the visual tokens instead of behind them.
+    pub prompt_first: bool,
+    /// Write visual tokens and prompt as the turn of a user, in the chat format of Llama 3 without a system message; for an
+    /// instruct model.
+    pub chat: bool,
     /// Longest target in tokens, the end token included; longer ones are an error, not cut.
     pub max_target_tokens: usize,
 }
@@ -130,6 +135,8 @@ impl Default for TextSettings {
         Self {
             prompt: "Translate the given sentence into {language}.".to_owned(),
             language: None,
+            prompt_first: false,
+            chat: false,
             max_target_tokens: 256,
         }
     }

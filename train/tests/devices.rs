@@ -17,7 +17,7 @@ use signclip_train::head::sign_head::SignHead;
 use signclip_train::head::streams::StreamBatch;
 use signclip_train::head::temporal::{Steps, valid};
 use signclip_train::language::cut::{leaf, summed_gradient};
-use signclip_train::language::family::{LanguageConfig, tiny_tokenizer};
+use signclip_train::language::family::Tiny;
 use signclip_train::language::text::Text;
 use signclip_train::training::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use signclip_train::training::gradients::sum_gradients;
@@ -184,11 +184,13 @@ fn model(
 ) -> Result<(Vec<Tensor>, Vec<Losses>)> {
     let mut corpus = Corpus::open(&[folder.to_path_buf()], "train", settings)?;
     let tokenizer = folder.join(format!("tokenizer-{}-{}.json", collective.size(), collective.rank()));
-    let json = tiny_tokenizer(corpus.texts.iter().map(String::as_str));
+    let tiny = Tiny::named(&settings.language_model.path).expect("a tiny model");
+    let json = tiny.tokenizer(corpus.texts.iter().map(String::as_str));
     std::fs::write(&tokenizer, json).map_err(Error::io(&tokenizer))?;
     let text = Text::load(&tokenizer)?;
+    let config = tiny.config(text.vocabulary() as i64);
+    let text = config.text(text, false)?;
     corpus.tokenise(&text, 64)?;
-    let config = LanguageConfig::tiny(text.vocabulary() as i64);
     let base = LanguageBase { config, folder: None, kind: Kind::Float };
     let model = SignClip::new(settings, &base, &corpus, &text, "regen wind", Device::Cpu)?;
     let group = |named: &Named, lr| ParameterGroup {
@@ -255,6 +257,13 @@ fn same_run(more: &[&str], size: usize, parts: usize) {
 #[test]
 fn two_devices_are_one() {
     same_run(&[], 2, 1);
+}
+
+#[test]
+fn a_decoder_only_model() {
+    let llama = "language_model.path=tiny-llama";
+    same_run(&[llama], 2, 1);
+    same_run(&[llama, "loss.vt_target=encoder", "text.prompt_first=true", "optimiser.recompute=true"], 3, 2);
 }
 
 /// What counts padding sees that of the whole batch on every device.

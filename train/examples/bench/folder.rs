@@ -1,7 +1,9 @@
-//! A Hugging Face folder of a Flan-T5 with computed weights, in shards, written tensor by tensor.
+//! A Hugging Face folder of a language model with computed weights, in shards, written tensor by tensor.
 
 use serde_json::{Map, Value, json};
 use signclip_common::{Error, Result, atomic, safetensors_file, synthetic};
+use signclip_train::language::family::LanguageConfig;
+use signclip_train::language::llama::LlamaConfig;
 use signclip_train::language::t5::T5Config;
 use std::io::BufWriter;
 use std::path::Path;
@@ -10,8 +12,15 @@ use tch::{Kind, Tensor};
 /// Bytes after which the next shard begins.
 const SHARD: usize = 2 << 30;
 
-/// Official keys of a T5 1.1 with their shapes.
-fn tensors(config: &T5Config) -> Vec<(String, Vec<i64>)> {
+/// Official keys with their shapes.
+fn tensors(config: &LanguageConfig) -> Vec<(String, Vec<i64>)> {
+    match config {
+        LanguageConfig::T5(config) => of_t5(config),
+        LanguageConfig::Llama(config) => of_llama(config),
+    }
+}
+
+fn of_t5(config: &T5Config) -> Vec<(String, Vec<i64>)> {
     let (d, inner, f, v) = (config.d_model, config.inner_dim(), config.d_ff, config.vocab_size);
     let mut list = vec![("shared.weight".to_owned(), vec![v, d]), ("lm_head.weight".to_owned(), vec![v, d])];
     for (stack, layers) in [("encoder", config.num_layers), ("decoder", config.decoder_layers())] {
@@ -40,8 +49,32 @@ fn tensors(config: &T5Config) -> Vec<(String, Vec<i64>)> {
     list
 }
 
+fn of_llama(config: &LlamaConfig) -> Vec<(String, Vec<i64>)> {
+    let (d, f, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
+    let [of_q, of_kv] =
+        [config.num_attention_heads, config.key_value_heads()].map(|heads| heads * config.head_dim());
+    let mut list = vec![("model.embed_tokens.weight".to_owned(), vec![v, d])];
+    for layer in 0..config.num_hidden_layers {
+        let matrices = [
+            ("self_attn.q_proj", [of_q, d]),
+            ("self_attn.k_proj", [of_kv, d]),
+            ("self_attn.v_proj", [of_kv, d]),
+            ("self_attn.o_proj", [d, of_q]),
+            ("mlp.gate_proj", [f, d]),
+            ("mlp.up_proj", [f, d]),
+            ("mlp.down_proj", [d, f]),
+        ];
+        let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
+        list.extend(matrices.map(|(name, shape)| (at(name), shape.to_vec())));
+        list.extend(["input_layernorm", "post_attention_layernorm"].map(|name| (at(name), vec![d])));
+    }
+    list.push(("model.norm.weight".to_owned(), vec![d]));
+    list.extend((!config.tie_word_embeddings).then(|| ("lm_head.weight".to_owned(), vec![v, d])));
+    list
+}
+
 /// Write the folder `out` unless it is complete already: `config.json` comes last.
-pub(crate) fn write(out: &Path, config: &T5Config, kind: Kind) -> Result<()> {
+pub(crate) fn write(out: &Path, config: &LanguageConfig, kind: Kind) -> Result<()> {
     let done = out.join("config.json");
     if done.is_file() {
         return Ok(());
@@ -70,7 +103,7 @@ pub(crate) fn write(out: &Path, config: &T5Config, kind: Kind) -> Result<()> {
         weight_map.extend(shard.iter().map(|(name, ..)| (name.clone(), Value::from(file.clone()))));
     }
     let index = json!({ "metadata": {}, "weight_map": weight_map }).to_string();
-    let json = serde_json::to_string_pretty(config).unwrap_or_default();
+    let json = format!("{:#}", config.to_json()?);
     for (name, text) in [("model.safetensors.index.json", index), ("config.json", json)] {
         atomic::write(&out.join(name), text.as_bytes())?;
     }

@@ -8,9 +8,11 @@ use signclip_train::config::TrainConfig;
 use signclip_train::data::batch::Batch;
 use signclip_train::data::loader::Step;
 use signclip_train::head::streams::StreamBatch;
+use signclip_train::language::LanguageModel;
 use signclip_train::language::beam_search::BeamSearchConfig;
 use signclip_train::language::family::LanguageConfig;
-use signclip_train::language::t5::T5;
+use signclip_train::language::inputs::Prefix;
+use signclip_train::language::prompt::Prompt;
 use signclip_train::language::tuning::Tuning;
 use signclip_train::training::adamw::{AdamW, ParameterGroup};
 use signclip_train::training::model::{LanguageBase, SignClip};
@@ -41,7 +43,7 @@ pub(crate) fn train(
         &config,
         &base,
         WIDTHS.map(|(name, width)| (name.to_owned(), width)).into(),
-        &[],
+        &Prompt::default(),
         Device::Cpu,
     )?;
     let load = begun.elapsed().as_secs_f64();
@@ -88,12 +90,17 @@ pub(crate) fn generate(
     repeat: usize,
 ) -> Result<Value> {
     let _no_grad = tch::no_grad_guard();
-    let LanguageConfig::T5(config) = LanguageConfig::read(model)?;
-    let t5 = T5::load(&Weights::open(model, Device::Cpu, kind)?, &config, Tuning::Frozen)?;
+    let config = LanguageConfig::read(model)?;
+    let model = LanguageModel::load(&Weights::open(model, Device::Cpu, kind)?, &config, Tuning::Frozen)?;
     memory::keep();
     tch::manual_seed(0);
-    let inputs_bsd = Tensor::randn([batch, visual_tokens, config.d_model], (Kind::Float, Device::Cpu));
-    let mask_bs = Tensor::ones([batch, visual_tokens], (Kind::Int64, Device::Cpu));
+    let none = || Tensor::zeros([0], (Kind::Int64, Device::Cpu));
+    let prefix = Prefix {
+        before_p: none(),
+        tokens_btd: Tensor::randn([batch, visual_tokens, model.width()], (Kind::Float, Device::Cpu)),
+        lengths_b: Tensor::full([batch], visual_tokens, (Kind::Int64, Device::Cpu)),
+        behind_q: none(),
+    };
     // No id is -1, so that every search runs to the length.
     let search = BeamSearchConfig {
         num_beams: beams,
@@ -103,8 +110,7 @@ pub(crate) fn generate(
     };
     let run = || -> Result<f64> {
         let begun = Instant::now();
-        let encoded_bsd = t5.encode(&inputs_bsd, &mask_bs, false);
-        let found = t5.generate(&encoded_bsd, &mask_bs, &search)?;
+        let found = model.translate(&prefix, &search)?;
         assert!(
             found.iter().all(|texts| texts[0].ids.len() == new_tokens),
             "every search runs to the length"

@@ -1,12 +1,14 @@
 //! The language model: it gets each clip's visual tokens and a prompt, and writes the translation.
 //!
-//! [`LanguageModel`] is all that the rest of the program knows of it. A family is a folder here (`t5/`); what
+//! [`LanguageModel`] is all that the rest of the program knows of it. A family is a folder here (`t5/`, `llama/`); what
 //! families share (linear layers, adapters, dropout, the search) lies beside it.
 //!
 //! Shapes: b clips, l target tokens, d width of the language model.
 
 pub mod adapter;
+pub(crate) mod attend;
 pub mod beam_search;
+pub mod cache;
 pub mod cut;
 pub mod dropout;
 pub mod family;
@@ -14,8 +16,14 @@ mod few_rows;
 pub mod folder;
 pub mod identity;
 pub mod inputs;
+pub mod label_loss;
 pub mod linear;
+pub mod llama;
 pub mod lora;
+pub mod past;
+pub mod prompt;
+mod recompute;
+pub mod rms_norm;
 pub mod settings;
 pub mod t5;
 pub mod targets;
@@ -23,10 +31,12 @@ pub mod text;
 pub mod tied_head;
 pub mod tuning;
 mod vocabulary;
+mod words;
 
 use beam_search::{BeamSearchConfig, Hypothesis};
 use family::LanguageConfig;
 use inputs::{IGNORE, Prefix};
+use llama::Llama;
 use settings::VtTarget;
 use signclip_common::Result;
 use signclip_common::weights::Weights;
@@ -38,6 +48,7 @@ use tuning::Tuning;
 #[derive(Debug)]
 pub enum LanguageModel {
     T5(T5),
+    Llama(Llama),
 }
 
 impl LanguageModel {
@@ -45,6 +56,7 @@ impl LanguageModel {
     pub fn load(base: &Weights, config: &LanguageConfig, tuning: Tuning) -> Result<Self> {
         match config {
             LanguageConfig::T5(config) => T5::load(base, config, tuning).map(Self::T5),
+            LanguageConfig::Llama(config) => Llama::load(base, config, tuning).map(Self::Llama),
         }
     }
 
@@ -52,6 +64,7 @@ impl LanguageModel {
     pub fn width(&self) -> i64 {
         match self {
             Self::T5(t5) => t5.config.d_model,
+            Self::Llama(llama) => llama.config.hidden_size,
         }
     }
 
@@ -59,6 +72,7 @@ impl LanguageModel {
     fn embed(&self, ids: &Tensor) -> Tensor {
         match self {
             Self::T5(t5) => t5.embed(ids),
+            Self::Llama(llama) => llama.embed(ids),
         }
     }
 
@@ -67,6 +81,7 @@ impl LanguageModel {
     fn understand(&self, ids_bl: &Tensor, mask_bl: &Tensor) -> Tensor {
         match self {
             Self::T5(t5) => t5.encode(&t5.embed(ids_bl), mask_bl, false),
+            Self::Llama(llama) => llama.understand(ids_bl, mask_bl),
         }
     }
 
@@ -95,6 +110,7 @@ impl LanguageModel {
     pub fn backward(&self, prefix: &Prefix, labels_bl: &Tensor, divisor: f64, recompute: bool) -> Tensor {
         match self {
             Self::T5(t5) => t5.backward(prefix, labels_bl, divisor, recompute),
+            Self::Llama(llama) => llama.backward(prefix, labels_bl, divisor, recompute),
         }
     }
 
@@ -102,6 +118,7 @@ impl LanguageModel {
     pub fn log_probabilities(&self, prefix: &Prefix, labels_bl: &Tensor) -> Tensor {
         match self {
             Self::T5(t5) => t5.log_probabilities(prefix, labels_bl),
+            Self::Llama(llama) => llama.log_probabilities(prefix, labels_bl),
         }
     }
 
@@ -109,6 +126,7 @@ impl LanguageModel {
     pub fn translate(&self, prefix: &Prefix, search: &BeamSearchConfig) -> Result<Vec<Vec<Hypothesis>>> {
         match self {
             Self::T5(t5) => t5.translate(prefix, search),
+            Self::Llama(llama) => llama.translate(prefix, search),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which language model a run has, and what of it is trained.
 
-use crate::language::family;
+use crate::language::family::{self, Tiny};
 use crate::language::folder;
 use crate::language::lora::LoraConfig;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[serde(default, deny_unknown_fields)]
 pub struct LanguageSettings {
     /// Hugging Face folder; relative paths are looked for below the weights folder. `tiny`: a small T5 trained from
-    /// nothing, with a vocabulary of the training sentences' words.
+    /// nothing, with a vocabulary of the training sentences' words; `tiny-llama`: a small Llama, likewise.
     pub path: String,
     pub tuning: TuningKind,
     pub lora: LoraConfig,
@@ -44,8 +44,9 @@ pub enum VtTarget {
     /// Of their rows in the language model's embedding table, as SpaMo's code does.
     #[default]
     Embeddings,
-    /// Of the language model's encoder output for the sentence, as the paper's text reads. The encoder is taken as it
-    /// is at that step, with its adapters and without dropout, and gets no gradient from L_vt.
+    /// Of the language model's encoder output for the sentence, as the paper's text reads; of a model without an encoder,
+    /// of its last hidden states. The model is taken as it is at that step, with its adapters and without dropout, and
+    /// gets no gradient from L_vt.
     Encoder,
 }
 
@@ -98,15 +99,15 @@ pub fn language_model_folder(
     weights: Option<&Path>,
     given: Option<&Path>,
 ) -> Result<Option<PathBuf>> {
-    match (path, given) {
-        ("tiny", Some(_)) => {
-            let what = "--language-model: the language model \"tiny\" is trained from nothing";
+    match (Tiny::named(path), given) {
+        (Some(_), Some(_)) => {
+            let what = format!("--language-model: the language model {path:?} is trained from nothing");
             return Err(Error::usage(
                 what,
                 "leave it out, or name another model: --set language_model.path=NAME",
             ));
         }
-        ("tiny", None) => return Ok(None),
+        (Some(_), None) => return Ok(None),
         (_, Some(given)) => return folder::check_files(given).map(|()| Some(given.to_path_buf())),
         _ => {}
     }

@@ -25,6 +25,8 @@ pub struct Text {
     /// One more than the largest id.
     ids: usize,
     file: PathBuf,
+    /// What a target ends with, where the tokenizer does not add it.
+    end: Option<i64>,
 }
 
 impl Text {
@@ -50,7 +52,18 @@ impl Text {
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(refuse)?;
         tokenizer.with_truncation(None).map_err(refuse)?.with_padding(None);
         let ids = vocabulary::check(&tokenizer, file)?;
-        Ok(Self { tokenizer, ids, file: file.to_path_buf() })
+        Ok(Self { tokenizer, ids, file: file.to_path_buf(), end: None })
+    }
+
+    /// The same for a model whose tokenizer begins texts rather than to end them: nothing is added but this token at the
+    /// end of a target.
+    pub fn ending_with(self, end: i64) -> Self {
+        Self { end: Some(end), ..self }
+    }
+
+    /// What the tokenizer itself adds to an empty text.
+    pub fn added(&self) -> Result<Vec<i64>> {
+        Ok(ids(&self.encoded("", true)?))
     }
 
     /// Ids a model needs embeddings for.
@@ -78,22 +91,38 @@ impl Text {
         self.tokenizer.token_to_id("<unk>").map(i64::from)
     }
 
-    /// Ids of a text, the end token last.
+    /// Id of a special token, which a decoded text does not show.
+    pub fn special(&self, token: &str) -> Option<i64> {
+        let id = self.tokenizer.token_to_id(token)?;
+        self.tokenizer.get_added_tokens_decoder().get(&id)?.special.then_some(id.into())
+    }
+
+    /// Ids of a target, the end token last.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
-        Ok(self.encoding(text)?.get_ids().iter().map(|&id| i64::from(id)).collect())
+        Ok(ids(&self.encoding(text)?).into_iter().chain(self.end).collect())
+    }
+
+    /// Ids of a text that a target follows.
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<i64>> {
+        Ok(ids(&self.encoding(text)?))
     }
 
     /// Bytes of `text` that each id of [`Self::encode`] stands for; none for the end token.
     pub fn spans(&self, text: &str) -> Result<Vec<Range<usize>>> {
         let encoding = self.encoding(text)?;
-        Ok(encoding.get_offsets().iter().map(|&(begin, end)| begin..end).collect())
+        let end = self.end.map(|_| text.len()..text.len());
+        Ok(encoding.get_offsets().iter().map(|&(begin, end)| begin..end).chain(end).collect())
     }
 
     fn encoding(&self, text: &str) -> Result<Encoding> {
+        self.encoded(text, self.end.is_none())
+    }
+
+    fn encoded(&self, text: &str, with_special: bool) -> Result<Encoding> {
         let wrong = |e: tokenizers::Error| {
             Error::input(&self.file, "", e.to_string(), "download tokenizer.json again")
         };
-        self.tokenizer.encode(text, true).map_err(wrong)
+        self.tokenizer.encode(text, with_special).map_err(wrong)
     }
 
     /// Text of ids without special tokens, spaces before punctuation removed as transformers does.
@@ -117,6 +146,10 @@ impl Text {
         ];
         Ok(pairs.iter().fold(text.trim().to_owned(), |text, (spaced, tight)| text.replace(spaced, tight)))
     }
+}
+
+fn ids(encoding: &Encoding) -> Vec<i64> {
+    encoding.get_ids().iter().map(|&id| i64::from(id)).collect()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::language::dropout;
 use crate::language::family::LanguageConfig;
 use crate::language::inputs::Prefix;
 use crate::language::lora::LoraConfig;
+use crate::language::prompt::Prompt;
 use crate::language::settings::TuningKind;
 use crate::language::targets::AdapterNames;
 use crate::language::text::Text;
@@ -39,7 +40,8 @@ pub struct SignClip {
     adapter_names: &'static AdapterNames,
     /// How the language model is adapted, and the folder that it is in.
     lora: Option<(LoraConfig, Option<PathBuf>)>,
-    prompt: Tensor,
+    /// Ids before the visual tokens, and behind them.
+    prompt: [Tensor; 2],
     device: Device,
     /// Trainable tensors of the visual head and of the language model.
     pub visual: Named,
@@ -78,16 +80,17 @@ impl SignClip {
         device: Device,
     ) -> Result<Self> {
         base.config.check_tokenizer(text, base.folder.is_some())?;
-        Self::build(config, base, corpus.widths(), &text.encode(prompt)?, device)
+        let prompt = Prompt::new(&base.config, text, prompt, config.text.prompt_first, config.text.chat)?;
+        Self::build(config, base, corpus.widths(), &prompt, device)
     }
 
-    /// Builds for streams of these widths, with the ids of the prompt. Everything fresh is a pure
+    /// Builds for streams of these widths, with the prompt around them. Everything fresh is a pure
     /// function of the seed.
     pub fn build(
         config: &TrainConfig,
         base: &LanguageBase,
         streams: BTreeMap<String, i64>,
-        prompt: &[i64],
+        prompt: &Prompt,
         device: Device,
     ) -> Result<Self> {
         let lm = &config.language_model;
@@ -122,7 +125,7 @@ impl SignClip {
             head,
             language_model,
             adapter_names: language_config.adapter_names(),
-            prompt: Tensor::from_slice(prompt).to_device(device),
+            prompt: [&prompt.before, &prompt.behind].map(|ids| Tensor::from_slice(ids).to_device(device)),
             lora: (lm.tuning == TuningKind::Lora).then_some((lora, base.folder.map(Path::to_path_buf))),
             device,
             visual: visual.parameters(),
@@ -259,10 +262,12 @@ impl SignClip {
     }
 
     fn prefix(&self, tokens_btd: &Tensor, lengths_b: &Tensor) -> Prefix {
+        let [before, behind] = &self.prompt;
         Prefix {
+            before_p: before.shallow_clone(),
             tokens_btd: tokens_btd.shallow_clone(),
             lengths_b: lengths_b.shallow_clone(),
-            prompt_p: self.prompt.shallow_clone(),
+            behind_q: behind.shallow_clone(),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::config::TrainConfig;
 use crate::data::corpus::{Corpus, SplitIdentity};
 use crate::language::adapter;
-use crate::language::family::{self, LanguageConfig};
+use crate::language::family::{self, LanguageConfig, Tiny};
 use crate::language::identity::of_language_model;
 use crate::language::settings::TuningKind;
 use crate::language::text::Text;
@@ -80,10 +80,9 @@ impl RunInfo {
         allow_missing: bool,
     ) -> Result<Self> {
         if language_model.is_none() && settings.language_model.tuning != TuningKind::Full {
-            return Err(Error::usage(
-                "the language model \"tiny\" is trained from nothing",
-                "set language_model.tuning=full",
-            ));
+            let what =
+                format!("the language model {:?} is trained from nothing", settings.language_model.path);
+            return Err(Error::usage(what, "set language_model.tuning=full"));
         }
         let lora = &mut settings.language_model.lora;
         lora.targets = Some(lora.targets.take().unwrap_or(family::adapter_names(language_model)?.targets()));
@@ -315,15 +314,38 @@ impl RunInfo {
 
     /// The tokenizer of the run in `folder`.
     pub fn text(&self, folder: &Path) -> Result<Text> {
-        Text::load(&self.language_model.as_deref().unwrap_or(folder).join(TOKENIZER))
+        self.as_the_model_has_it(Text::load(
+            &self.language_model.as_deref().unwrap_or(folder).join(TOKENIZER),
+        )?)
     }
 
     /// The tokenizer that a run on `training` would have.
     pub fn text_of(&self, training: &Corpus) -> Result<Text> {
+        self.as_the_model_has_it(match &self.language_model {
+            Some(model) => Text::load(&model.join(TOKENIZER))?,
+            None => Text::parse(self.vocabulary(training)?.as_bytes(), Path::new(TOKENIZER))?,
+        })
+    }
+
+    fn as_the_model_has_it(&self, text: Text) -> Result<Text> {
+        self.language_config(&text)?.text(text, self.settings.text.chat)
+    }
+
+    /// The configuration of the language model with this tokenizer.
+    fn language_config(&self, text: &Text) -> Result<LanguageConfig> {
         match &self.language_model {
-            Some(model) => Text::load(&model.join(TOKENIZER)),
-            None => Text::parse(self.vocabulary(training)?.as_bytes(), Path::new(TOKENIZER)),
+            Some(folder) => LanguageConfig::read(folder),
+            None => Ok(self.tiny()?.config(text.own_vocabulary()? as i64)),
         }
+    }
+
+    /// The language model that is trained from nothing.
+    fn tiny(&self) -> Result<Tiny> {
+        let path = &self.settings.language_model.path;
+        Tiny::named(path).ok_or_else(|| {
+            let what = format!("the run has no folder of its language model {path:?}");
+            Error::usage(what, "start a new run: its config.json was changed by hand")
+        })
     }
 
     /// Of the words of the training, or that of the run whose weights are taken over.
@@ -335,7 +357,7 @@ impl RunInfo {
             }
             None => {
                 let texts = training.texts.iter().map(String::as_str);
-                Ok(family::tiny_tokenizer(texts.chain([self.prompt.as_str()])))
+                Ok(self.tiny()?.tokenizer(texts.chain([self.prompt.as_str()])))
             }
         }
     }
@@ -360,10 +382,7 @@ impl RunInfo {
 
     /// Build the model of the run in `folder` on `device`.
     pub fn model(&self, folder: &Path, corpus: &Corpus, text: &Text, device: Device) -> Result<SignClip> {
-        let config = match &self.language_model {
-            Some(folder) => LanguageConfig::read(folder)?,
-            None => LanguageConfig::tiny(text.own_vocabulary()? as i64),
-        };
+        let config = self.language_config(text)?;
         let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
         devices::warn_of_slow_bf16(kind, &[device]);
         let base = LanguageBase { config, folder: self.language_model.as_deref(), kind };

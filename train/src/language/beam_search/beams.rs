@@ -10,23 +10,28 @@ pub(super) fn beams(
     config: &BeamSearchConfig,
     clips: usize,
     start: i64,
-    end: i64,
+    ends: &[i64],
     mut step: impl FnMut(&[i64], Option<&Moves>) -> Tensor,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     let n = config.num_beams;
+    // Enough for `n` that do not end, whichever do.
+    let candidates = n * (1 + ends.len()).max(2);
     // One empty beam at first: the reference has `n` equal ones and lets only the first through.
     let mut searches =
-        vec![ClipSearch { config, end, running: vec![Beam::default()], results: vec![], done: false }; clips];
+        vec![
+            ClipSearch { config, ends, running: vec![Beam::default()], results: vec![], done: false };
+            clips
+        ];
     let mut running: Vec<usize> = (0..clips).collect();
     let mut tokens = vec![start; clips];
     let mut moves = None;
     for _ in 1..config.max_length {
         let logits_rv = step(&tokens, moves.as_ref());
         let vocabulary = logits_rv.size()[1];
-        if vocabulary < 2 * n as i64 {
+        if vocabulary < candidates as i64 {
             return Err(Error::usage(
                 format!("{n} beams cannot be told apart with a vocabulary of {vocabulary}"),
-                "use fewer beams: twice their number must not exceed the vocabulary",
+                format!("use at most {} beams", vocabulary as usize * n / candidates),
             ));
         }
         let width = tokens.len() / running.len();
@@ -34,18 +39,18 @@ pub(super) fn beams(
             running.iter().flat_map(|&clip| searches[clip].running.iter().map(|beam| beam.sum)).collect();
         let sums_r1 = Tensor::from_slice(&sums).to_device(logits_rv.device()).unsqueeze(1);
         let log_probs_rv = logits_rv.log_softmax(-1, Kind::Float);
-        let (best, places) = top(&log_probs_rv, &sums_r1, running.len() as i64, 2 * n as i64);
+        let (best, places) = top(&log_probs_rv, &sums_r1, running.len() as i64, candidates as i64);
         let (best, places) = (floats(&best), integers(&places));
         let (mut next_tokens, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for (place, &clip) in running.iter().enumerate() {
-            let range = 2 * n * place..2 * n * (place + 1);
-            let candidates = best[range.clone()].iter().zip(&places[range]).map(|(&sum, &place)| Candidate {
+            let range = candidates * place..candidates * (place + 1);
+            let of_clip = best[range.clone()].iter().zip(&places[range]).map(|(&sum, &place)| Candidate {
                 sum,
                 beam: (place / vocabulary) as usize,
                 token: place % vocabulary,
             });
             let search = &mut searches[clip];
-            let moves = search.advance(candidates);
+            let moves = search.advance(of_clip);
             if !search.done {
                 kept.push(place as i64);
                 for (token, beam) in moves {
@@ -100,7 +105,7 @@ struct Candidate {
 #[derive(Clone)]
 struct ClipSearch<'a> {
     config: &'a BeamSearchConfig,
-    end: i64,
+    ends: &'a [i64],
     running: Vec<Beam>,
     /// At most `num_beams`, best first.
     results: Vec<Hypothesis>,
@@ -116,7 +121,7 @@ impl ClipSearch<'_> {
         let current = self.config.normalization == Normalization::Generated;
         let (mut running, mut moves, mut top) = (Vec::with_capacity(n), Vec::with_capacity(n), None);
         for (rank, candidate) in candidates.enumerate() {
-            let ends = candidate.token == self.end;
+            let ends = self.ends.contains(&candidate.token);
             let text = self.running[candidate.beam].then(candidate.token, candidate.sum);
             if rank < n && (ends || (last && current)) {
                 self.add(text.clone(), length);

@@ -4,12 +4,12 @@ use super::config::BeamSearchConfig;
 use super::hypothesis::{Beam, Hypothesis, Moves, floats, integers};
 use tch::{Kind, Tensor};
 
-/// The most probable token at each position, until the end token.
+/// The most probable token at each position, until an end token.
 pub(super) fn greedy(
     config: &BeamSearchConfig,
     clips: usize,
     start: i64,
-    end: i64,
+    ends: &[i64],
     mut step: impl FnMut(&[i64], Option<&Moves>) -> Tensor,
 ) -> Vec<Vec<Hypothesis>> {
     let mut texts = vec![Beam::default(); clips];
@@ -23,8 +23,8 @@ pub(super) fn greedy(
         for ((&clip, &id), log_prob) in running.iter().zip(&tokens).zip(floats(&best)) {
             texts[clip] = texts[clip].then(id, texts[clip].sum + log_prob);
         }
-        if tokens.contains(&end) {
-            let kept: Vec<usize> = (0..running.len()).filter(|&row| tokens[row] != end).collect();
+        let kept: Vec<usize> = (0..running.len()).filter(|&row| !ends.contains(&tokens[row])).collect();
+        if kept.len() < running.len() {
             if kept.is_empty() {
                 break;
             }

@@ -1,9 +1,9 @@
 //! Greedy and beam search, deterministic, with the results of Hugging Face transformers.
 //!
 //! The search knows the model only as a function from (tokens to append, [rows to continue](Moves)) to logits. Every step
-//! takes the best `2 n` continuations of a clip's `n` beams by summed log probability (float32). Those that end
-//! the text become results if they are among the first `n`; the first `n` others continue. A clip is done when it has
-//! `n` results and no running beam can still beat the worst of them, judged at the present length (or at once
+//! takes the best `2 n` continuations of a clip's `n` beams by summed log probability (float32), or `(1 + e) n` where `e`
+//! tokens end a text. Those that end the text become results if they are among the first `n`; the first `n` others
+//! continue. A clip is done when it has `n` results and no running beam can still beat the worst of them, judged at the present length (or at once
 //! with `early_stopping`). Ties are broken by `torch.topk`.
 //!
 //! Score of a result: sum of log probabilities / length ^ `length_penalty`; see [`Normalization`] for the length.
@@ -28,7 +28,7 @@ pub fn search(
     config: &BeamSearchConfig,
     clips: usize,
     start: i64,
-    end: i64,
+    ends: &[i64],
     step: impl FnMut(&[i64], Option<&Moves>) -> Tensor,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     config.check()?;
@@ -36,9 +36,9 @@ pub fn search(
         return Ok(Vec::new());
     }
     if config.num_beams == 1 {
-        return Ok(greedy(config, clips, start, end, step));
+        return Ok(greedy(config, clips, start, ends, step));
     }
-    beams(config, clips, start, end, step)
+    beams(config, clips, start, ends, step)
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn run(config: BeamSearchConfig) -> Vec<Vec<Hypothesis>> {
-        search(&config, 2, 0, END, toy).expect("a valid search")
+        search(&config, 2, 0, &[END], toy).expect("a valid search")
     }
 
     #[test]
@@ -79,6 +79,30 @@ mod tests {
         }
         let greedy = run(BeamSearchConfig { num_beams: 1, num_return_sequences: 1, max_length: 3, ..config });
         assert!(greedy.iter().all(|texts| texts[0].ids[0] == 2 && texts[0].ids.len() == 2));
+    }
+
+    /// Tokens 1 and 4 end a text. By hand: of "3 1" (0.4), "2 4" (0.24), "2 1" (0.18), "2 2" (0.12) the first two are results,
+    /// and nothing that goes on can beat them.
+    #[test]
+    fn any_end_token_ends_a_text() {
+        let step = |tokens: &[i64], _: Option<&Moves>| {
+            let row = |token: &i64| -> [f32; 6] {
+                match token {
+                    0 => [1e-9, 1e-9, 0.6, 0.4, 1e-9, 1e-9],
+                    2 => [1e-9, 0.3, 0.2, 1e-9, 0.4, 0.1],
+                    _ => [1e-9, 1.0, 1e-9, 1e-9, 1e-9, 1e-9],
+                }
+            };
+            let rows: Vec<Tensor> = tokens.iter().map(|t| Tensor::from_slice(&row(t)).log()).collect();
+            Tensor::stack(&rows, 0)
+        };
+        let beams = BeamSearchConfig { num_beams: 2, num_return_sequences: 2, ..BeamSearchConfig::default() };
+        let texts = search(&beams, 1, 0, &[END, 4], step).expect("a valid search").remove(0);
+        assert_eq!((&texts[0].ids, &texts[1].ids), (&vec![3, 1], &vec![2, 4]));
+        assert!((texts[1].score - 0.24_f64.ln() / 2.0).abs() < 1e-6);
+        let greedy = BeamSearchConfig { num_beams: 1, num_return_sequences: 1, ..beams };
+        let texts = search(&greedy, 1, 0, &[4, END], step).expect("a valid search").remove(0);
+        assert_eq!(texts[0].ids, [2, 4]);
     }
 
     #[test]
@@ -128,7 +152,7 @@ mod tests {
                 max_length: 9,
                 ..BeamSearchConfig::default()
             };
-            let found = search(&config, clips.len(), 0, END, step).expect("a valid search");
+            let found = search(&config, clips.len(), 0, &[END], step).expect("a valid search");
             (found, calls)
         };
         for num_beams in [1, 2] {
@@ -181,6 +205,6 @@ mod tests {
         assert!(BeamSearchConfig { num_beams: 0, ..default() }.check().is_err());
         assert!(BeamSearchConfig { max_length: 1, ..default() }.check().is_err());
         assert!(BeamSearchConfig { num_return_sequences: 6, ..default() }.check().is_err());
-        assert!(search(&BeamSearchConfig { num_beams: 4, ..default() }, 1, 0, END, toy).is_err());
+        assert!(search(&BeamSearchConfig { num_beams: 4, ..default() }, 1, 0, &[END], toy).is_err());
     }
 }

@@ -1,10 +1,10 @@
 //! The feed-forward sub-layer: `wo(dropout(gelu(wi_0 x) * wi_1 x))`.
 
 use super::config::T5Config;
-use super::layer_norm::T5LayerNorm;
 use crate::language::dropout::{add_dropout, dropout};
 use crate::language::linear::{Joined, Linear};
 use crate::language::lora::Adapted;
+use crate::language::rms_norm::RmsNorm;
 use tch::Tensor;
 
 /// Gated feed-forward network with the tanh approximation of GELU (`gelu_new`).
@@ -51,7 +51,7 @@ impl T5DenseGatedActDense {
 #[derive(Debug)]
 pub struct T5LayerFF {
     dense: T5DenseGatedActDense,
-    layer_norm: T5LayerNorm,
+    layer_norm: RmsNorm,
     dropout: f64,
 }
 
@@ -59,11 +59,7 @@ impl T5LayerFF {
     pub fn new(at: &Adapted, config: &T5Config) -> Self {
         Self {
             dense: T5DenseGatedActDense::new(&at.sub("DenseReluDense"), config),
-            layer_norm: T5LayerNorm::new(
-                &at.base.sub("layer_norm"),
-                config.d_model,
-                config.layer_norm_epsilon,
-            ),
+            layer_norm: RmsNorm::new(&at.base.sub("layer_norm"), config.d_model, config.layer_norm_epsilon),
             dropout: config.dropout_rate,
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! | here | Hugging Face |
 //! |---|---|
-//! | [`T5LayerNorm`] | `T5LayerNorm` |
+//! | [`RmsNorm`](crate::language::rms_norm::RmsNorm) | `T5LayerNorm` |
 //! | [`T5DenseGatedActDense`], [`T5LayerFF`] | the same |
 //! | [`RelativePositionBias`] | `T5Attention.compute_bias`, held once per stack |
 //! | [`T5Attention`], [`T5LayerSelfAttention`], [`T5LayerCrossAttention`] | the same |
@@ -19,10 +19,8 @@ mod attention;
 mod config;
 mod feed_forward;
 mod generate;
-mod layer_norm;
 mod model;
 mod names;
-mod past;
 mod position_bias;
 mod recompute;
 mod stack;
@@ -32,10 +30,8 @@ mod words;
 pub use attention::{T5Attention, T5LayerCrossAttention, T5LayerSelfAttention};
 pub use config::T5Config;
 pub use feed_forward::{T5DenseGatedActDense, T5LayerFF};
-pub use layer_norm::T5LayerNorm;
 pub use model::T5;
 pub use names::ADAPTER;
-pub use past::{KeyValue, Past};
 pub use position_bias::RelativePositionBias;
-pub use stack::{DecoderCache, T5Block, T5Stack};
+pub use stack::{T5Block, T5Stack};
 pub use words::word_tokenizer;

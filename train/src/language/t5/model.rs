@@ -4,6 +4,7 @@ use super::config::T5Config;
 use super::names::ADAPTER;
 use super::stack::T5Stack;
 use crate::language::inputs::IGNORE;
+use crate::language::label_loss;
 use crate::language::linear::Linear;
 use crate::language::lora::{Adapted, Lora};
 use crate::language::tied_head::TiedHead;
@@ -12,7 +13,7 @@ use serde_json::json;
 use signclip_common::Result;
 use signclip_common::weights::{Init, Part, Weights};
 use std::path::Path;
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 /// Names of the one embedding table. A file may hold any of them; the first found is used.
 const EMBEDDINGS: [&str; 3] = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
@@ -153,46 +154,20 @@ impl T5 {
         shifted_bt.masked_fill(&shifted_bt.eq(IGNORE), self.config.pad_token_id)
     }
 
-    /// Mean cross-entropy (float32) over the labels that are not [`IGNORE`].
-    pub fn loss(logits_btv: &Tensor, labels_bt: &Tensor) -> Tensor {
-        let (sum, count) = Self::loss_sum(logits_btv, labels_bt);
-        sum / count
-    }
-
-    /// Sum of the cross-entropy and the number of labels that count, from which the mean over several batches or
-    /// devices follows.
-    pub fn loss_sum(logits_btv: &Tensor, labels_bt: &Tensor) -> (Tensor, Tensor) {
-        let logits_nv = logits_btv.to_kind(Kind::Float).flatten(0, -2);
-        let labels_n = labels_bt.flatten(0, -1);
-        let sum = logits_nv.cross_entropy_loss::<Tensor>(&labels_n, None, Reduction::Sum, IGNORE, 0.0);
-        (sum, labels_n.ne(IGNORE).sum(Kind::Float))
-    }
-
-    /// [`Self::loss_sum`] of the targets `labels_bt` after the encoder output. Logits, by far the widest array of a
-    /// step, are made only for labels that count.
-    pub fn target_loss(
-        &self,
-        labels_bt: &Tensor,
-        encoder_bsd: &Tensor,
-        mask_bs: &Tensor,
-        train: bool,
-    ) -> (Tensor, Tensor) {
-        let ids_bt = self.shift_right(labels_bt);
-        let decoder_btd = self.decode_seeing(&ids_bt, encoder_bsd, mask_bs, train, &mut |_| {});
-        self.loss_sum_of(&decoder_btd, labels_bt, train)
-    }
-
-    /// [`Self::loss_sum`] from the decoder's output.
-    pub(super) fn loss_sum_of(
+    /// Backward pass of the labels' summed cross-entropy over `divisor` from the decoder's output; gives the loss.
+    pub(super) fn label_backward(
         &self,
         decoder_btd: &Tensor,
         labels_bt: &Tensor,
+        divisor: f64,
         train: bool,
-    ) -> (Tensor, Tensor) {
+    ) -> Tensor {
         let labels_n = labels_bt.flatten(0, -1);
         let counts_n = labels_n.ne(IGNORE).nonzero().squeeze_dim(-1);
         let decoder_nd = decoder_btd.flatten(0, 1).index_select(0, &counts_n);
-        Self::loss_sum(&self.logits(&decoder_nd, train), &labels_n.index_select(0, &counts_n))
+        let labels_n = labels_n.index_select(0, &counts_n);
+        let logits = |decoder_nd: &Tensor| self.logits(decoder_nd, train);
+        label_loss::backward(&decoder_nd, &labels_n, self.config.vocab_size, divisor, logits)
     }
 
     /// Position bias of the encoder or the decoder, `[1, h, t, s]` (see [`super::RelativePositionBias::forward`]).

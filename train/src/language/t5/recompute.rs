@@ -1,59 +1,17 @@
-//! Activation recomputation (gradient checkpointing, Chen et al. 2016).
+//! The training step of T5 with [recomputation](crate::language::recompute), once for the encoder and once for the decoder.
 //!
-//! The forward pass keeps the input of every block and nothing of its inside; the backward pass computes a block
-//! again, with the same dropout, when its turn comes. The memory of activations falls to that of one block, for the
-//! time of a second forward pass. The loss is that of [`T5::target_loss`], and so are the gradients but for the order in
-//! which those of the encoder output are added up.
+//! The loss is that of the plain pass, and so are the gradients but for the order in which those of the encoder output are
+//! added up.
 
 use super::model::T5;
 use super::stack::Pass;
 use crate::language::cut::{continue_backward, leaf};
-use crate::language::dropout::{self, Mark};
-use tch::{Tensor, no_grad_guard};
-
-/// A pass that has gone through its blocks without a graph.
-struct Passed<'a> {
-    pass: Pass<'a>,
-    /// The position bias in the graph; `pass` has a leaf in its place.
-    bias: Tensor,
-    /// What goes in, in the graph.
-    input: Tensor,
-    inputs: Vec<(Tensor, Mark)>,
-    /// What comes out: a leaf.
-    output: Tensor,
-}
-
-impl<'a> Passed<'a> {
-    fn new(mut pass: Pass<'a>, blocks: usize, input: Tensor) -> Self {
-        let bias = std::mem::replace(&mut pass.bias, Tensor::new());
-        pass.bias = if bias.requires_grad() { leaf(&bias) } else { bias.shallow_clone() };
-        let _no_grad = no_grad_guard();
-        let mut x = input.detach();
-        let mut inputs = Vec::with_capacity(blocks);
-        for block in 0..blocks {
-            inputs.push((x.shallow_clone(), dropout::mark()));
-            x = pass.block(block, &x);
-        }
-        Self { pass, bias, input, inputs, output: leaf(&x) }
-    }
-
-    /// Continue the backward pass from the gradient of the output to everything before the first block.
-    fn backward(self) {
-        let mut grad = self.output.grad();
-        drop(self.output);
-        for (block, (x, mark)) in self.inputs.into_iter().enumerate().rev() {
-            dropout::rewind(mark);
-            let x = leaf(&x);
-            continue_backward([(&self.pass.block(block, &x), grad)]);
-            grad = x.grad();
-        }
-        continue_backward([(&self.input, grad), (&self.bias, self.pass.bias.grad())]);
-    }
-}
+use crate::language::recompute::Passed;
+use tch::Tensor;
 
 impl T5 {
-    /// Forward and backward pass of `sum / divisor`, where `sum` is that of [`Self::target_loss`] after encoding
-    /// `inputs_embeds_bsd`: adds to the gradients of parameters and inputs, gives the loss.
+    /// Forward and backward pass of the labels' summed cross-entropy over `divisor` after encoding `inputs_embeds_bsd`:
+    /// adds to the gradients of parameters and inputs, gives the loss.
     pub fn backward_recomputing(
         &self,
         inputs_embeds_bsd: &Tensor,
@@ -62,31 +20,44 @@ impl T5 {
         divisor: f64,
     ) -> Tensor {
         let x_bsd = inputs_embeds_bsd.to_kind(self.kind());
-        let pass = self.encoder.encoding(&x_bsd, mask_bs, true);
-        let encoder = Passed::new(pass, self.encoder.blocks(), self.encoder.begin(x_bsd, true));
-        let encoded_bsd = self.encoder.finish(&encoder.output, true);
+        let (encoding, encoder_bias) = cut_bias(self.encoder.encoding(&x_bsd, mask_bs, true));
+        let block = |number: usize, x: &Tensor| encoding.block(number, x);
+        let encoder = Passed::new(self.encoder.blocks(), self.encoder.begin(x_bsd, true), block);
+        let encoded_bsd = self.encoder.finish(encoder.output(), true);
         let encoded_leaf_bsd = leaf(&encoded_bsd);
 
         let x_btd = self.embed(&self.shift_right(labels_bt));
         let pass = self.decoder.decoding(&x_btd, &encoded_leaf_bsd, mask_bs, true);
-        let decoder = Passed::new(pass, self.decoder.blocks(), self.decoder.begin(x_btd, true));
-        let decoded_btd = self.decoder.finish(&decoder.output, true);
-        let loss = self.loss_sum_of(&decoded_btd, labels_bt, true).0 / divisor;
-        drop(decoded_btd);
+        let (decoding, decoder_bias) = cut_bias(pass);
+        let block = |number: usize, x: &Tensor| decoding.block(number, x);
+        let decoder = Passed::new(self.decoder.blocks(), self.decoder.begin(x_btd, true), block);
+        let loss =
+            self.label_backward(&self.decoder.finish(decoder.output(), true), labels_bt, divisor, true);
 
-        loss.backward();
         decoder.backward();
+        continue_backward([(&decoder_bias, decoding.bias.grad())]);
         continue_backward([(&encoded_bsd, encoded_leaf_bsd.grad())]);
-        drop((encoded_bsd, encoded_leaf_bsd));
+        drop((decoding, encoded_bsd, encoded_leaf_bsd));
         encoder.backward();
-        loss.detach()
+        continue_backward([(&encoder_bias, encoding.bias.grad())]);
+        loss
     }
+}
+
+/// A pass with a leaf in place of its position bias, and the bias in the graph.
+fn cut_bias(mut pass: Pass<'_>) -> (Pass<'_>, Tensor) {
+    let bias = pass.bias.shallow_clone();
+    if bias.requires_grad() {
+        pass.bias = leaf(&bias);
+    }
+    (pass, bias)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::config::T5Config;
     use super::*;
+    use crate::language::dropout;
     use crate::language::inputs::IGNORE;
     use crate::language::lora::LoraConfig;
     use crate::language::tuning::Tuning;
@@ -133,10 +104,7 @@ mod tests {
                 let loss = if recompute {
                     t5.backward_recomputing(&inputs_bsd, &mask_bs, &labels_bt, 6.0)
                 } else {
-                    let encoded_bsd = t5.encode(&inputs_bsd, &mask_bs, true);
-                    let loss = t5.target_loss(&labels_bt, &encoded_bsd, &mask_bs, true).0 / 6.0;
-                    loss.backward();
-                    loss
+                    t5.backward_keeping(&inputs_bsd, &mask_bs, &labels_bt, 6.0)
                 };
                 parameters.push(("inputs".to_owned(), inputs_bsd));
                 let grads = parameters.into_iter().map(|(name, p)| (name, p.grad()));

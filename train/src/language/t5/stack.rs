@@ -1,14 +1,15 @@
 //! The encoder and the decoder: blocks, the position bias that they share, and the final norm.
 
-use super::attention::step_kind;
-use super::attention::{MASKED, T5LayerCrossAttention, T5LayerSelfAttention};
+use super::attention::{T5LayerCrossAttention, T5LayerSelfAttention};
 use super::config::T5Config;
 use super::feed_forward::T5LayerFF;
-use super::layer_norm::T5LayerNorm;
-use super::past::{KeyValue, Past};
 use super::position_bias::RelativePositionBias;
+use crate::language::attend::{causal_mask, key_mask, step_kind};
+use crate::language::cache::{BlockCache, DecoderCache};
 use crate::language::dropout::dropout;
 use crate::language::lora::Adapted;
+use crate::language::past::KeyValue;
+use crate::language::rms_norm::RmsNorm;
 use tch::{Kind, Tensor};
 
 /// Self-attention, in the decoder cross-attention, feed-forward.
@@ -51,7 +52,7 @@ impl T5Block {
     fn step(&self, x_rd: &Tensor, bias: &Tensor, cache: &mut BlockCache, mask_b11s: &Tensor) -> Tensor {
         let mut x_rd = self.self_attention.step(x_rd, bias, &mut cache.past);
         if let Some(layer) = &self.cross_attention {
-            x_rd = layer.step(&x_rd, &cache.encoder, mask_b11s);
+            x_rd = layer.step(&x_rd, &cache.given, mask_b11s);
         }
         self.feed_forward.step(&x_rd)
     }
@@ -68,7 +69,7 @@ impl T5Block {
 pub struct T5Stack {
     block: Vec<T5Block>,
     relative_attention_bias: RelativePositionBias,
-    final_layer_norm: T5LayerNorm,
+    final_layer_norm: RmsNorm,
     dropout: f64,
 }
 
@@ -94,40 +95,6 @@ impl Pass<'_> {
     }
 }
 
-/// What the decoder keeps between the steps of a generation.
-#[derive(Debug)]
-pub struct DecoderCache {
-    blocks: Vec<BlockCache>,
-    mask_b11s: Tensor,
-    length: i64,
-}
-
-/// Keys and values of one block.
-#[derive(Debug)]
-struct BlockCache {
-    /// The positions so far of every row.
-    past: Option<Past>,
-    /// The encoder output of every clip, once for all its beams.
-    encoder: KeyValue,
-}
-
-impl DecoderCache {
-    /// Continue with these rows of the last step; a row may be taken several times.
-    pub fn select_rows(&mut self, rows_r: &Tensor) {
-        for block in &mut self.blocks {
-            block.past.iter_mut().for_each(|past| past.select(rows_r));
-        }
-    }
-
-    /// Continue with these clips of the last step, whose rows [`Self::select_rows`] has chosen.
-    pub fn select_clips(&mut self, clips_b: &Tensor) {
-        for block in &mut self.blocks {
-            block.encoder = block.encoder.select(clips_b);
-        }
-        self.mask_b11s = self.mask_b11s.index_select(0, clips_b);
-    }
-}
-
 impl T5Stack {
     /// The encoder at `encoder`.
     pub fn encoder(at: &Adapted, config: &T5Config) -> Self {
@@ -145,7 +112,7 @@ impl T5Stack {
         Self {
             block: (0..layers).map(block).collect(),
             relative_attention_bias: RelativePositionBias::new(&bias, config, !is_decoder),
-            final_layer_norm: T5LayerNorm::new(
+            final_layer_norm: RmsNorm::new(
                 &at.base.sub("final_layer_norm"),
                 config.d_model,
                 config.layer_norm_epsilon,
@@ -207,8 +174,7 @@ impl T5Stack {
         train: bool,
     ) -> Pass<'_> {
         let (kind, t) = (x_btd.kind(), x_btd.size()[1]);
-        let future_tt = Tensor::ones([t, t], (kind, x_btd.device())).triu(1) * MASKED;
-        let bias = self.position_bias(0, t, t, kind) + future_tt;
+        let bias = self.position_bias(0, t, t, kind) + causal_mask(t, kind, x_btd.device());
         let encoder = Some((encoder_bsd.shallow_clone(), key_mask(mask_bs, kind)));
         Pass { stack: self, bias, encoder, train }
     }
@@ -221,11 +187,7 @@ impl T5Stack {
     pub fn start(&self, encoder_bsd: &Tensor, mask_bs: &Tensor) -> DecoderCache {
         let kind = step_kind(encoder_bsd);
         let blocks = self.block.iter().filter_map(|block| block.cross_key_value(encoder_bsd, false));
-        DecoderCache {
-            blocks: blocks.map(|encoder| BlockCache { past: None, encoder: encoder.to_kind(kind) }).collect(),
-            mask_b11s: key_mask(mask_bs, kind),
-            length: 0,
-        }
+        DecoderCache::new(blocks.map(|encoder| encoder.to_kind(kind)), key_mask(mask_bs, kind))
     }
 
     /// Decode the next position of every row of `x_rd` after those in `cache`.
@@ -253,9 +215,4 @@ impl T5Stack {
     pub(super) fn finish(&self, x: &Tensor, train: bool) -> Tensor {
         dropout(self.final_layer_norm.forward(x), self.dropout, train)
     }
-}
-
-/// What to add to the scores of keys: 0 where `mask_bs` is not 0, [`MASKED`] elsewhere; `[b, 1, 1, s]`.
-fn key_mask(mask_bs: &Tensor, kind: Kind) -> Tensor {
-    (mask_bs.eq(0).to_kind(kind) * MASKED).unsqueeze(1).unsqueeze(1)
 }

@@ -2,36 +2,37 @@
 
 use super::model::T5;
 use crate::language::beam_search::{BeamSearchConfig, Hypothesis};
-use crate::language::inputs::Prefix;
+use crate::language::inputs::{Prefix, padded};
 use signclip_common::Result;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 impl T5 {
-    /// Encoder inputs and their mask: each clip's visual tokens, then the prompt's embeddings, then padding.
+    /// Encoder inputs and their mask.
     fn inputs(&self, prefix: &Prefix) -> (Tensor, Tensor) {
-        let tokens_btd = &prefix.tokens_btd;
-        let prompt_pd = self.embed(&prefix.prompt_p).to_kind(Kind::Float);
-        let steps = Vec::<i64>::try_from(&prefix.lengths_b.to_device(Device::Cpu)).unwrap_or_default();
-        let rows: Vec<Tensor> = (0..)
-            .zip(steps)
-            .map(|(clip, steps)| Tensor::cat(&[&tokens_btd.get(clip).narrow(0, 0, steps), &prompt_pd], 0))
-            .collect();
-        let masks: Vec<Tensor> =
-            rows.iter().map(|r| Tensor::ones([r.size()[0]], (Kind::Int64, tokens_btd.device()))).collect();
-        let inputs_bsd = Tensor::pad_sequence(&rows, true, 0.0, "right");
-        (inputs_bsd, Tensor::pad_sequence(&masks, true, 0.0, "right"))
+        padded(&prefix.rows(|ids| self.embed(ids)), "right")
     }
 
     /// See [`crate::language::LanguageModel::backward`].
     pub fn backward(&self, prefix: &Prefix, labels_bl: &Tensor, divisor: f64, recompute: bool) -> Tensor {
         let (inputs_bsd, mask_bs) = self.inputs(prefix);
-        if recompute {
-            return self.backward_recomputing(&inputs_bsd, &mask_bs, labels_bl, divisor);
+        match recompute {
+            true => self.backward_recomputing(&inputs_bsd, &mask_bs, labels_bl, divisor),
+            false => self.backward_keeping(&inputs_bsd, &mask_bs, labels_bl, divisor),
         }
-        let encoded_bsd = self.encode(&inputs_bsd, &mask_bs, true);
-        let loss = self.target_loss(labels_bl, &encoded_bsd, &mask_bs, true).0 / divisor;
-        loss.backward();
-        loss.detach()
+    }
+
+    /// [`Self::backward_recomputing`], with all activations kept.
+    pub(super) fn backward_keeping(
+        &self,
+        inputs_embeds_bsd: &Tensor,
+        mask_bs: &Tensor,
+        labels_bt: &Tensor,
+        divisor: f64,
+    ) -> Tensor {
+        let encoded_bsd = self.encode(inputs_embeds_bsd, mask_bs, true);
+        let ids_bt = self.shift_right(labels_bt);
+        let decoder_btd = self.decode_seeing(&ids_bt, &encoded_bsd, mask_bs, true, &mut |_| {});
+        self.label_backward(&decoder_btd, labels_bt, divisor, true)
     }
 
     /// See [`crate::language::LanguageModel::log_probabilities`].

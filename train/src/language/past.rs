@@ -5,8 +5,8 @@ use tch::{Kind, Tensor};
 /// Keys and values of one layer, per head: `[b, h, s, k]`.
 #[derive(Debug)]
 pub struct KeyValue {
-    pub(super) k_bhsk: Tensor,
-    pub(super) v_bhsk: Tensor,
+    pub(crate) k_bhsk: Tensor,
+    pub(crate) v_bhsk: Tensor,
 }
 
 impl KeyValue {
@@ -16,7 +16,7 @@ impl KeyValue {
     }
 
     /// The same in another type, one clip and head behind the other.
-    pub(super) fn to_kind(&self, kind: Kind) -> Self {
+    pub(crate) fn to_kind(&self, kind: Kind) -> Self {
         let [k_bhsk, v_bhsk] = [&self.k_bhsk, &self.v_bhsk].map(|x| x.to_kind(kind).contiguous());
         Self { k_bhsk, v_bhsk }
     }

@@ -1,4 +1,4 @@
-//! `T5LayerNorm`: scale only, by the root of the mean square; no mean, no bias.
+//! Root mean square norm (Zhang and Sennrich 2019), `T5LayerNorm` and `LlamaRMSNorm` of transformers: no mean, no bias.
 
 use signclip_common::weights::{Init, Part};
 use tch::{Kind, Tensor};
@@ -8,14 +8,14 @@ use tch::{Kind, Tensor};
 /// Deviation: for bfloat16 the reference rounds the normalised value before multiplying by a bfloat16 weight; here
 /// the product is rounded once.
 #[derive(Debug)]
-pub struct T5LayerNorm {
+pub struct RmsNorm {
     weight_d: Tensor,
     epsilon: f64,
 }
 
-impl T5LayerNorm {
-    pub fn new(part: &Part, d_model: i64, epsilon: f64) -> Self {
-        let weight_d = part.in_kind(Kind::Float).init("weight", &[d_model], Init::Constant(1.0));
+impl RmsNorm {
+    pub fn new(part: &Part, width: i64, epsilon: f64) -> Self {
+        let weight_d = part.in_kind(Kind::Float).init("weight", &[width], Init::Constant(1.0));
         Self { weight_d, epsilon }
     }
 
