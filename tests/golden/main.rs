@@ -10,5 +10,6 @@ mod head;
 mod lora;
 mod metrics;
 mod mouth_roi;
+mod published_heads;
 mod retinaface;
 mod t5;

@@ -202,6 +202,8 @@ fn model(
         first: 0,
         end: 20,
         batch_size: settings.optimiser.batch_size,
+        micro_batches: settings.optimiser.micro_batches,
+        drop_last: settings.optimiser.drop_last,
         pool: settings.optimiser.length_pool,
         seed: settings.seed,
         rank: collective.rank(),

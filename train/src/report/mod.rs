@@ -229,6 +229,7 @@ fn without_gate(info: &RunInfo) -> &'static str {
 
 fn clips(predictions: Option<&Predictions>, store: Option<&Store>, commands: &Commands) -> Result<Vec<Clip>> {
     let Some(predictions) = predictions else { return Ok(Vec::new()) };
+    let units = predictions.references()?.map(|known| known.units).unwrap_or_default();
     let records: Option<HashMap<&str, _>> =
         store.map(|store| store.clips.iter().map(|record| (record.id.as_str(), record)).collect());
     let mut clips = Vec::new();
@@ -239,7 +240,7 @@ fn clips(predictions: Option<&Predictions>, store: Option<&Store>, commands: &Co
             let remedy = format!("translate again: {}", commands.evaluate);
             return Err(Error::input(&predictions.file, "", what, remedy));
         }
-        let counts = SentenceCounts::of(&line.hypothesis, &line.reference);
+        let counts = SentenceCounts::of(&line.hypothesis, &line.reference, units);
         clips.push(Clip {
             id: line.id.clone(),
             reference: line.reference.clone(),
