@@ -1,7 +1,6 @@
 //! Learned vectors that mark where visual tokens and prompt begin: `[vis_token ; visual tokens ; prompt_token ; prompt]`.
 //!
-//! Reference: the authors' published code (`prompt_pos=1`); the paper has none. How the code initialises them is not known
-//! here: as an embedding of T5 before its training, with deviation 1.
+//! Reference: the authors' published code, `_prepare_joint_inputs` with `prompt_pos=1`; the paper has none.
 //
 // Shapes: B clips, T' steps, L width of the language model.
 
