@@ -1,13 +1,12 @@
 //! Every choice of a training run, with the paper's values as defaults.
 
-use crate::data::corpus::Windowed;
-use crate::data::loader::steps_per_epoch;
+use crate::data::batching::steps_per_epoch;
 use crate::data::split::check_split;
+use crate::data::windowed::Windowed;
 use crate::head::config::{HeadConfig, LossConfig};
 use crate::language::beam_search::BeamSearchConfig;
 use crate::language::settings::LanguageSettings;
 use crate::training::adamw::AdamWConfig;
-use crate::training::checkpoint::Progress;
 use crate::training::schedule::{Decay, DecayBy, Schedule};
 use serde::{Deserialize, Serialize};
 use signclip_common::{Error, Result};
@@ -196,13 +195,6 @@ impl OptimiserSettings {
 }
 
 impl TrainConfig {
-    /// Whether a run stops here because its validations have not become better.
-    pub fn out_of_patience(&self, state: &Progress) -> bool {
-        let since = state.epoch.saturating_sub(state.choice.best_epoch);
-        let stop = |patience: usize| state.choice.validations > 0 && since >= patience * self.validate_every;
-        self.patience.is_some_and(stop)
-    }
-
     /// Refuses values that no run can have.
     pub(crate) fn check(&self) -> Result<()> {
         let o = &self.optimiser;

@@ -1,7 +1,7 @@
 //! The settings of others, by name. What they do that breaks an honest evaluation is left out; docs/deviations.md names it.
 
 use crate::config::{OptimiserSettings, TextSettings, TrainConfig};
-use crate::data::corpus::Windowed;
+use crate::data::windowed::Windowed;
 use crate::head::config::{HeadConfig, LossConfig, Pooling};
 use crate::head::gated_fusion::FusionKind;
 use crate::head::streams::Streams;

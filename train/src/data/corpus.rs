@@ -6,6 +6,7 @@ use crate::config::TrainConfig;
 use crate::data::batch::Batch;
 use crate::data::batching::permutation;
 use crate::data::joined::Joined;
+use crate::data::windowed::Windowed;
 use crate::head::gated_fusion::FusionKind;
 use crate::head::streams::{StreamBatch, Streams};
 use crate::language::inputs::IGNORE;
@@ -56,16 +57,6 @@ pub struct SplitIdentity {
     /// Of the checksums of the clips' features in the streams in use, in their order; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<String>,
-}
-
-/// The streams that are cut where a clip is longer than the cap.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Windowed {
-    #[default]
-    All,
-    /// The spatial one; all rows of others stay (SpaMo).
-    Spatial,
 }
 
 /// Which part of a clip longer than the cap is taken.

@@ -1,7 +1,7 @@
 //! Batches read, padded and copied to the device on a thread of their own, ahead of the training that consumes them.
 
 use crate::data::batch::Batch;
-use crate::data::batching::epoch_batches;
+use crate::data::batching::{epoch_batches, steps_per_epoch};
 use crate::data::corpus::{Corpus, Window};
 use signclip_common::Result;
 use signclip_common::collective::share;
@@ -130,9 +130,4 @@ fn read(corpus: &Corpus, plan: &Plan, number: u64, epoch: usize, clips: &[usize]
         })
     };
     Ok(Step { number, epoch, batches: (0..parts).map(read).collect::<Result<_>>()? })
-}
-
-/// Updates of an epoch over so many clips.
-pub fn steps_per_epoch(clips: usize, batch_size: usize, drop_last: bool) -> u64 {
-    (if drop_last { clips / batch_size } else { clips.div_ceil(batch_size) }) as u64
 }

@@ -79,7 +79,12 @@ impl BleuOptions {
 
     /// sacreBLEU's defaults, with its tokeniser for these units.
     pub fn of(units: Units) -> Self {
-        Self { tokenizer: units.tokenizer(), ..Self::SACREBLEU }
+        let tokenizer = match units {
+            Units::Words => Tokenizer::Mteval13a,
+            Units::Chinese => Tokenizer::Chinese,
+            Units::Characters => Tokenizer::Characters,
+        };
+        Self { tokenizer, ..Self::SACREBLEU }
     }
 
     /// [`Self::SLT`], of characters where the units are not words: spaces between them make them tokens.

@@ -1,11 +1,10 @@
 //! What the texts of a language are counted in: words, or characters where the script has no spaces between words.
 
-use super::bleu::Tokenizer;
 use super::tokenizer_13a::words;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// Named after sacreBLEU's tokenisers, which cut for [`BleuOptions::of`](super::bleu::BleuOptions::of).
+/// Named after sacreBLEU's tokenisers, which cut for BLEU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub enum Units {
     /// Words: sacreBLEU's default
@@ -36,14 +35,6 @@ impl Units {
             Self::Characters
         } else {
             Self::Words
-        }
-    }
-
-    pub(super) fn tokenizer(self) -> Tokenizer {
-        match self {
-            Self::Words => Tokenizer::Mteval13a,
-            Self::Chinese => Tokenizer::Chinese,
-            Self::Characters => Tokenizer::Characters,
         }
     }
 }

@@ -91,7 +91,7 @@ impl Trainer<'_> {
         };
         let plan = Plan {
             first: state.step,
-            end: if settings.out_of_patience(&state) { state.step } else { schedule.total_steps },
+            end: if state.out_of_patience(settings) { state.step } else { schedule.total_steps },
             batch_size: options.batch_size,
             micro_batches: options.micro_batches,
             drop_last: options.drop_last,
@@ -128,7 +128,7 @@ impl Trainer<'_> {
                 state.step += 1;
                 if state.step.is_multiple_of(steps_per_epoch) {
                     self.finish_epoch(&mut state, &adamw, &mut record, &std::mem::take(&mut means))?;
-                    if settings.out_of_patience(&state) && state.step < schedule.total_steps {
+                    if state.out_of_patience(settings) && state.step < schedule.total_steps {
                         if self.collective.leads() {
                             tracing::info!(
                                 "stopped: nothing better than epoch {} in {} validations (patience)",
