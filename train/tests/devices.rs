@@ -259,6 +259,27 @@ fn two_devices_are_one() {
     same_run(&[], 2, 1);
 }
 
+/// Markers, single frames in L_sm, one temperature, L_vt alone at first, and steps of two batches.
+#[test]
+fn settings_of_published_code_on_two_devices() {
+    let published = [
+        "optimiser.batch_size=8",
+        "optimiser.micro_batches=2",
+        "head.markers=true",
+        "head.gate_layers=1",
+        "loss.symmetric=true",
+        "loss.vt_mean=all",
+        "loss.vt_text_tokens=16",
+        "loss.vt_alone_steps=3",
+        "loss.sm_pooling=mean",
+        "loss.sm_over=all",
+        "loss.sm_projection=false",
+        "loss.sm_frames=true",
+        "loss.shared_temperature=true",
+    ];
+    same_run(&published, 2, 1);
+}
+
 /// What counts padding sees that of the whole batch on every device.
 #[test]
 fn padding_counts_on_several_devices() {

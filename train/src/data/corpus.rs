@@ -451,4 +451,48 @@ mod tests {
         assert_eq!(rows_in(motion, 0, 5, 5), (0, 1));
         assert_eq!(rows_in(RowRule::EACH_FRAME, 3, 4, 9), (3, 4));
     }
+
+    /// All rows of another stream stay where the cap is for the spatial one alone.
+    #[test]
+    fn the_cap_may_be_for_the_spatial_stream_alone() -> Result<()> {
+        use crate::config::TrainConfig;
+        use signclip_common::manifest::TextRules;
+        use signclip_common::store::{ClipFacts, FORMAT, StoreInfo, StoreWriter, StreamInfo};
+        let place = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
+        let motion = RowRule { window: 16, stride: 8 };
+        let stream = |rows| StreamInfo {
+            dim: 1,
+            rows,
+            encoder: String::new(),
+            compute: "f32".to_owned(),
+            weights: BTreeMap::new(),
+            config: serde_json::Value::Null,
+        };
+        let streams = [("spatial", RowRule::EACH_FRAME), ("motion", motion)];
+        let info = StoreInfo {
+            format: FORMAT,
+            dataset: "test".to_owned(),
+            split: "train".to_owned(),
+            language: None,
+            text: TextRules::default(),
+            dtype: StoreDtype::F32,
+            fps: 25.0,
+            streams: streams.map(|(name, rows)| (name.to_owned(), stream(rows))).into(),
+            config: serde_json::Value::Null,
+            tool: String::new(),
+        };
+        let mut writer = StoreWriter::open(&place.path().join("train"), info, 0)?;
+        let mut clip = writer.begin()?;
+        clip.append("spatial", &[0.0; 64])?;
+        clip.append("motion", &[0.0; 7])?;
+        clip.finish("a", 64, ClipFacts { text: Some("ein satz".to_owned()), ..ClipFacts::default() })?;
+        for (of, rows) in [(Windowed::All, [20, 1]), (Windowed::Spatial, [20, 7])] {
+            let settings = TrainConfig { max_frames: 20, max_frames_of: of, ..TrainConfig::spamo() };
+            let corpus = Corpus::open(&[place.path().to_path_buf()], "train", &settings)?;
+            let batch = corpus.batch(&[0], Window::Middle)?;
+            let lengths = ["spatial", "motion"].map(|name| batch.streams[name].lengths.int64_value(&[0]));
+            assert_eq!(lengths, rows, "{of:?}");
+        }
+        Ok(())
+    }
 }
