@@ -7,6 +7,9 @@ and compares every score of every corpus and sentence with the reference impleme
 also goes through `evaluate compare`: intervals and p-values to 1e-9 against sacreBLEU's formulas in 64 bits on numpy's
 resamples, and, looser, against sacreBLEU's own paired test, which resamples in 32 bits. Fails on any difference.
 
+Every tenth corpus is also one of Chinese sentences, scored with `--tokenise zh` and `--tokenise char`: BLEU against sacreBLEU's
+tokenisers of these names, ROUGE-L against rouge-score with characters as tokens.
+
 The F score of neccam/slt is in no package; it is written out here.
 """
 
@@ -74,6 +77,57 @@ def corpus(rng):
     skills = [rng.choice([0.2, 0.6, 0.8, 0.9, 1.0]) for _ in range(2)]
     systems = [[translation(rng, reference, skill) for reference in references] for skill in skills]
     return references, systems
+
+
+HAN = "今天明后气很好下雨晴我你他们去学校吃饭了吗不是这那里有没的和在上大小多少年月日点钟。，！？、“”…《》　"
+LATIN = ["PyTorch", "3.5%", "2024", "12,5", "a-b", "10-12", "(", ")", ",", ".", "!", " ", "  ", "\u3000", "é", "日本語", "カ", "한", "𠀀", "½"]
+
+
+def chinese(rng):
+    """Mostly characters without spaces, now and then Latin words, numbers, marks and spaces."""
+    if rng.random() < 0.03:
+        return rng.choice(["", " ", "。", "."])
+    return "".join(rng.choice(LATIN) if rng.random() < 0.1 else rng.choice(HAN) for _ in range(rng.randint(1, 25)))
+
+
+def chinese_corpus(rng):
+    references = [chinese(rng) for _ in range(100)]
+    change = lambda c: rng.choice(["", rng.choice(HAN), c + c]) if rng.random() < 0.15 else c
+    return references, ["".join(map(change, text)) if rng.random() < 0.9 else chinese(rng) for text in references]
+
+
+class Characters:
+    """Tokens for rouge-score."""
+
+    def tokenize(self, text):
+        return [c for c in text if not c.isspace()]
+
+
+def check_characters(differences, got, hypotheses, references, tokeniser):
+    scores = got["scores"]
+    for name, options in {
+        "bleu": {"tokenize": tokeniser},
+        "bleu_lowercase": {"tokenize": tokeniser, "lowercase": True},
+        "bleu_slt": {"tokenize": "char", "smooth_method": "floor", "smooth_value": 0},
+    }.items():
+        for n in range(1, 5):
+            want = BLEU(max_ngram_order=n, force=True, **options).corpus_score(hypotheses, [references])
+            differences.check(f"{tokeniser}: {name} {n}", scores[name]["bleu"][n - 1], want.score)
+        tok = options["tokenize"]
+        if f"|tok:{tok}|" not in scores[name]["signature"]:
+            differences.found.append(f"{tokeniser}: {name}: the signature is {scores[name]['signature']}")
+    scorer = RougeScorer(["rougeL"], tokenizer=Characters())
+    found = rouges(scorer, hypotheses, references)
+    for key, attribute in (("precision", "precision"), ("recall", "recall"), ("f1", "fmeasure")):
+        differences.check(f"{tokeniser}: rouge_l {key}", scores["rouge_l"][key], mean([getattr(x, attribute) for x in found]))
+    spaced = lambda text: " ".join(Characters().tokenize(text))
+    lcs = [lcs_f(spaced(h), spaced(r)) for h, r in zip(hypotheses, references)]
+    differences.check(f"{tokeniser}: rouge_l_slt", scores["rouge_l_slt"]["f"], 100 * mean(lcs))
+    bleu = BLEU(effective_order=True, tokenize=tokeniser)
+    for i, one in enumerate(got["sentences"]):
+        want = bleu.sentence_score(hypotheses[i], [references[i]]).score
+        differences.check(f"{tokeniser}: sentence {i} bleu4", one["bleu4"], want)
+        differences.check(f"{tokeniser}: sentence {i} rouge_l", one["rouge_l"], 100 * found[i].fmeasure)
 
 
 def lcs_f(hypothesis, reference):
@@ -221,6 +275,7 @@ def main():
         assert len(scored) == 2 * count, f"{len(scored)} corpora scored"
 
         agreed, compared, agreed_compared, values = 0, 0, 0, 0
+        in_chinese, agreed_chinese = 0, 0
         failures = []
         for k, (references, systems) in enumerate(corpora):
             differences = Differences()
@@ -241,9 +296,22 @@ def main():
                 agreed_compared += not differences.found
                 failures += [f"comparison of corpus {k}: {what}" for what in differences.found]
                 values += differences.values
+            if k % 10 == 0:
+                references, hypotheses = chinese_corpus(rng)
+                write("references", references)
+                write("hypotheses", hypotheses)
+                differences = Differences()
+                for tokeniser in ("zh", "char"):
+                    got = json.loads(run("score", "--tokenise", tokeniser, "--json", "hypotheses", "references"))
+                    check_characters(differences, got, hypotheses, references, tokeniser)
+                in_chinese += 1
+                agreed_chinese += not differences.found
+                failures += [f"Chinese corpus of {k}: {what}" for what in differences.found]
+                values += differences.values
             if k % 100 == 99:
                 print(f"{k + 1} corpora: {agreed} agree; {compared} comparisons: {agreed_compared} agree", flush=True)
     print(f"{agreed} of {count} corpora and {agreed_compared} of {compared} comparisons agree ({values} values)")
+    print(f"{agreed_chinese} of {in_chinese} Chinese corpora of 100 sentences agree")
     if failures:
         sys.exit("\n".join(failures[:20]) + f"\n{len(failures)} values differ")
 

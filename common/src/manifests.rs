@@ -7,7 +7,8 @@ use crate::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 
-const COMPILED: [(&str, &str); 4] = [
+const COMPILED: [(&str, &str); 5] = [
+    ("csl-daily", include_str!("../../manifests/csl-daily.json")),
     ("how2sign", include_str!("../../manifests/how2sign.json")),
     ("phoenix", include_str!("../../manifests/phoenix.json")),
     ("published", include_str!("../../manifests/published.json")),

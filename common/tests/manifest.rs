@@ -410,3 +410,114 @@ fn damaged_own_data_is_refused() {
         refused(what, json_lines(file), &["mine.jsonl", "no clips"]);
     }
 }
+
+/// CSL-Daily with these labels: one clip of each split, one of dev without frames.
+fn csl_daily(labels: &[(&str, &[u8])]) -> Result<Vec<Split>> {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("CSL-Daily/sentence_label");
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(root.path().join("CSL-Daily/sentence/frames_512x512/S1_P1_T0")).unwrap();
+    let list = "name|split\nS1_P1_T0|train\nS000005_P0004_T00|dev\nS2_P1_T0|dev\nS3_P1_T0|test\n";
+    fs::write(folder.join("split_1.txt"), list).unwrap();
+    for (name, content) in labels {
+        fs::write(folder.join(name), content).unwrap();
+    }
+    let of = |name| split(&dataset("csl-daily"), root.path(), name).map(|split| split.unwrap());
+    ["train", "dev", "test"].into_iter().map(of).collect()
+}
+
+/// Written by Python 3.11, `pickle.dumps(labels, protocol=2)`:
+///
+/// ```python
+/// {"info": [{"name": "S1_P1_T0", "label_gloss": ["你", "好"], "label_char": ["你", "好", "吗"], "length": 9},
+///           {"name": "S2_P1_T0", "label_gloss": [], "label_char": ["天"]}, {"name": "S3_P1_T0", "label_char": ["a", "b"]}]}
+/// ```
+const CSL_PICKLE: &[u8] =
+    b"\x80\x02}q\x00X\x04\x00\x00\x00infoq\x01]q\x02(}q\x03(X\x04\x00\x00\x00nameq\x04X\x08\x00\x00\x00S1_\
+    P1_T0q\x05X\x0b\x00\x00\x00label_glossq\x06]q\x07(X\x03\x00\x00\x00\xe4\xbd\xa0q\x08X\x03\x00\x00\
+    \x00\xe5\xa5\xbdq\x09eX\x0a\x00\x00\x00label_charq\x0a]q\x0b(h\x08h\x09X\x03\x00\x00\x00\xe5\x90\x97\
+    q\x0ceX\x06\x00\x00\x00lengthq\x0dK\x09u}q\x0e(h\x04X\x08\x00\x00\x00S2_P1_T0q\x0fh\x06]q\x10h\x0a]q\
+    \x11X\x03\x00\x00\x00\xe5\xa4\xa9q\x12au}q\x13(h\x04X\x08\x00\x00\x00S3_P1_T0q\x14h\x0a]q\x15(X\x01\
+    \x00\x00\x00aq\x16X\x01\x00\x00\x00bq\x17eues.";
+
+#[test]
+fn csl_daily_by_its_table_or_its_pickle() {
+    let table = "index|name|length|gloss|char|word\n0|S1_P1_T0|9|你 好|你 好 吗|你好 吗\n1|S2_P1_T0|4||天|天\n\
+                 2|S3_P1_T0|3|x|a b|ab\n";
+    for labels in [("video_map.txt", table.as_bytes()), ("csl2020ct_v2.pkl", CSL_PICKLE)] {
+        let splits = csl_daily(&[labels]).unwrap_or_else(|e| panic!("{e}"));
+        let clips = |split: usize| {
+            let clips = splits[split].clips.iter();
+            clips.map(|clip| (clip.id.clone(), clip.text.clone())).collect::<Vec<_>>()
+        };
+        let clip = |id: &str, text: Option<&str>| (id.to_owned(), text.map(str::to_owned));
+        assert_eq!(clips(0), [clip("S1_P1_T0", Some("你好吗"))]);
+        // No other clip takes the place of the one that most copies lack.
+        assert_eq!(clips(1), [clip("S000005_P0004_T00", None), clip("S2_P1_T0", Some("天"))]);
+        assert_eq!(clips(2), [clip("S3_P1_T0", Some("ab"))]);
+        assert_eq!(splits[0].clips[0].gloss.as_deref(), Some("你 好"));
+        let Media::Frames(frames) = &splits[0].clips[0].media else { panic!() };
+        assert!(frames.ends_with("CSL-Daily/sentence/frames_512x512/S1_P1_T0"));
+    }
+    // The table counts where both are there.
+    assert!(
+        csl_daily(&[("video_map.txt", table.as_bytes()), ("csl2020ct_v2.pkl", b"cos\nsystem\n.")]).is_ok()
+    );
+    assert_eq!(dataset("csl-daily").language.as_deref(), Some("Chinese"));
+}
+
+#[test]
+fn damaged_csl_daily_files_are_refused() {
+    let class = b"\x80\x02cmy.annotations\nClip\n)\x81.";
+    let system = b"cos\nsystem\n(Vtrue\ntR.";
+    for (what, labels, words) in [
+        (
+            "class",
+            ("csl2020ct_v2.pkl", &class[..]),
+            &["csl2020ct_v2.pkl", "my.annotations.Clip", "nothing was run"][..],
+        ),
+        (
+            "function",
+            ("csl2020ct_v2.pkl", &system[..]),
+            &["csl2020ct_v2.pkl", "os.system", "nothing was run"],
+        ),
+        ("list", ("csl2020ct_v2.pkl", &b"(lp0\n."[..]), &["csl2020ct_v2.pkl", "info"]),
+        ("table", ("video_map.txt", &b"a|b\n1|2\n"[..]), &["video_map.txt", "line 1", "name, gloss, char"]),
+        ("none", ("other.txt", &b""[..]), &["split_1.txt", "video_map.txt", "csl2020ct_v2.pkl"]),
+    ] {
+        refused(what, csl_daily(&[labels]), words);
+    }
+}
+
+/// A corpus of a group's own: a manifest in a folder, no Rust.
+#[test]
+fn a_manifest_of_json_lines() {
+    let root = tempfile::tempdir().unwrap();
+    let manifest = r#"{"name": "own", "title": "Own", "homepage": "", "licence": "", "language": "Slovak",
+        "layout": "json_lines", "text": {"lowercase": true, "final_dot": false}, "fps": 25.0, "folders": [""],
+        "splits": [{"name": "train", "annotations": ["clips.jsonl"], "media": ["videos"]},
+                   {"name": "dev", "also": "val", "annotations": ["clips.jsonl"], "media": ["videos"]}]}"#;
+    fs::write(root.path().join("own.json"), manifest).unwrap();
+    fs::create_dir(root.path().join("videos")).unwrap();
+    let own = Manifests { folder: Some(root.path().to_owned()) };
+    let own = Dataset::load(&own, "own").unwrap();
+    let lines = |train: &str| {
+        let line = |id: &str, video: &str, split: &str| {
+            format!("{{\"id\": {id:?}, \"video\": {video:?}, \"text\": \"ahoj\", \"split\": {split:?}}}\n")
+        };
+        let text = line("a", train, "train") + &line("b", "b.mp4", "val");
+        fs::write(root.path().join("clips.jsonl"), text).unwrap();
+    };
+    lines("a.mp4");
+    let train = split(&own, root.path(), "train").unwrap().unwrap();
+    assert_eq!(train.clips.iter().map(|clip| clip.id.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert!(train.clips[0].media.path().ends_with("videos/a.mp4"));
+    assert_eq!(split(&own, root.path(), "dev").unwrap().unwrap().clips[0].id, "b");
+    // Media of a data set stay below its folder.
+    lines("../../a.mp4");
+    refused(
+        "path",
+        split(&own, root.path(), "train"),
+        &["clips.jsonl", "line 1", "leads out of the data set"],
+    );
+}

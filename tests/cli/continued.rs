@@ -115,6 +115,7 @@ fn the_weights_of_another_run() {
         ("head.d=64", ["head.d", "128", "64"]),
         ("head.streams=mouthing", ["head.streams", "spatial", "mouthing"]),
         ("head.conv=same", ["head.conv", "spamo", "same"]),
+        ("head.standardise=false", ["head.standardise", "true", "false"]),
     ] {
         train(place.path(), &format!("{line} --run third --from gone --set {setting}")).refuses(&[&parts]);
         assert!(!place.path().join("third").exists(), "{setting}");

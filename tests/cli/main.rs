@@ -38,6 +38,7 @@ mod mouthing;
 mod moved;
 mod mpi;
 mod playlists;
+mod presets;
 mod program;
 mod ranks;
 mod real_data;

@@ -12,6 +12,7 @@ mod lora;
 mod metrics;
 mod mouth_roi;
 mod pictures;
+mod published_heads;
 mod retinaface;
 mod t5;
 mod video_mae;

@@ -7,6 +7,7 @@ use signclip_train::metrics::final_dot::FinalDot;
 use signclip_train::metrics::rouge::{LcsF, Prf, RougeL, rouge_tokens};
 use signclip_train::metrics::sentence::SentenceCounts;
 use signclip_train::metrics::tokenizer_13a::{tokenize_13a, trim_end};
+use signclip_train::metrics::units::Units;
 use signclip_train::metrics::{Scores, porter};
 use tch::{Kind, Tensor};
 
@@ -77,7 +78,7 @@ fn metrics_corpora() {
         let indices: Vec<usize> = numbers(&corpus["indices"]).iter().map(|i| *i as usize).collect();
         let hyps: Vec<&str> = indices.iter().map(|&i| text(pairs[i], "hyp")).collect();
         let refs: Vec<&str> = indices.iter().map(|&i| text(pairs[i], "ref")).collect();
-        let scores = Scores::of(&hyps, &refs, FinalDot::AsGiven);
+        let scores = Scores::of(&hyps, &refs, Units::Words, FinalDot::AsGiven);
         check.bleu(name, &scores.bleu, &corpus["bleu"]);
         check.bleu(&format!("{name} lower case"), &scores.bleu_lowercase, &corpus["bleu_lowercase"]);
         if !corpus["slt_raw_bleu_1_to_4"].is_null() {
@@ -86,7 +87,8 @@ fn metrics_corpora() {
     }
     let hyps: Vec<&str> = pairs.iter().map(|pair| text(pair, "hyp")).collect();
     let refs: Vec<&str> = pairs.iter().map(|pair| text(pair, "ref")).collect();
-    let (scores, rouge) = (Scores::of(&hyps, &refs, FinalDot::AsGiven), &case.json["rouge_corpus"]);
+    let (scores, rouge) =
+        (Scores::of(&hyps, &refs, Units::Words, FinalDot::AsGiven), &case.json["rouge_corpus"]);
     for (name, got) in
         [("rougeL_stem", scores.rouge_l.mean), ("rougeL_nostem", scores.rouge_l_unstemmed.mean)]
     {
@@ -117,7 +119,7 @@ fn metrics_pairs() {
         let bleu = BleuOptions::SACREBLEU.sentence(hyp, reference);
         check.equal(hyp, &[bleu], &pair["sentence_bleu_effective_order"]);
         // What predictions.jsonl says of a sentence, 0 to 100.
-        let scores = SentenceCounts::of(hyp, reference).scores();
+        let scores = SentenceCounts::of(hyp, reference, Units::Words).scores();
         check.equal(hyp, &[scores.bleu4], &pair["sentence_bleu_effective_order"]);
         check.equal(hyp, &[scores.rouge_l / 100.0], &pair["rougeL_stem"][2]);
         check.equal(hyp, &[scores.rouge_l_slt / 100.0], &pair["rougeL_beta12"]);

@@ -1,16 +1,15 @@
 //! Every choice of a training run, with the paper's values as defaults.
 
+use crate::data::batching::steps_per_epoch;
 use crate::data::split::check_split;
-use crate::head::config::{HeadConfig, LossConfig, Pooling};
+use crate::data::windowed::Windowed;
+use crate::head::config::{HeadConfig, LossConfig};
 use crate::language::beam_search::BeamSearchConfig;
-use crate::language::settings::{LanguageSettings, TuningKind};
+use crate::language::settings::LanguageSettings;
 use crate::training::adamw::AdamWConfig;
-use crate::training::schedule::Decay;
+use crate::training::schedule::{Decay, DecayBy, Schedule};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use signclip_common::regular_file::{self, SETTINGS};
-use signclip_common::{Error, Result, json};
-use std::path::Path;
+use signclip_common::{Error, Result};
 
 /// Settings of a run; written as `config.json` into its folder. Unknown fields are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +22,8 @@ pub struct TrainConfig {
     pub text: TextSettings,
     /// Longest clip in frames; longer ones give a window: random in training, the middle one otherwise (SpaMo: 512).
     pub max_frames: usize,
+    /// The streams that it is for: `all`, or `spatial` alone, with the other streams whole (SpaMo).
+    pub max_frames_of: Windowed,
     /// Search for validation and evaluation.
     pub decoding: BeamSearchConfig,
     /// Control experiment: give every clip another clip's features, in all splits. What is scored then is scored
@@ -33,6 +34,8 @@ pub struct TrainConfig {
     pub shuffle_mouthing: bool,
     /// Validate after every so many epochs; the best BLEU-4 decides which weights are kept, of equal ones the best chrF.
     pub validate_every: usize,
+    /// Stop after so many validations in a row that were not the best so far; null: train all epochs.
+    pub patience: Option<usize>,
     /// Split to validate on. SpaMo's published code takes `test`, which makes its test scores the best of many.
     pub validation_split: String,
     /// Write a checkpoint to resume from after every so many steps, besides those after each epoch; 0: only those.
@@ -52,6 +55,11 @@ pub struct OptimiserSettings {
     /// Parts in which each device takes its clips through the language model, to save memory. The step stays that of
     /// the whole batch.
     pub accumulation: usize,
+    /// Batches that the clips of a step are divided into, whose losses are averaged. By contrast to `accumulation`, batch
+    /// statistics, contrasts and the mean over target tokens are of each of them alone, as in published code.
+    pub micro_batches: usize,
+    /// Leave out the last step of an epoch where it has fewer clips than the others.
+    pub drop_last: bool,
     /// Compute the inside of the language model's blocks again in the backward pass instead of keeping it: much less
     /// memory, about a quarter more time, the same gradients.
     pub recompute: bool,
@@ -64,10 +72,17 @@ pub struct OptimiserSettings {
     pub adamw: AdamWConfig,
     /// Decoupled weight decay; biases, norms and temperatures have none.
     pub weight_decay: f64,
-    /// Global gradient norm is clipped to this.
-    pub clip_norm: f64,
+    /// These have it too, as in published code.
+    pub decay_vectors: bool,
+    /// Global gradient norm is clipped to this; null: not at all.
+    pub clip_norm: Option<f64>,
     pub decay: Decay,
+    pub decay_by: DecayBy,
+    /// Share of the learning rates that the cosine ends at.
+    pub lr_floor: f64,
     pub warmup_steps: u64,
+    /// Warm-up as a share of all steps, in place of `warmup_steps` (SpaMo: 0.1).
+    pub warmup_share: f64,
     /// Stop where the loss is above this: the run has diverged.
     pub stop_above: f64,
 }
@@ -85,6 +100,8 @@ pub struct TextSettings {
     /// Write visual tokens and prompt as the turn of a user, in the chat format of Llama 3 without a system message; for an
     /// instruct model.
     pub chat: bool,
+    /// Overrides whether the data set's rules append a full stop to sentences without one.
+    pub final_dot: Option<bool>,
     /// Longest target in tokens, the end token included; longer ones are an error, not cut.
     pub max_target_tokens: usize,
 }
@@ -98,10 +115,12 @@ impl Default for TrainConfig {
             optimiser: OptimiserSettings::default(),
             text: TextSettings::default(),
             max_frames: 512,
+            max_frames_of: Windowed::All,
             decoding: BeamSearchConfig::default(),
             shuffle_features: false,
             shuffle_mouthing: false,
             validate_every: 1,
+            patience: None,
             validation_split: "dev".to_owned(),
             checkpoint_every: 200,
             keep_checkpoints: 2,
@@ -116,15 +135,21 @@ impl Default for OptimiserSettings {
             epochs: 50,
             batch_size: 16,
             accumulation: 1,
+            micro_batches: 1,
+            drop_last: false,
             recompute: false,
             length_pool: 32,
             lr_visual: 5e-5,
             lr_language: 1e-4,
             adamw: AdamWConfig::default(),
             weight_decay: 0.01,
-            clip_norm: 1.0,
+            decay_vectors: false,
+            clip_norm: Some(1.0),
             decay: Decay::Cosine,
+            decay_by: DecayBy::Step,
+            lr_floor: 0.0,
             warmup_steps: 0,
+            warmup_share: 0.0,
             stop_above: 1000.0,
         }
     }
@@ -137,6 +162,7 @@ impl Default for TextSettings {
             language: None,
             prompt_first: false,
             chat: false,
+            final_dot: None,
             max_target_tokens: 256,
         }
     }
@@ -145,86 +171,50 @@ impl Default for TextSettings {
 impl OptimiserSettings {
     /// Updates of an epoch over so many clips.
     pub fn steps_per_epoch(&self, clips: usize) -> u64 {
-        clips.div_ceil(self.batch_size) as u64
+        steps_per_epoch(clips, self.batch_size, self.drop_last)
     }
 
     /// Updates of a whole run.
     pub fn total_steps(&self, clips: usize) -> u64 {
         self.steps_per_epoch(clips) * self.epochs as u64
     }
+
+    /// The factors on the learning rates of a run over so many clips.
+    pub fn schedule(&self, clips: usize) -> Schedule {
+        let total_steps = self.total_steps(clips);
+        let share = (self.warmup_share * total_steps as f64) as u64;
+        Schedule {
+            decay: self.decay,
+            stride: match self.decay_by {
+                DecayBy::Step => 1,
+                DecayBy::Epoch => self.steps_per_epoch(clips).max(1),
+            },
+            floor: self.lr_floor,
+            warmup_steps: if self.warmup_share > 0.0 { share } else { self.warmup_steps },
+            total_steps,
+        }
+    }
+
+    /// Clips that are contrasted with each other.
+    pub fn contrasted(&self) -> usize {
+        self.batch_size.div_ceil(self.micro_batches)
+    }
 }
 
 impl TrainConfig {
-    /// A small model trained from nothing in minutes on a CPU: for trying the programs out.
-    pub fn tiny() -> Self {
-        Self {
-            head: HeadConfig { d: 128, standardise: true, ..HeadConfig::default() },
-            // Standardised streams have no mean over time.
-            loss: LossConfig { sm_pooling: Pooling::Max, ..LossConfig::default() },
-            language_model: LanguageSettings {
-                path: "tiny".to_owned(),
-                tuning: TuningKind::Full,
-                dtype: "f32".to_owned(),
-                ..LanguageSettings::default()
-            },
-            optimiser: OptimiserSettings {
-                epochs: 40,
-                lr_visual: 1e-3,
-                lr_language: 1e-3,
-                ..OptimiserSettings::default()
-            },
-            validate_every: 5,
-            ..Self::default()
-        }
-    }
-
-    /// Start from `self`, lay the JSON file over it, then `key=value` settings (`optimiser.epochs=10`).
-    pub fn with(self, file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        const EVERY_FIELD: &str = "config.json of any run shows all fields";
-        let parse = |json: &Value| Self::deserialize(json).map_err(|e| e.to_string());
-        let mut json = json::value(&self)?;
-        if let Some(path) = file {
-            let text = regular_file::read_to_string(path, SETTINGS).map_err(Error::io(path))?;
-            let over: Value = serde_json::from_str(&text).map_err(|e| {
-                Error::input(path, format!("line {}", e.line()), e.to_string(), "correct the file")
-            })?;
-            if !over.is_object() {
-                return Err(Error::input(
-                    path,
-                    "",
-                    "not a JSON object",
-                    "write {\"optimiser\": {\"epochs\": 10}}",
-                ));
-            }
-            merge(&mut json, over);
-            parse(&json).map_err(|e| Error::input(path, "", e, EVERY_FIELD))?;
-        }
-        for setting in settings {
-            let wrong = |what: &str| {
-                Error::usage(format!("--set {setting}: {what}"), "write --set optimiser.epochs=10")
-            };
-            let (key, value) = setting.split_once('=').ok_or_else(|| wrong("no '='"))?;
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-            let pointer = format!("/{}", key.replace('.', "/"));
-            *json.pointer_mut(&pointer).ok_or_else(|| wrong("no such field"))? = value;
-            parse(&json).map_err(|e| Error::usage(format!("--set {setting}: {e}"), EVERY_FIELD))?;
-        }
-        let config = parse(&json).map_err(|e| Error::usage(e, EVERY_FIELD))?;
-        config.check()?;
-        Ok(config)
-    }
-
-    /// Refuse values that no run can have.
-    fn check(&self) -> Result<()> {
+    /// Refuses values that no run can have.
+    pub(crate) fn check(&self) -> Result<()> {
         let o = &self.optimiser;
         let positive = [
             ("optimiser.epochs", o.epochs),
             ("optimiser.batch_size", o.batch_size),
             ("optimiser.accumulation", o.accumulation),
+            ("optimiser.micro_batches", o.micro_batches),
             ("optimiser.length_pool", o.length_pool),
             ("keep_checkpoints", self.keep_checkpoints),
             ("max_frames", self.max_frames),
             ("validate_every", self.validate_every),
+            ("patience", self.patience.unwrap_or(1)),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::usage(format!("{name} is 0"), "give at least 1"));
@@ -233,7 +223,7 @@ impl TrainConfig {
             ("optimiser.lr_visual", o.lr_visual),
             ("optimiser.lr_language", o.lr_language),
             ("optimiser.weight_decay", o.weight_decay),
-            ("optimiser.clip_norm", o.clip_norm),
+            ("optimiser.clip_norm", o.clip_norm.unwrap_or(1.0)),
             ("loss.alpha", self.loss.alpha),
             ("loss.beta", self.loss.beta),
             ("optimiser.stop_above", o.stop_above),
@@ -241,10 +231,10 @@ impl TrainConfig {
         if let Some((name, value)) = finite.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             return Err(Error::usage(format!("{name} is {value}"), "give a number that is not negative"));
         }
-        if o.clip_norm == 0.0 {
+        if o.clip_norm == Some(0.0) {
             return Err(Error::usage(
                 "optimiser.clip_norm is 0: every gradient would be",
-                "give a number above 0",
+                "give a number above 0, or null for no clipping",
             ));
         }
         if o.adamw.eps.is_nan() || o.adamw.eps <= 0.0 {
@@ -257,11 +247,25 @@ impl TrainConfig {
             ("optimiser.adamw.beta1", Some(o.adamw.beta1)),
             ("optimiser.adamw.beta2", Some(o.adamw.beta2)),
             ("language_model.dropout", self.language_model.dropout),
+            ("optimiser.lr_floor", Some(o.lr_floor)),
+            ("optimiser.warmup_share", Some(o.warmup_share)),
         ];
         for (name, value) in shares {
             if let Some(value) = value.filter(|value| !(0.0..1.0).contains(value)) {
                 return Err(Error::usage(format!("{name} is {value}"), "give a number from 0 to below 1"));
             }
+        }
+        if o.warmup_share > 0.0 && o.warmup_steps > 0 {
+            let what = "optimiser.warmup_share and optimiser.warmup_steps are both set";
+            return Err(Error::usage(what, "set one of the two to 0"));
+        }
+        if self.loss.scale_bound.is_some_and(|bound| bound.is_nan() || bound <= 0.0) {
+            let what = format!("loss.scale_bound is {}", self.loss.scale_bound.unwrap_or_default());
+            return Err(Error::usage(what, "give a number above 0, or null for no bound"));
+        }
+        if self.loss.vt_alone_steps > 0 && self.loss.alpha == 0.0 {
+            let what = "loss.vt_alone_steps trains on L_vt alone, and loss.alpha is 0";
+            return Err(Error::usage(what, "set loss.vt_alone_steps=0, or another loss.alpha"));
         }
         if !["f32", "bf16", "auto"].contains(&self.language_model.dtype.as_str()) {
             let what = format!("language_model.dtype is {:?}", self.language_model.dtype);
@@ -270,54 +274,5 @@ impl TrainConfig {
         check_split("validation_split", &self.validation_split)?;
         self.language_model.check()?;
         self.decoding.check()
-    }
-}
-
-/// Replace the fields of `json` that `over` names.
-fn merge(json: &mut Value, over: Value) {
-    match (json, over) {
-        (Value::Object(json), Value::Object(over)) => {
-            for (key, value) in over {
-                merge(json.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (json, over) => *json = over,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::head::streams::Streams;
-    use crate::language::settings::VtTarget;
-
-    #[test]
-    fn settings_replace_the_papers() {
-        let settings = ["optimiser.epochs=3".to_owned(), "head.streams=spatial".to_owned()];
-        let config = TrainConfig::default().with(None, &settings).unwrap();
-        assert_eq!(config.optimiser.epochs, 3);
-        assert_eq!(config.head.streams, Streams::only("spatial"));
-        let LossConfig { alpha, beta, symmetric, vt_target, .. } = config.loss;
-        assert_eq!((alpha, beta, symmetric, vt_target), (1.0, 0.2, false, VtTarget::Embeddings));
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (setting, named) in [
-            ("epochs=3", "no such field"),
-            ("optimiser.epochs", "no '='"),
-            ("optimiser.epochs=many", "invalid type"),
-            ("optimiser.epochs=0", "optimiser.epochs is 0"),
-            ("head.streams=a/b", "give names of streams"),
-            ("loss.alpha=-1", "loss.alpha is -1"),
-            ("optimiser.adamw.beta2=1", "optimiser.adamw.beta2 is 1"),
-            ("optimiser.adamw.eps=0", "optimiser.adamw.eps is 0"),
-            ("optimiser.clip_norm=0", "optimiser.clip_norm is 0"),
-            ("language_model.dropout=1.5", "language_model.dropout is 1.5"),
-            ("language_model.dtype=f16", "language_model.dtype is \"f16\""),
-        ] {
-            let error = TrainConfig::default().with(None, &[setting.to_owned()]).unwrap_err().to_string();
-            assert!(error.contains(named), "{setting}: {error}");
-        }
     }
 }

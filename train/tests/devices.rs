@@ -204,6 +204,8 @@ fn model(
         first: 0,
         end: 20,
         batch_size: settings.optimiser.batch_size,
+        micro_batches: settings.optimiser.micro_batches,
+        drop_last: settings.optimiser.drop_last,
         pool: settings.optimiser.length_pool,
         seed: settings.seed,
         rank: collective.rank(),
@@ -264,6 +266,27 @@ fn a_decoder_only_model() {
     let llama = "language_model.path=tiny-llama";
     same_run(&[llama], 2, 1);
     same_run(&[llama, "loss.vt_target=encoder", "text.prompt_first=true", "optimiser.recompute=true"], 3, 2);
+}
+
+/// Markers, single frames in L_sm, one temperature, L_vt alone at first, and steps of two batches.
+#[test]
+fn settings_of_published_code_on_two_devices() {
+    let published = [
+        "optimiser.batch_size=8",
+        "optimiser.micro_batches=2",
+        "head.markers=true",
+        "head.gate_layers=1",
+        "loss.symmetric=true",
+        "loss.vt_mean=all",
+        "loss.vt_text_tokens=16",
+        "loss.vt_alone_steps=3",
+        "loss.sm_pooling=mean",
+        "loss.sm_over=all",
+        "loss.sm_projection=false",
+        "loss.sm_frames=true",
+        "loss.shared_temperature=true",
+    ];
+    same_run(&published, 2, 1);
 }
 
 /// What counts padding sees that of the whole batch on every device.

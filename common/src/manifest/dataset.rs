@@ -1,7 +1,7 @@
 //! A data set by its manifest.
 
 use super::clip::{Split, SplitPlaces, unique};
-use super::{how2sign, phoenix};
+use super::{csl_daily, how2sign, json_lines, phoenix};
 use crate::manifests::Manifests;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,9 @@ pub enum Layout {
     Phoenix,
     /// How2Sign: full videos cut by re-aligned times, tab-separated annotations.
     How2sign,
-    /// One JSON object a line.
+    /// CSL-Daily: image folders, one list of splits.
+    CslDaily,
+    /// One JSON object a line: own data, by its file or by a manifest.
     JsonLines,
 }
 
@@ -124,7 +126,8 @@ impl Dataset {
         let rows = match self.layout {
             Layout::Phoenix => phoenix::read(&annotation, home, split)?,
             Layout::How2sign => how2sign::read(&annotation, home, split, &mut remarks)?,
-            Layout::JsonLines => unreachable!("JSON Lines have no fixed splits"),
+            Layout::CslDaily => csl_daily::read(&annotation, home, split)?,
+            Layout::JsonLines => json_lines::read(&annotation, home, split)?,
         };
         let clips = unique(&annotation, rows)?;
         Ok(Some(Split { name: split.name.clone(), clips, annotation, remarks }))

@@ -1,13 +1,13 @@
 //! Own data: one JSON object a line.
 
-use super::clip::{Clip, Media, Row, Split, check_name, unique};
+use super::clip::{Clip, Media, Row, Split, SplitPlaces, below, check_name, first_folder, unique};
 use super::table;
 use crate::error::json_line;
 use crate::regular_file::{self, LINES};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,10 +29,60 @@ struct Line {
 ///
 /// `of_features`: the clips' features are there already, and a line may do without `video` and `frames`.
 pub fn read_json_lines(path: &Path, of_features: bool) -> Result<Vec<Split>> {
+    let base = path.parent().unwrap_or(Path::new(""));
+    // The list is the user's own: its paths may lead anywhere, relative ones from the list's folder on.
+    let place = |_: usize, relative: &str| match relative.is_empty() || relative.contains(char::is_control) {
+        true => Err(format!("the path {relative:?} is empty or holds control characters")),
+        false => Ok(base.join(relative)),
+    };
+    let mut splits: BTreeMap<(usize, String), Vec<Row>> = BTreeMap::new();
+    for (split, row) in rows(path, place, of_features)? {
+        let split = split.unwrap_or_else(|| "all".to_owned());
+        let rank = ["train", "dev", "test"].iter().position(|s| *s == split).unwrap_or(3);
+        splits.entry((rank, split)).or_default().push(row);
+    }
+    splits
+        .into_iter()
+        .map(|((_, name), rows)| {
+            let clips = unique(path, rows)?;
+            Ok(Split { name, clips, annotation: path.to_path_buf(), remarks: Vec::new() })
+        })
+        .collect()
+}
+
+/// One split of a data set that a manifest describes: the lines of its name, and those without a split. Media lie below the
+/// split's media folder, whatever the lines say.
+pub(super) fn read(annotation: &Path, home: &Path, split: &SplitPlaces) -> Result<Vec<Row>> {
+    let folder = first_folder(home, &split.media);
+    let place = |line: usize, relative: &str| {
+        below(annotation, line, &folder, relative).map_err(|e| match e {
+            Error::Input { what, .. } => what,
+            other => other.to_string(),
+        })
+    };
+    let is_own = |name: &Option<String>| {
+        name.as_ref().is_none_or(|name| *name == split.name || Some(name) == split.also.as_ref())
+    };
+    let own = rows(annotation, place, false)?.into_iter().filter(|(name, _)| is_own(name));
+    let own: Vec<Row> = own.map(|(_, row)| row).collect();
+    match own.is_empty() {
+        true => {
+            let what = format!("no clip of the split {}", split.name);
+            Err(Error::input(annotation, "", what, "correct \"split\" in its lines, or the manifest"))
+        }
+        false => Ok(own),
+    }
+}
+
+/// All lines with their splits; `place` makes a path of what a line says, or tells what is wrong with it.
+fn rows(
+    path: &Path,
+    place: impl Fn(usize, &str) -> Result<PathBuf, String>,
+    of_features: bool,
+) -> Result<Vec<(Option<String>, Row)>> {
     let bytes = regular_file::read(path, LINES).map_err(Error::io(path))?;
     let text = table::decode(path, &bytes)?;
-    let base = path.parent().unwrap_or(Path::new(""));
-    let mut splits: BTreeMap<(usize, String), Vec<Row>> = BTreeMap::new();
+    let mut rows = Vec::new();
     for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line.trim())) {
         if line.is_empty() {
             continue;
@@ -46,12 +96,7 @@ pub fn read_json_lines(path: &Path, of_features: bool) -> Result<Vec<Split>> {
         {
             return Err(bad("\"start\" and \"end\" are seconds, with 0 <= start < end".to_owned()));
         }
-        // The list is the user's own: its paths may lead anywhere, relative ones from the list's folder on. Those of a data
-        // set's annotations come from elsewhere and stay below its root.
-        let place = |p: &str| match p.is_empty() || p.contains(char::is_control) {
-            true => Err(bad(format!("the path {p:?} is empty or holds control characters"))),
-            false => Ok(base.join(p)),
-        };
+        let place = |p: &str| place(number, p).map_err(&bad);
         let media = match (&line.video, &line.frames) {
             (Some(video), None) => Media::Video { path: place(video)?, start: line.start, end: line.end },
             (None, Some(_)) if line.start.is_some() || line.end.is_some() => {
@@ -61,20 +106,14 @@ pub fn read_json_lines(path: &Path, of_features: bool) -> Result<Vec<Split>> {
             (None, None) if of_features => Media::Unknown,
             _ => return Err(bad("exactly one of \"video\" and \"frames\" is wanted".to_owned())),
         };
-        let split = line.split.unwrap_or_else(|| "all".to_owned());
-        check_name(path, number, "split", &split)?;
-        let rank = ["train", "dev", "test"].iter().position(|s| *s == split).unwrap_or(3);
+        if let Some(split) = &line.split {
+            check_name(path, number, "split", split)?;
+        }
         let clip = Clip { id: line.id, media, text: line.text, signer: line.signer, gloss: line.gloss };
-        splits.entry((rank, split)).or_default().push((number, clip));
+        rows.push((line.split, (number, clip)));
     }
-    if splits.is_empty() {
+    if rows.is_empty() {
         return Err(Error::input(path, "", "no clips", "write one JSON object a line"));
     }
-    splits
-        .into_iter()
-        .map(|((_, name), rows)| {
-            let clips = unique(path, rows)?;
-            Ok(Split { name, clips, annotation: path.to_path_buf(), remarks: Vec::new() })
-        })
-        .collect()
+    Ok(rows)
 }

@@ -5,6 +5,7 @@
 //! annotations say; the paths of a user's own list may lead anywhere.
 
 mod clip;
+mod csl_daily;
 mod dataset;
 mod how2sign;
 mod json_lines;

@@ -13,11 +13,13 @@ mod legacy;
 mod machine;
 mod names;
 mod pickle;
+mod records;
 mod tensors;
 mod values;
 mod zip;
 
 pub use array_list::{Array, read_arrays};
+pub use records::{Field, read_records};
 
 use crate::map::Map;
 use crate::{Error, Result, weight_file};

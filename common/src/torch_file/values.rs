@@ -218,6 +218,11 @@ impl Budget {
         Self { left: length.saturating_mul(2).saturating_add(48 << 10) }
     }
 
+    /// For a file of short texts, of which the tables take more than the file does.
+    pub(super) fn for_texts(length: usize) -> Self {
+        Self::for_file(length.saturating_mul(16))
+    }
+
     pub(super) fn pay(&mut self, bytes: usize) -> Checked<()> {
         match self.left.checked_sub(bytes) {
             Some(left) => self.left = left,

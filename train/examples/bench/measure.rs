@@ -6,7 +6,7 @@ use signclip_common::weights::Weights;
 use signclip_common::{Result, memory};
 use signclip_train::config::TrainConfig;
 use signclip_train::data::batch::Batch;
-use signclip_train::data::loader::Step;
+use signclip_train::data::loader::{Step, StepBatch};
 use signclip_train::head::streams::StreamBatch;
 use signclip_train::language::LanguageModel;
 use signclip_train::language::beam_search::BeamSearchConfig;
@@ -64,7 +64,7 @@ pub(crate) fn train(
         let begun = Instant::now();
         adamw.zero_grad();
         let total = signclip.backward(&data, &config, &Collective::Solo)?.total;
-        adamw.clip_grad_norm(options.clip_norm);
+        adamw.clip_grad_norm(options.clip_norm.unwrap_or(f64::INFINITY));
         adamw.step(LR_FACTOR);
         signclip.clamp_temperatures();
         losses.push(total);
@@ -145,10 +145,12 @@ fn random_step(batch: i64, visual_tokens: i64, text_tokens: i64) -> Step {
     Step {
         number: 0,
         epoch: 0,
-        own: 0..batch as usize,
-        tokens: (batch * text_tokens) as usize,
-        same: Tensor::eye(batch, (Kind::Bool, Device::Cpu)),
-        batch: padded,
+        batches: vec![StepBatch {
+            own: 0..batch as usize,
+            tokens: (batch * text_tokens) as usize,
+            same: Tensor::eye(batch, (Kind::Bool, Device::Cpu)),
+            batch: padded,
+        }],
     }
 }
 

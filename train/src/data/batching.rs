@@ -24,6 +24,11 @@ pub fn epoch_batches(
     shuffled.into_iter().map(|batch| batches[batch].to_vec()).collect()
 }
 
+/// Updates of an epoch over so many clips.
+pub fn steps_per_epoch(clips: usize, batch_size: usize, drop_last: bool) -> u64 {
+    (if drop_last { clips / batch_size } else { clips.div_ceil(batch_size) }) as u64
+}
+
 /// A random order of `n` things.
 pub fn permutation(n: usize, random: &Random) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();

@@ -6,12 +6,14 @@ use crate::config::TrainConfig;
 use crate::data::batch::Batch;
 use crate::data::batching::permutation;
 use crate::data::joined::Joined;
+use crate::data::windowed::Windowed;
+use crate::head::gated_fusion::FusionKind;
 use crate::head::streams::{StreamBatch, Streams};
 use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use signclip_common::store::{ClipRecord, MOUTHING, Missing, RowRule, Store, StoreDtype, StoreInfo};
+use signclip_common::store::{ClipRecord, MOUTHING, Missing, RowRule, SPATIAL, Store, StoreDtype, StoreInfo};
 use signclip_common::synthetic::Random;
 use signclip_common::{Error, Result, checksum};
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ pub struct Corpus {
     targets: Vec<Vec<i64>>,
     streams: Streams,
     max_frames: usize,
+    max_frames_of: Windowed,
     standardise: bool,
     /// Whose features each clip gets: its own, but for the control experiments.
     sources: Vec<usize>,
@@ -101,8 +104,11 @@ impl Corpus {
         let streams = settings.head.streams.clone();
         let folders: Vec<PathBuf> = folders.iter().map(|folder| folder.join(split)).collect();
         let Joined { mut stores, stored, apart } = Joined::open(&folders)?;
-        check_streams(&stores, &streams)?;
-        let store = stores.remove(0);
+        check_streams(&stores, &streams, settings.head.fusion)?;
+        let mut store = stores.remove(0);
+        let text = &settings.text;
+        store.info.text.final_dot = text.final_dot.unwrap_or(store.info.text.final_dot);
+        store.info.language = text.language.clone().or(store.info.language);
         if store.clips.is_empty() {
             return Err(Error::input(&store.folder, "", "the store has no clips", "run extract again"));
         }
@@ -119,6 +125,7 @@ impl Corpus {
             targets: Vec::new(),
             streams,
             max_frames: settings.max_frames,
+            max_frames_of: settings.max_frames_of,
             standardise: settings.head.standardise,
         })
     }
@@ -294,7 +301,12 @@ impl Corpus {
         };
         let ranges: Vec<(usize, usize)> = cuts
             .iter()
-            .map(|&(clip, first, taken)| rows_in(info.rows, first, taken, store.clips[clip].frames))
+            .map(|&(clip, first, taken)| {
+                let frames = store.clips[clip].frames;
+                let cut = self.max_frames_of == Windowed::All || stream == SPATIAL;
+                let (first, taken) = if cut { (first, taken) } else { (0, frames) };
+                rows_in(info.rows, first, taken, frames)
+            })
             .collect();
         let longest = ranges.iter().map(|(_, rows)| *rows).max().unwrap_or(1);
         let row_bytes = info.dim * kind.elt_size_in_bytes();
@@ -342,8 +354,8 @@ fn rows_in(rule: RowRule, first: usize, taken: usize, frames: usize) -> (usize, 
     (begin, end.min(all).saturating_sub(begin).max(1))
 }
 
-/// Whether the stores have the streams that are wanted, each once, and rows that fit together.
-fn check_streams(stores: &[Store], wanted: &Streams) -> Result<()> {
+/// Whether the stores have the streams that are wanted, each once, and rows that can be fused.
+fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKind) -> Result<()> {
     let first = &stores[0];
     let all: Vec<&str> =
         stores.iter().flat_map(|store| store.info.streams.keys().map(String::as_str)).collect();
@@ -362,22 +374,26 @@ fn check_streams(stores: &[Store], wanted: &Streams) -> Result<()> {
                 ));
             }
             (None, _) => {
-                let there = all.join(", ");
-                return Err(Error::input(
-                    &first.folder,
-                    "streams",
-                    format!("there is no {name} stream, only {there}"),
-                    format!("extract it, or train on what is there: --set head.streams={}", all.join(",")),
-                ));
+                let (there, dataset) = (all.join(", "), &first.info.dataset);
+                let folder = first.folder.parent().unwrap_or(&first.folder).display();
+                let remedy = format!(
+                    "make it with: extract --dataset {dataset} --streams {name} --out {folder}-{name}, and add --features \
+                     {folder}-{name}; or train on what is there: --set head.streams={}",
+                    all.join(",")
+                );
+                let what = format!("there is no {name} stream, only {there}");
+                return Err(Error::input(&first.folder, "streams", what, remedy));
             }
         }
     }
     match rules.iter().find(|(_, rule)| *rule != rules[0].1) {
-        Some((name, _)) => {
+        Some((name, _)) if fusion != FusionKind::AlongTime => {
             let what = format!("{name} and {} have different numbers of rows for a clip", rules[0].0);
-            Err(Error::input(&first.folder, "streams", what, "train on one of them alone: head.streams"))
+            let remedy =
+                "join them along time (head.fusion=along_time), or train on one of them alone (head.streams)";
+            Err(Error::input(&first.folder, "streams", what, remedy))
         }
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -439,5 +455,49 @@ mod tests {
         }
         assert_eq!(rows_in(motion, 0, 5, 5), (0, 1));
         assert_eq!(rows_in(RowRule::EACH_FRAME, 3, 4, 9), (3, 4));
+    }
+
+    /// All rows of another stream stay where the cap is for the spatial one alone.
+    #[test]
+    fn the_cap_may_be_for_the_spatial_stream_alone() -> Result<()> {
+        use crate::config::TrainConfig;
+        use signclip_common::manifest::TextRules;
+        use signclip_common::store::{ClipFacts, FORMAT, StoreInfo, StoreWriter, StreamInfo};
+        let place = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
+        let motion = RowRule { window: 16, stride: 8 };
+        let stream = |rows| StreamInfo {
+            dim: 1,
+            rows,
+            encoder: String::new(),
+            compute: "f32".to_owned(),
+            weights: BTreeMap::new(),
+            config: serde_json::Value::Null,
+        };
+        let streams = [("spatial", RowRule::EACH_FRAME), ("motion", motion)];
+        let info = StoreInfo {
+            format: FORMAT,
+            dataset: "test".to_owned(),
+            split: "train".to_owned(),
+            language: None,
+            text: TextRules::default(),
+            dtype: StoreDtype::F32,
+            fps: 25.0,
+            streams: streams.map(|(name, rows)| (name.to_owned(), stream(rows))).into(),
+            config: serde_json::Value::Null,
+            tool: String::new(),
+        };
+        let mut writer = StoreWriter::open(&place.path().join("train"), info, 0)?;
+        let mut clip = writer.begin()?;
+        clip.append("spatial", &[0.0; 64])?;
+        clip.append("motion", &[0.0; 7])?;
+        clip.finish("a", 64, ClipFacts { text: Some("ein satz".to_owned()), ..ClipFacts::default() })?;
+        for (of, rows) in [(Windowed::All, [20, 1]), (Windowed::Spatial, [20, 7])] {
+            let settings = TrainConfig { max_frames: 20, max_frames_of: of, ..TrainConfig::spamo() };
+            let corpus = Corpus::open(&[place.path().to_path_buf()], "train", &settings)?;
+            let batch = corpus.batch(&[0], Window::Middle)?;
+            let lengths = ["spatial", "motion"].map(|name| batch.streams[name].lengths.int64_value(&[0]));
+            assert_eq!(lengths, rows, "{of:?}");
+        }
+        Ok(())
     }
 }

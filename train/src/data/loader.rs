@@ -1,7 +1,7 @@
 //! Batches read, padded and copied to the device on a thread of their own, ahead of the training that consumes them.
 
 use crate::data::batch::Batch;
-use crate::data::batching::epoch_batches;
+use crate::data::batching::{epoch_batches, steps_per_epoch};
 use crate::data::corpus::{Corpus, Window};
 use signclip_common::Result;
 use signclip_common::collective::share;
@@ -20,7 +20,13 @@ pub struct Step {
     /// Number of the update, from 0, and the epoch it belongs to.
     pub number: u64,
     pub epoch: usize,
-    /// All clips of the step, on every device.
+    /// Its clips, in one batch or in several whose gradients are averaged.
+    pub batches: Vec<StepBatch>,
+}
+
+/// Clips with which batch statistics and contrasts are computed.
+pub struct StepBatch {
+    /// All clips, on every device.
     pub batch: Batch,
     /// Which of them this device takes through the language model.
     pub own: Range<usize>,
@@ -30,6 +36,18 @@ pub struct Step {
     pub same: Tensor,
 }
 
+impl Step {
+    /// Frames of all clips.
+    pub fn frames(&self) -> usize {
+        self.batches.iter().map(|part| part.batch.frames).sum()
+    }
+
+    /// Places of all clips in the corpus.
+    pub fn clips(&self) -> impl Iterator<Item = usize> {
+        self.batches.iter().flat_map(|part| part.batch.clips.iter().copied())
+    }
+}
+
 /// Which steps to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -37,6 +55,10 @@ pub struct Plan {
     pub first: u64,
     pub end: u64,
     pub batch_size: usize,
+    /// Batches that a step is divided into.
+    pub micro_batches: usize,
+    /// Leave out the last step of an epoch where it has fewer clips.
+    pub drop_last: bool,
     /// Batches that are sorted by length together (see [`epoch_batches`]).
     pub pool: usize,
     pub seed: u64,
@@ -59,13 +81,14 @@ impl Loader {
     pub fn start<'scope>(scope: &'scope Scope<'scope, '_>, corpus: &'scope Corpus, plan: Plan) -> Self {
         let (sender, steps) = sync_channel(AHEAD);
         scope.spawn(move || {
-            let per_epoch = corpus.len().div_ceil(plan.batch_size) as u64;
+            let per_epoch = steps_per_epoch(corpus.len(), plan.batch_size, plan.drop_last);
             let frames = corpus.frames();
             let mut batches = Vec::new();
             for number in plan.first..plan.end {
                 let epoch = (number / per_epoch) as usize;
                 if batches.is_empty() || number.is_multiple_of(per_epoch) {
                     batches = epoch_batches(&frames, plan.batch_size, plan.pool, plan.seed, epoch);
+                    batches.retain(|batch| !plan.drop_last || batch.len() == plan.batch_size);
                 }
                 let step = read(corpus, &plan, number, epoch, &batches[(number % per_epoch) as usize]);
                 let failed = step.is_err();
@@ -95,9 +118,16 @@ impl Iterator for Loader {
 }
 
 fn read(corpus: &Corpus, plan: &Plan, number: u64, epoch: usize, clips: &[usize]) -> Result<Step> {
-    let batch = corpus.batch(clips, Window::Random { seed: plan.seed, epoch })?;
-    let own = share(clips.len(), plan.rank, plan.size);
-    let tokens = clips.iter().map(|&clip| corpus.target(clip).len()).sum();
-    let same = upload(&corpus.same(clips), plan.device);
-    Ok(Step { number, epoch, batch: batch.to_device(plan.device), own, tokens, same })
+    let parts = plan.micro_batches.min(clips.len());
+    let read = |part| {
+        let clips = &clips[share(clips.len(), part, parts)];
+        let batch = corpus.batch(clips, Window::Random { seed: plan.seed, epoch })?;
+        Ok(StepBatch {
+            batch: batch.to_device(plan.device),
+            own: share(clips.len(), plan.rank, plan.size),
+            tokens: clips.iter().map(|&clip| corpus.target(clip).len()).sum(),
+            same: upload(&corpus.same(clips), plan.device),
+        })
+    };
+    Ok(Step { number, epoch, batches: (0..parts).map(read).collect::<Result<_>>()? })
 }

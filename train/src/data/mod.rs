@@ -6,3 +6,4 @@ pub mod corpus;
 pub mod joined;
 pub mod loader;
 pub mod split;
+pub mod windowed;

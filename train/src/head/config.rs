@@ -5,7 +5,7 @@ use crate::head::streams::Streams;
 use crate::head::temporal::{ConvKind, Steps, masked_max, masked_mean};
 use crate::language::settings::VtTarget;
 use serde::{Deserialize, Serialize};
-use signclip_common::store::MOUTHING;
+use signclip_common::store::{MOUTHING, SPATIAL};
 use signclip_common::{Error, Result};
 use std::collections::BTreeMap;
 use tch::Tensor;
@@ -20,11 +20,13 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// `[B, T, D]` to `[B, D]`, over valid frames.
-    pub(super) fn of(self, x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
-        match self {
-            Self::Mean => masked_mean(x_btd, lengths_b),
-            Self::Max => masked_max(x_btd, lengths_b),
+    /// `[B, T, D]` to `[B, D]`, over valid frames or over the padding too.
+    pub(super) fn of(self, x_btd: &Tensor, lengths_b: &Tensor, over: Steps) -> Tensor {
+        match (self, over) {
+            (Self::Mean, Steps::Valid) => masked_mean(x_btd, lengths_b),
+            (Self::Max, Steps::Valid) => masked_max(x_btd, lengths_b),
+            (Self::Mean, Steps::All) => x_btd.mean_dim([1].as_slice(), false, x_btd.kind()),
+            (Self::Max, Steps::All) => x_btd.amax([1].as_slice(), false),
         }
     }
 }
@@ -37,10 +39,15 @@ pub struct HeadConfig {
     pub streams: Streams,
     /// Width of the fusion, d in the paper.
     pub d: i64,
-    /// Fusion of several streams: `gate` (paper), `concatenation` or `addition`.
+    /// Fusion of several streams: `gate` (paper), `concatenation`, `addition`, or `along_time` (SpaMo).
     pub fusion: FusionKind,
+    /// Linear layers of the gate: 2 ("MLP" of the paper) or 1 (the authors' published code).
+    pub gate_layers: usize,
     /// Temporal convolution: `spamo` (two convolutions with pooling) or `same` (one, as the text reads).
     pub conv: ConvKind,
+    /// Streams whose rows are not convolved where they are used alone: none (paper), mouthing (the authors' published code),
+    /// motion (SpaMo).
+    pub unconvolved_alone: Vec<String>,
     /// Steps that the batch statistics of the convolution are of: `valid`, or `all` as in SpaMo's code.
     pub norm_over: Steps,
     /// Project Z_m too (paper, "Implementation Details").
@@ -48,6 +55,8 @@ pub struct HeadConfig {
     /// Give each stream of each clip mean 0 and deviation 1 over time before anything else. Not in the paper; helps
     /// features of untrained encoders, in which what a clip's frames share outweighs what differs.
     pub standardise: bool,
+    /// Learned vectors before and behind the visual tokens (the authors' published code).
+    pub markers: bool,
 }
 
 impl Default for HeadConfig {
@@ -56,10 +65,13 @@ impl Default for HeadConfig {
             streams: Streams::both(),
             d: 1024,
             fusion: FusionKind::Gate,
+            gate_layers: 2,
             conv: ConvKind::Spamo,
+            unconvolved_alone: Vec::new(),
             norm_over: Steps::Valid,
             project_mouth: true,
             standardise: false,
+            markers: false,
         }
     }
 }
@@ -77,6 +89,9 @@ impl HeadConfig {
     /// Whether a head of these widths can be built.
     pub fn validate(&self, widths: &Widths) -> Result<()> {
         self.check_fusion()?;
+        if !(1..=2).contains(&self.gate_layers) {
+            return Err(Error::usage(format!("head.gate_layers is {}", self.gate_layers), "give 1 or 2"));
+        }
         let stream = |name: &str| {
             let width = widths.streams.get(name).copied().unwrap_or(0);
             (format!("the stream {name}"), width)
@@ -103,14 +118,31 @@ impl HeadConfig {
     /// Whether the fusion takes the streams.
     fn check_fusion(&self) -> Result<()> {
         let needs = self.fusion.streams();
-        if self.streams.is_one() || self.streams.names().eq(needs) {
+        let Some(needs) = needs.filter(|needs| !self.streams.is_one() && self.streams.names().ne(*needs))
+        else {
             return Ok(());
-        }
+        };
         let (needs, names) = (needs.join(" and "), self.streams.names().collect::<Vec<_>>().join(", "));
         let what = format!("head.fusion={} fuses {needs}, head.streams has {names}", self.fusion.name());
-        Err(Error::usage(what, "name these two in head.streams, or one stream alone"))
+        Err(Error::usage(
+            what,
+            "name these two in head.streams, one stream alone, or set head.fusion=along_time",
+        ))
+    }
+
+    /// Whether the streams go through the convolution.
+    pub fn is_convolved(&self) -> bool {
+        !(self.streams.is_one() && self.unconvolved_alone.iter().any(|name| self.streams.has(name)))
+    }
+
+    /// Whether L_sm has the two streams that it compares.
+    pub fn has_sm_pair(&self) -> bool {
+        SM_PAIR.into_iter().all(|name| self.streams.has(name))
     }
 }
+
+/// The streams that L_sm compares.
+pub(super) const SM_PAIR: [&str; 2] = [SPATIAL, MOUTHING];
 
 /// L_total = L_trans + α L_vt + β L_sm (paper, "Training details").
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -126,9 +158,26 @@ pub struct LossConfig {
     pub vt_target: VtTarget,
     /// Steps and tokens that z_v and z_t are means of: `valid`, or `all` as in SpaMo's code, with the padding.
     pub vt_mean: Steps,
+    /// Tokens to which sentences are padded for z_t with `vt_mean` = `all`; 0: to the longest of the batch. The authors'
+    /// published code pads to 128, so that z_t is mostly the padding's row.
+    pub vt_text_tokens: usize,
+    /// So many first updates train on L_vt alone (SpaMo).
+    pub vt_alone_steps: u64,
     /// What L_sm compares of Z'_s and Z'_m: their `mean` over a clip or their `max`. Standardised streams
     /// (`head.standardise`) have the mean 0.
     pub sm_pooling: Pooling,
+    /// Frames that z_s and z_m are of, and that take part in `sm_frames`: `valid`, or `all` with the padding.
+    pub sm_over: Steps,
+    /// z_s and z_m go through a Linear each (paper, "temporal pooling and projection").
+    pub sm_projection: bool,
+    /// Add the contrast of single frames to L_sm (the authors' published code, `use_frame`).
+    pub sm_frames: bool,
+    /// One temperature for L_vt and L_sm together instead of one each.
+    pub shared_temperature: bool,
+    /// Largest 1/τ; null: none.
+    pub scale_bound: Option<f64>,
+    /// Clips with the same sentence are negatives of each other, as in published code.
+    pub same_sentence_negatives: bool,
 }
 
 impl Default for LossConfig {
@@ -139,7 +188,15 @@ impl Default for LossConfig {
             symmetric: false,
             vt_target: VtTarget::Embeddings,
             vt_mean: Steps::Valid,
+            vt_text_tokens: 0,
+            vt_alone_steps: 0,
             sm_pooling: Pooling::Mean,
+            sm_over: Steps::Valid,
+            sm_projection: true,
+            sm_frames: false,
+            shared_temperature: false,
+            scale_bound: Some(100.0),
+            same_sentence_negatives: false,
         }
     }
 }
@@ -169,6 +226,13 @@ mod tests {
                 |e| e.contains("gate fuses spatial and mouthing, head.streams has spatial, motion")
             )
         );
+        let along_time = HeadConfig {
+            streams: streams("spatial,motion")?,
+            fusion: FusionKind::AlongTime,
+            ..HeadConfig::default()
+        };
+        assert!(check(along_time).is_ok());
+        assert!(check(HeadConfig { gate_layers: 3, ..HeadConfig::default() }).is_err());
         assert!(serde_json::from_str::<HeadConfig>(r#"{"gate": "scalar"}"#).is_err());
         Ok(())
     }

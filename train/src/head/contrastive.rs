@@ -7,7 +7,8 @@
 //! One direction as printed (a → b); the symmetric form of CLIP and SpaMo (mean of both directions) is an option.
 //! 1/τ = exp(logit_scale) is learned from τ = 0.07 as in SpaMo, where the paper only says that τ is a hyperparameter.
 //!
-//! Deviations: 1/τ is at most 100; clips with identical target texts are not negatives of each other.
+//! Deviations: 1/τ is at most 100, unless `loss.scale_bound` says otherwise; clips with identical target texts are not
+//! negatives of each other, unless `loss.same_sentence_negatives` is set.
 //
 // Shapes: N pairs (of all devices), D channels.
 
@@ -17,18 +18,22 @@ use tch::{Kind, Reduction, Tensor};
 /// ln(1/0.07) as CLIP and SpaMo write it.
 const INITIAL_LOGIT_SCALE: f64 = 2.6592;
 
-/// Largest 1/τ.
-const MAX_SCALE: f64 = 100.0;
-
-/// InfoNCE with a temperature of its own.
+/// InfoNCE with a temperature.
 pub struct InfoNce {
     logit_scale: Tensor,
+    /// Largest 1/τ.
+    bound: Option<f64>,
 }
 
 impl InfoNce {
-    /// The temperature is the 0-D tensor `name`.
-    pub fn new(part: &Part, name: &str) -> Self {
-        Self { logit_scale: part.init(name, &[], Init::Constant(INITIAL_LOGIT_SCALE)) }
+    /// The temperature is the 0-D tensor `name`; 1/τ is at most `bound`.
+    pub fn new(part: &Part, name: &str, bound: Option<f64>) -> Self {
+        Self { logit_scale: part.init(name, &[], Init::Constant(INITIAL_LOGIT_SCALE)), bound }
+    }
+
+    /// Another loss with the same temperature.
+    pub fn sharing(&self) -> Self {
+        Self { logit_scale: self.logit_scale.shallow_clone(), bound: self.bound }
     }
 
     /// The loss of N pairs. Where `same_nn` (bool) is true away from the diagonal, the two pairs are not negatives of
@@ -50,15 +55,17 @@ impl InfoNce {
 
     /// 1/τ.
     pub fn scale(&self) -> Tensor {
-        self.logit_scale.exp().clamp_max(MAX_SCALE)
+        let scale = self.logit_scale.exp();
+        self.bound.map_or_else(|| scale.shallow_clone(), |bound| scale.clamp_max(bound))
     }
 
     /// Keep the parameter itself inside its range; to be called after each update. At the bound of [`Self::scale`]
     /// there is no gradient, so a parameter beyond it would never come back.
     pub fn clamp(&self) {
+        let Some(bound) = self.bound else { return };
         let _guard = tch::no_grad_guard();
         // A little below the bound: exp rounds.
-        let _ = self.logit_scale.shallow_clone().clamp_max_(MAX_SCALE.ln() - 1e-4);
+        let _ = self.logit_scale.shallow_clone().clamp_max_(bound.ln() - 1e-4);
     }
 }
 
@@ -68,7 +75,7 @@ pub fn cosine(a_nd: &Tensor, b_md: &Tensor) -> Tensor {
 }
 
 /// x / max(‖x‖, 1e-8).
-fn unit(x_nd: &Tensor) -> Tensor {
+pub(super) fn unit(x_nd: &Tensor) -> Tensor {
     let norm_n1 = x_nd.norm_scalaropt_dim(2.0, [-1].as_slice(), true);
     x_nd / norm_n1.clamp_min(1e-8)
 }
@@ -82,7 +89,7 @@ mod tests {
 
     fn fresh() -> Result<InfoNce> {
         let weights = Weights::fresh(0, Device::Cpu, Kind::Float);
-        weights.build(&[], |part| InfoNce::new(&part.trainable(), "logit_scale"))
+        weights.build(&[], |part| InfoNce::new(&part.trainable(), "logit_scale", Some(100.0)))
     }
 
     fn pairs() -> (Tensor, Tensor) {

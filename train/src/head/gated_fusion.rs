@@ -5,8 +5,9 @@
 //! ```
 //!
 //! The paper leaves the MLP open. Here: Linear(2d → d), GELU (erf), Linear(d → d), one gate value per channel, since ⊙
-//! needs d of them. Two other ways to fuse are there to be compared with it: a Linear of the concatenated streams, and
-//! their mean.
+//! needs d of them; the authors' published code has the first Linear alone. Two other ways to fuse are there to be compared
+//! with it: a Linear of the concatenated streams, and their mean. SpaMo's way, one stream behind the other along time, is in
+//! [`crate::head::along_time`].
 //
 // Shapes: B clips, T frames, D channels.
 
@@ -27,6 +28,8 @@ pub enum FusionKind {
     Concatenation,
     /// ½ Z'_s + ½ Z_m, without a gate and without weights.
     Addition,
+    /// The rows of one stream behind those of the other, of two streams or more (SpaMo).
+    AlongTime,
 }
 
 impl FusionKind {
@@ -36,16 +39,17 @@ impl FusionKind {
             Self::Gate => "gate",
             Self::Concatenation => "concatenation",
             Self::Addition => "addition",
+            Self::AlongTime => "along_time",
         }
     }
 
-    /// The streams that it fuses, in the order of [`Fusion::forward`].
-    pub fn streams(self) -> [&'static str; 2] {
-        [SPATIAL, MOUTHING]
+    /// The streams that it fuses frame by frame, in the order of [`Fusion::forward`]; none where it takes any.
+    pub fn streams(self) -> Option<[&'static str; 2]> {
+        (self != Self::AlongTime).then_some([SPATIAL, MOUTHING])
     }
 }
 
-/// The fusion of a head.
+/// A fusion frame by frame.
 pub enum Fusion {
     Gate(GatedFusion),
     Concatenation(Affine),
@@ -53,14 +57,15 @@ pub enum Fusion {
 }
 
 impl Fusion {
-    /// Build in the part `gate` or `concatenation` of `part`.
-    pub fn new(part: &Part, d: i64, kind: FusionKind) -> Self {
+    /// Build in the part `gate` or `concatenation` of `part`; nothing for a fusion along time.
+    pub fn new(part: &Part, d: i64, kind: FusionKind, gate_layers: usize) -> Option<Self> {
         match kind {
-            FusionKind::Gate => Self::Gate(GatedFusion::new(&part.sub("gate"), d)),
+            FusionKind::Gate => Some(Self::Gate(GatedFusion::new(&part.sub("gate"), d, gate_layers))),
             FusionKind::Concatenation => {
-                Self::Concatenation(Affine::new(&part.sub("concatenation"), 2 * d, d))
+                Some(Self::Concatenation(Affine::new(&part.sub("concatenation"), 2 * d, d)))
             }
-            FusionKind::Addition => Self::Addition,
+            FusionKind::Addition => Some(Self::Addition),
+            FusionKind::AlongTime => None,
         }
     }
 
@@ -79,18 +84,26 @@ impl Fusion {
 
 pub struct GatedFusion {
     gate_0: Affine,
-    gate_2: Affine,
+    gate_2: Option<Affine>,
 }
 
 impl GatedFusion {
-    pub fn new(part: &Part, d: i64) -> Self {
-        Self { gate_0: Affine::new(&part.sub("0"), 2 * d, d), gate_2: Affine::new(&part.sub("2"), d, d) }
+    /// Of one layer or of two.
+    pub fn new(part: &Part, d: i64, layers: usize) -> Self {
+        Self {
+            gate_0: Affine::new(&part.sub("0"), 2 * d, d),
+            gate_2: (layers > 1).then(|| Affine::new(&part.sub("2"), d, d)),
+        }
     }
 
     /// Gate and fused features; at padded positions too.
     pub fn forward(&self, spatial_btd: &Tensor, mouth_btd: &Tensor) -> (Tensor, Tensor) {
         let both_bt2d = Tensor::cat(&[spatial_btd, mouth_btd], -1);
-        let gate_btd = self.gate_2.forward(&self.gate_0.forward(&both_bt2d).gelu("none")).sigmoid();
+        let first_btd = self.gate_0.forward(&both_bt2d);
+        let gate_btd = match &self.gate_2 {
+            Some(gate_2) => gate_2.forward(&first_btd.gelu("none")).sigmoid(),
+            None => first_btd.sigmoid(),
+        };
         let fused_btd = &gate_btd * spatial_btd + (1.0 - &gate_btd) * mouth_btd;
         (gate_btd, fused_btd)
     }

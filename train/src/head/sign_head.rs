@@ -11,16 +11,22 @@
 //! * z_s and z_m are means over valid frames of Z'_s and Z'_m, each through a Linear of its own ("temporal pooling and
 //!   projection"), and L_sm has a temperature of its own. `sm_pooling` takes maxima instead.
 //! * One stream alone is its projection without gate, without L_sm (paper, ablation of the encoders).
+//!
+//! What others do instead is there as settings: SpaMo joins its streams along time, and the authors' published code puts
+//! markers around the visual tokens, has no projections in L_sm, one temperature, and a contrast of single frames.
 //
 // Shapes: B clips, T frames, T' steps, S and M stream widths, D channels, L width of the language model.
 
-use crate::head::config::{HeadConfig, LossConfig, Pooling, Widths};
+use crate::head::along_time::join;
+use crate::head::config::{HeadConfig, LossConfig, Pooling, SM_PAIR, Widths};
 use crate::head::contrastive::InfoNce;
+use crate::head::frame_contrast::frame_contrast;
 use crate::head::gated_fusion::Fusion;
+use crate::head::markers::Markers;
 use crate::head::projector::{Affine, Projector};
 use crate::head::streams::StreamBatches;
 use crate::head::temporal::{Steps, TemporalConv, masked_mean, valid};
-use signclip_common::store::{MOUTHING, SPATIAL};
+use signclip_common::store::MOUTHING;
 use signclip_common::weights::Part;
 use signclip_common::{Error, Result};
 use tch::{Kind, Tensor};
@@ -29,24 +35,33 @@ use tch::{Kind, Tensor};
 pub struct SignHead {
     /// The streams in use in the order of the fusion, each with its projection, where it has one.
     streams: Vec<(String, Option<Affine>)>,
+    /// Absent with one stream and along time.
     fusion: Option<Fusion>,
-    temporal: TemporalConv,
+    temporal: Option<TemporalConv>,
     llm_proj: Projector,
+    markers: Option<Markers>,
     sm: Option<SpatialMouthing>,
     vt_loss: Option<InfoNce>,
     vt_mean: Steps,
-    sm_pooling: Pooling,
     kind: Kind,
 }
 
-/// The streams that L_sm compares.
-const SM_PAIR: [&str; 2] = [SPATIAL, MOUTHING];
-
-/// The part that only L_sm trains.
+/// L_sm.
 struct SpatialMouthing {
-    sm_spatial: Affine,
-    sm_mouth: Affine,
+    /// Of z_s and z_m.
+    projections: Option<[Affine; 2]>,
+    pooling: Pooling,
+    over: Steps,
+    /// Whether single frames are contrasted too.
+    frames: bool,
     loss: InfoNce,
+}
+
+/// The projected streams that L_sm compares, `[B, T, D]`, at padded positions too, with their valid frames `[B]`.
+pub struct FramePair {
+    pub spatial: Tensor,
+    pub mouth: Tensor,
+    pub lengths: Tensor,
 }
 
 /// Everything a step of training or a translation needs from the head.
@@ -55,18 +70,23 @@ pub struct HeadOutput {
     pub gate: Option<Tensor>,
     /// `[B, T, D]`, zero at padding.
     pub fused: Tensor,
-    /// `[B, T', D]`, zero beyond `out_lengths`.
+    /// `[B, T', D]`, zero beyond `out_lengths`; the same as `fused` where nothing is convolved.
     pub conv: Tensor,
     /// The visual tokens `[B, T', L]`, zero beyond `out_lengths`.
     pub tokens: Tensor,
     /// Valid steps of each clip, `[B]` int64.
     pub out_lengths: Tensor,
+    /// What the language model gets in front of the prompt: the visual tokens, between the markers where there are any.
+    pub sequence: Tensor,
+    pub sequence_lengths: Tensor,
     /// `[B, L]`
     pub z_v: Tensor,
     /// `[B, D]`, absent without L_sm.
     pub z_s: Option<Tensor>,
     /// `[B, D]`, absent without L_sm.
     pub z_m: Option<Tensor>,
+    /// Absent without a contrast of single frames.
+    pub frame_pair: Option<FramePair>,
 }
 
 impl SignHead {
@@ -83,20 +103,31 @@ impl SignHead {
             (name.to_owned(), projected.then(|| affine(&key, width)))
         };
         let streams: Vec<_> = config.streams.names().map(projection).collect();
-        let compared = SM_PAIR.into_iter().all(|name| config.streams.has(name));
+        let (has_sm, has_vt) = (config.has_sm_pair() && loss.beta > 0.0, loss.alpha > 0.0);
+        let temperature = |name: &str| InfoNce::new(part, name, loss.scale_bound);
+        let shared = (loss.shared_temperature && (has_sm || has_vt)).then(|| temperature("logit_scale"));
+        let contrast = |name: &str| shared.as_ref().map_or_else(|| temperature(name), InfoNce::sharing);
+        let temporal = || TemporalConv::new(&part.sub("temporal"), d, config.conv, config.norm_over);
         Self {
-            fusion: (!config.streams.is_one()).then(|| Fusion::new(part, d, config.fusion)),
+            fusion: match config.streams.is_one() {
+                true => None,
+                false => Fusion::new(part, d, config.fusion, config.gate_layers),
+            },
             streams,
-            temporal: TemporalConv::new(&part.sub("temporal"), d, config.conv, config.norm_over),
+            temporal: config.is_convolved().then(temporal),
             llm_proj: Projector::new(&part.sub("llm_proj"), d, widths.language),
-            sm: (compared && loss.beta > 0.0).then(|| SpatialMouthing {
-                sm_spatial: affine("sm_spatial", d),
-                sm_mouth: affine("sm_mouth", d),
-                loss: InfoNce::new(part, "logit_scale_sm"),
+            markers: config.markers.then(|| Markers::new(part, widths.language)),
+            sm: has_sm.then(|| SpatialMouthing {
+                projections: loss
+                    .sm_projection
+                    .then(|| ["sm_spatial", "sm_mouth"].map(|name| affine(name, d))),
+                pooling: loss.sm_pooling,
+                over: loss.sm_over,
+                frames: loss.sm_frames,
+                loss: contrast("logit_scale_sm"),
             }),
-            vt_loss: (loss.alpha > 0.0).then(|| InfoNce::new(part, "logit_scale_vt")),
+            vt_loss: has_vt.then(|| contrast("logit_scale_vt")),
             vt_mean: loss.vt_mean,
-            sm_pooling: loss.sm_pooling,
             kind: part.leaf_kind(),
         }
     }
@@ -121,26 +152,45 @@ impl SignHead {
                 projection.as_ref().map_or(rows.shallow_clone(), |projection| projection.forward(&rows));
             projected.push((name.as_str(), rows, &stream.lengths));
         }
-        // Streams that are fused have the same rows: who opens them checks that.
-        let Some((_, _, lengths_b)) = projected.first() else {
-            return Err(Error::usage("the head has no stream", "name one in head.streams"));
+        let of = |name: &str| {
+            projected.iter().find(|(other, ..)| *other == name).map(|(_, rows, lengths)| (rows, *lengths))
         };
-        let of = |name: &str| projected.iter().find(|(other, ..)| *other == name).map(|(_, rows, _)| rows);
-        let (mut gate, mut z_s, mut z_m) = (None, None, None);
-        if let (Some(sm), [Some(spatial_btd), Some(mouth_btd)]) = (&self.sm, SM_PAIR.map(of)) {
-            z_s = Some(sm.sm_spatial.forward(&self.sm_pooling.of(spatial_btd, lengths_b)));
-            z_m = Some(sm.sm_mouth.forward(&self.sm_pooling.of(mouth_btd, lengths_b)));
+        let (mut gate, mut z_s, mut z_m, mut frame_pair) = (None, None, None, None);
+        if let (Some(sm), [Some((spatial_btd, lengths_b)), Some((mouth_btd, mouth_lengths_b))]) =
+            (&self.sm, SM_PAIR.map(of))
+        {
+            let pooled = [(spatial_btd, lengths_b), (mouth_btd, mouth_lengths_b)]
+                .map(|(x_btd, lengths_b)| sm.pooling.of(x_btd, lengths_b, sm.over));
+            let [spatial_bd, mouth_bd] = match &sm.projections {
+                Some([sm_spatial, sm_mouth]) => {
+                    [sm_spatial.forward(&pooled[0]), sm_mouth.forward(&pooled[1])]
+                }
+                None => pooled,
+            };
+            (z_s, z_m) = (Some(spatial_bd), Some(mouth_bd));
+            frame_pair = sm.frames.then(|| FramePair {
+                spatial: spatial_btd.shallow_clone(),
+                mouth: mouth_btd.shallow_clone(),
+                lengths: lengths_b.shallow_clone(),
+            });
         }
-        let z_btd = match (&self.fusion, projected.as_slice()) {
-            (Some(fusion), [(_, first_btd, _), (_, second_btd, _)]) => {
+        let (fused, lengths_b) = match (&self.fusion, projected.as_slice()) {
+            (_, []) => return Err(Error::usage("the head has no stream", "name one in head.streams")),
+            // Streams that are fused frame by frame have the same rows: who opens them checks that.
+            (Some(fusion), [(_, first_btd, lengths_b), (_, second_btd, _)]) => {
                 let fused_btd;
                 (gate, fused_btd) = fusion.forward(first_btd, second_btd);
-                fused_btd
+                (zero_padding(&fused_btd, lengths_b), lengths_b.shallow_clone())
             }
-            (_, all) => all[0].1.shallow_clone(),
+            (_, [(_, z_btd, lengths_b)]) => (zero_padding(z_btd, lengths_b), lengths_b.shallow_clone()),
+            (_, several) => {
+                join(&several.iter().map(|(_, z_btd, lengths_b)| (z_btd, *lengths_b)).collect::<Vec<_>>())
+            }
         };
-        let fused = &z_btd * valid(lengths_b, z_btd.size()[1]).unsqueeze(-1);
-        let (conv, out_lengths) = self.temporal.forward(&fused, lengths_b, train);
+        let (conv, out_lengths) = match &self.temporal {
+            Some(temporal) => temporal.forward(&fused, &lengths_b, train),
+            None => (fused.shallow_clone(), lengths_b),
+        };
         let mask_bt1 = valid(&out_lengths, conv.size()[1]).unsqueeze(-1);
         let projected = self.llm_proj.forward(&conv);
         let tokens = &projected * mask_bt1;
@@ -148,7 +198,23 @@ impl SignHead {
             Steps::Valid => masked_mean(&tokens, &out_lengths),
             Steps::All => projected.mean_dim([1].as_slice(), false, projected.kind()),
         };
-        Ok(HeadOutput { gate, fused, conv, tokens, out_lengths, z_v, z_s, z_m })
+        let (sequence, sequence_lengths) = match &self.markers {
+            Some(markers) => markers.around(&tokens, &out_lengths),
+            None => (tokens.shallow_clone(), out_lengths.shallow_clone()),
+        };
+        Ok(HeadOutput {
+            gate,
+            fused,
+            conv,
+            tokens,
+            out_lengths,
+            sequence,
+            sequence_lengths,
+            z_v,
+            z_s,
+            z_m,
+            frame_pair,
+        })
     }
 
     /// L_vt of N clips and texts (see [`InfoNce::loss`]); `None` without it.
@@ -173,6 +239,12 @@ impl SignHead {
         self.sm.as_ref().map(|sm| sm.loss.loss(z_s, z_m, same, symmetric))
     }
 
+    /// The contrast of single frames, which is added to L_sm; `None` without it.
+    pub fn loss_frames(&self, out: &HeadOutput) -> Option<Tensor> {
+        let (sm, pair) = (self.sm.as_ref()?, out.frame_pair.as_ref()?);
+        Some(frame_contrast(&pair.spatial, &pair.mouth, &pair.lengths, sm.over))
+    }
+
     /// Whether there is an L_vt.
     pub fn has_loss_vt(&self) -> bool {
         self.vt_loss.is_some()
@@ -190,11 +262,17 @@ impl SignHead {
     }
 }
 
+/// `[B, T, D]` with zeros beyond each length.
+fn zero_padding(x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
+    x_btd * valid(lengths_b, x_btd.size()[1]).unsqueeze(-1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::head::gated_fusion::FusionKind;
     use crate::head::streams::{StreamBatch, Streams};
+    use signclip_common::store::SPATIAL;
     use signclip_common::weights::Weights;
     use std::collections::BTreeMap;
     use tch::Device;

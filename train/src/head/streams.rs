@@ -1,6 +1,7 @@
 //! The feature streams that a head takes, by name.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use signclip_common::store::{MOUTHING, SPATIAL};
 use std::collections::BTreeMap;
 use tch::Tensor;
@@ -8,21 +9,21 @@ use tch::Tensor;
 /// Names of the streams in use (paper, ablation: SE, LE, SE + LE). Read from a list, from names with commas between them, or
 /// from `both`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Vec<String>")]
+#[serde(try_from = "Value", into = "Vec<String>")]
 pub struct Streams(Vec<String>);
 
-/// How settings may write it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    List(Vec<String>),
-    Names(String),
-}
+/// Stands for [`Streams::both`], alone.
+const BOTH: &str = "both";
 
 impl Streams {
     /// The paper's two.
     pub fn both() -> Self {
         Self([SPATIAL, MOUTHING].map(str::to_owned).into())
+    }
+
+    /// Streams by their names.
+    pub fn of(names: &[&str]) -> Self {
+        Self(names.iter().map(|&name| name.to_owned()).collect())
     }
 
     /// One stream alone.
@@ -44,24 +45,34 @@ impl Streams {
     }
 }
 
-impl TryFrom<Written> for Streams {
+impl TryFrom<Value> for Streams {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
-        let mut names = match written {
-            Written::Names(both) if both == "both" => return Ok(Self::both()),
-            Written::Names(names) => names.split(',').map(|name| name.trim().to_owned()).collect(),
-            Written::List(names) => names,
+    fn try_from(written: Value) -> Result<Self, String> {
+        let refuse = |why: &str| Err(format!("head.streams is {written}: {why}"));
+        let of_list = |names: &[Value]| {
+            names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>()
+        };
+        let mut names = match &written {
+            Value::String(both) if both == BOTH => return Ok(Self::both()),
+            Value::String(names) => names.split(',').map(|name| name.trim().to_owned()).collect(),
+            Value::Array(names) => of_list(names).unwrap_or_default(),
+            _ => Vec::new(),
         };
         let plain =
             |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if names.is_empty() || !names.iter().all(plain) {
-            return Err(format!("streams {names:?}: give names of streams, as in spatial,mouthing"));
+            return refuse("give names of streams, as in spatial,mouthing");
+        }
+        if names.iter().any(|name| name == BOTH) {
+            return refuse(
+                "\"both\" is not the name of a stream; give names of streams, as in spatial,mouthing",
+            );
         }
         // The paper's order, whatever the order in which they are written.
         names.sort_by_key(|name| (name != SPATIAL, name != MOUTHING, name.clone()));
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(format!("the stream {} is named twice", pair[0])),
+            Some(pair) => Err(format!("head.streams: the stream {} is named twice", pair[0])),
             None => Ok(Self(names)),
         }
     }
@@ -101,6 +112,16 @@ mod tests {
             [(r#""""#, "names"), ("[]", "names"), (r#""spatial,spatial""#, "twice"), (r#"["a/b"]"#, "names")]
         {
             assert!(read(wrong).is_err_and(|e| e.contains(why)), "{wrong}");
+        }
+        for (wrong, why) in [
+            (r#""both,motion""#, r#"head.streams is "both,motion": "both" is not the name of a stream"#),
+            (r#"["both"]"#, r#"head.streams is ["both"]: "both" is not the name of a stream"#),
+            ("null", "head.streams is null: give names of streams"),
+            ("3", "head.streams is 3: give names of streams"),
+            (r#"["spatial", 3]"#, r#"head.streams is ["spatial",3]: give names of streams"#),
+        ] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.starts_with(why) && !error.contains('\n'), "{wrong}: {error}");
         }
     }
 }

@@ -8,6 +8,8 @@
 
 use super::final_dot::FinalDot;
 use super::tokenizer_13a::{tokenize_13a, trim_end, words};
+use super::tokenizer_zh::tokenize_zh;
+use super::units::{Units, spaced};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,6 +23,10 @@ pub const ORDER: usize = 4;
 pub enum Tokenizer {
     /// `13a`.
     Mteval13a,
+    /// `zh`.
+    Chinese,
+    /// `char`.
+    Characters,
     /// Split at white space.
     None,
 }
@@ -71,6 +77,22 @@ impl BleuOptions {
     pub const SLT: Self =
         Self { tokenizer: Tokenizer::None, smoothing: Smoothing::Floor(0.0), ..Self::SACREBLEU };
 
+    /// sacreBLEU's defaults, with its tokeniser for these units.
+    pub fn of(units: Units) -> Self {
+        let tokenizer = match units {
+            Units::Words => Tokenizer::Mteval13a,
+            Units::Chinese => Tokenizer::Chinese,
+            Units::Characters => Tokenizer::Characters,
+        };
+        Self { tokenizer, ..Self::SACREBLEU }
+    }
+
+    /// [`Self::SLT`], of characters where the units are not words: spaces between them make them tokens.
+    pub fn slt(units: Units) -> Self {
+        let tokenizer = if units == Units::Words { Tokenizer::None } else { Tokenizer::Characters };
+        Self { tokenizer, ..Self::SLT }
+    }
+
     pub const fn lowercase(self) -> Self {
         Self { lowercase: true, ..self }
     }
@@ -81,6 +103,8 @@ impl BleuOptions {
         let eff = if self.effective_order { "yes" } else { "no" };
         let tok = match self.tokenizer {
             Tokenizer::Mteval13a => "13a",
+            Tokenizer::Chinese => "zh",
+            Tokenizer::Characters => "char",
             Tokenizer::None => "none",
         };
         let smooth = match self.smoothing {
@@ -125,12 +149,15 @@ impl BleuOptions {
         self.values(sums).0
     }
 
-    fn tokenize(&self, segment: &str) -> String {
+    /// The tokens of a text, separated by white space.
+    pub fn tokenize(&self, segment: &str) -> String {
         let segment: Cow<str> =
             if self.lowercase { segment.to_lowercase().into() } else { Cow::Borrowed(segment) };
         let segment = trim_end(&segment);
         match self.tokenizer {
             Tokenizer::Mteval13a => tokenize_13a(segment),
+            Tokenizer::Chinese => tokenize_zh(segment),
+            Tokenizer::Characters => spaced(segment),
             Tokenizer::None => segment.to_owned(),
         }
     }

@@ -125,6 +125,7 @@ pub fn p_value(a: &[f64], b: &[f64], observed: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::units::Units;
 
     const REFERENCES: [&str; 6] = [
         "am montag wird es im süden freundlich .",
@@ -157,7 +158,8 @@ mod tests {
     #[test]
     fn as_sacrebleu_resamples() {
         let close = |got: f64, want: f64| assert!((got - want).abs() < 1e-9, "{got} {want}");
-        let [a, b] = [A, B].map(|hypotheses| resample(&SentenceCounts::of_corpus(&hypotheses, &REFERENCES)));
+        let [a, b] = [A, B]
+            .map(|hypotheses| resample(&SentenceCounts::of_corpus(&hypotheses, &REFERENCES, Units::Words)));
         let (of_a, of_b) = (Bootstrap::from_resamples(&a).intervals, Bootstrap::from_resamples(&b).intervals);
         for (measure, [a_mean, a_half, b_mean, b_half, difference, p]) in KNOWN {
             let (of_a, of_b) = (of_a.get(measure), of_b.get(measure));
@@ -233,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_run_does_not_differ_from_itself() {
-        let scores = resample(&SentenceCounts::of_corpus(&A, &REFERENCES));
+        let scores = resample(&SentenceCounts::of_corpus(&A, &REFERENCES, Units::Words));
         let bleu4 = scores.get(Measure::Bleu4);
         assert_eq!(p_value(bleu4, bleu4, 0.0), 1.0);
     }

@@ -5,6 +5,7 @@ use super::bootstrap::{Bootstrap, RESAMPLES, p_value, resample};
 use super::final_dot::FinalDot;
 use super::numpy_random::SEED;
 use super::sentence::{Each, Measure, SentenceCounts};
+use super::units::Units;
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -38,8 +39,8 @@ pub struct Difference {
 impl Comparison {
     /// # Panics
     /// Where the lists are not of equal length.
-    pub fn of<S: AsRef<str> + Sync>(a: &[S], b: &[S], references: &[S], dot: FinalDot) -> Self {
-        let [a, b] = [a, b].map(|hypotheses| SentenceCounts::of_corpus(hypotheses, references));
+    pub fn of<S: AsRef<str> + Sync>(a: &[S], b: &[S], references: &[S], units: Units, dot: FinalDot) -> Self {
+        let [a, b] = [a, b].map(|hypotheses| SentenceCounts::of_corpus(hypotheses, references, units));
         let [a_resampled, b_resampled] = [&a, &b].map(|sentences| resample(sentences));
         let [a_single, b_single] =
             [&a, &b].map(|sentences| sentences.iter().map(SentenceCounts::scores).collect::<Vec<_>>());
@@ -122,7 +123,7 @@ mod tests {
         let references = ["im norden regnet es morgen", "der wind weht schwach", "guten abend", "schnee"];
         let a = ["im norden regnet es", "der wind weht", "guten abend", ""];
         let b = ["im norden regnet es morgen", "der sturm weht", "guten abend", ""];
-        let comparison = Comparison::of(&a, &b, &references, FinalDot::AsGiven);
+        let comparison = Comparison::of(&a, &b, &references, Units::Words, FinalDot::AsGiven);
         let rouge = comparison.differences.rouge_l_slt;
         assert_eq!((rouge.better, rouge.worse, rouge.equal), (1, 1, 2));
         assert!((rouge.b_minus_a - (rouge.b - rouge.a)).abs() < 1e-12);
@@ -130,7 +131,8 @@ mod tests {
         let of_rouge: Vec<&str> = table.lines().last().into_iter().flat_map(str::split_whitespace).collect();
         assert_eq!(of_rouge[0], "ROUGE-L");
         assert_eq!(of_rouge[of_rouge.len() - 4..][..3], ["1", "1", "2"], "{table}");
-        let back = Comparison::of(&b, &a, &references, FinalDot::AsGiven).differences.rouge_l_slt;
+        let back =
+            Comparison::of(&b, &a, &references, Units::Words, FinalDot::AsGiven).differences.rouge_l_slt;
         assert_eq!((back.better, back.worse, back.p), (1, 1, rouge.p));
         assert_eq!(back.b_minus_a, -rouge.b_minus_a);
     }
@@ -140,7 +142,7 @@ mod tests {
         let texts = ["ein satz mit vielen worten", "noch einer", ""];
         let references = ["ein satz mit vielen wörtern", "keiner", "leer"];
         let Comparison { differences, a, b, .. } =
-            Comparison::of(&texts, &texts, &references, FinalDot::AsGiven);
+            Comparison::of(&texts, &texts, &references, Units::Words, FinalDot::AsGiven);
         assert_eq!(a, b);
         for measure in Measure::ALL {
             let d = differences.get(measure);

@@ -18,6 +18,8 @@ pub mod rouge;
 pub mod sentence;
 pub mod summary;
 pub mod tokenizer_13a;
+pub mod tokenizer_zh;
+pub mod units;
 
 use bleu::{Bleu, BleuCounts, BleuOptions};
 use bootstrap::{Bootstrap, Interval};
@@ -27,12 +29,15 @@ use rouge::{LcsF, RougeL};
 use sentence::{Measure, SentenceCounts};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
+use units::Units;
 
 /// Every score of a list of translations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     pub sentences: usize,
-    /// sacreBLEU 13a: the BLEU of the paper and of SpaMo.
+    #[serde(default)]
+    pub units: Units,
+    /// sacreBLEU, by words with 13a: the BLEU of the paper and of SpaMo.
     pub bleu: Bleu,
     pub bleu_lowercase: Bleu,
     /// The BLEU of neccam/slt and of what builds on it.
@@ -53,8 +58,8 @@ impl Scores {
     ///
     /// # Panics
     /// Where the two lists are not of equal length.
-    pub fn of<S: AsRef<str> + Sync>(hypotheses: &[S], references: &[S], dot: FinalDot) -> Self {
-        Self::of_sentences(&SentenceCounts::of_corpus(hypotheses, references), dot)
+    pub fn of<S: AsRef<str> + Sync>(hypotheses: &[S], references: &[S], units: Units, dot: FinalDot) -> Self {
+        Self::of_sentences(&SentenceCounts::of_corpus(hypotheses, references, units), dot)
     }
 
     /// Of sentences whose counts are known.
@@ -69,18 +74,21 @@ impl Scores {
             sentences.iter().for_each(|sentence| sums += counts(sentence));
             options.score(&sums, dot)
         };
+        // All are counted alike.
+        let units = sentences.first().map_or(Units::Words, |sentence| sentence.units);
         let mut chrf = ChrfCounts::default();
         sentences.iter().for_each(|sentence| chrf += sentence.chrf);
         Self {
             sentences: sentences.len(),
-            bleu: bleu(BleuOptions::SACREBLEU, |s| s.bleu),
-            bleu_lowercase: bleu(BleuOptions::SACREBLEU.lowercase(), |s| s.bleu_lowercase),
-            bleu_slt: bleu(BleuOptions::SLT, |s| s.bleu_slt),
+            units,
+            bleu: bleu(BleuOptions::of(units), |s| s.bleu),
+            bleu_lowercase: bleu(BleuOptions::of(units).lowercase(), |s| s.bleu_lowercase),
+            bleu_slt: bleu(BleuOptions::slt(units), |s| s.bleu_slt),
             chrf: ChrfKind::Chrf.score(&chrf, dot),
             chrf_plus_plus: ChrfKind::ChrfPlusPlus.score(&chrf, dot),
-            rouge_l: RougeL::mean(sentences.iter().map(|s| s.rouge_l), true, dot),
-            rouge_l_unstemmed: RougeL::mean(sentences.iter().map(|s| s.rouge_l_unstemmed), false, dot),
-            rouge_l_slt: LcsF::mean(sentences.iter().map(|s| s.rouge_l_slt), dot),
+            rouge_l: RougeL::mean(sentences.iter().map(|s| s.rouge_l), true, units, dot),
+            rouge_l_unstemmed: RougeL::mean(sentences.iter().map(|s| s.rouge_l_unstemmed), false, units, dot),
+            rouge_l_slt: LcsF::mean(sentences.iter().map(|s| s.rouge_l_slt), units, dot),
             bootstrap,
         }
     }
@@ -125,8 +133,10 @@ impl Scores {
         let (chrf, plus) = (&self.chrf, &self.chrf_plus_plus);
         rows.push(row("chrF".to_owned(), chrf.score, Some(&intervals.chrf), &chrf.signature));
         rows.push(row("chrF++".to_owned(), plus.score, None, &plus.signature));
-        for (score, interval) in [(&self.rouge_l, Some(&intervals.rouge_l)), (&self.rouge_l_unstemmed, None)]
-        {
+        let stemming = [(&self.rouge_l, Some(&intervals.rouge_l)), (&self.rouge_l_unstemmed, None)];
+        // Characters have no stems: both are the same score.
+        let different = if self.units == Units::Words { 2 } else { 1 };
+        for (score, interval) in stemming.into_iter().take(different) {
             rows.push(row("ROUGE-L".to_owned(), 100.0 * score.mean.f1, interval, &score.signature));
         }
         let slt = &self.rouge_l_slt;
@@ -175,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_table_names_every_score_and_its_signature() {
-        let scores = Scores::of(&["am Montag regnet es ."], &["am montag regnet es ."], FinalDot::Added);
+        let scores =
+            Scores::of(&["am Montag regnet es ."], &["am montag regnet es ."], Units::Words, FinalDot::Added);
         let table = scores.table();
         let lines: Vec<String> =
             table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -190,8 +201,12 @@ mod tests {
 
     #[test]
     fn scores_survive_json() -> Result<(), serde_json::Error> {
-        let scores =
-            Scores::of(&["ein satz mit vier", ""], &["ein satz mit fünf", "leer"], FinalDot::AsGiven);
+        let scores = Scores::of(
+            &["ein satz mit vier", ""],
+            &["ein satz mit fünf", "leer"],
+            Units::Words,
+            FinalDot::AsGiven,
+        );
         let json = serde_json::to_string(&scores)?;
         assert_eq!(serde_json::from_str::<Scores>(&json)?, scores);
         Ok(())
@@ -221,8 +236,10 @@ mod tests {
             let all = scores.bleu.bleu.iter().chain([&scores.chrf.score, &scores.rouge_l_slt.f]);
             all.chain([&scores.rouge_l.mean.f1]).for_each(|x| assert!((0.0..=100.000001).contains(x), "{x}"));
         };
-        for (hypothesis, reference) in &pairs {
-            let sentence = SentenceCounts::of(hypothesis, reference);
+        let all_units = [Units::Words, Units::Chinese, Units::Characters];
+        let each = pairs.iter().flat_map(|pair| all_units.map(|units| (pair, units)));
+        for ((hypothesis, reference), units) in each {
+            let sentence = SentenceCounts::of(hypothesis, reference, units);
             let Bootstrap { intervals, .. } = Bootstrap::of(&[sentence]);
             for (score, interval) in [
                 (sentence.scores().chrf, intervals.chrf),
@@ -233,7 +250,9 @@ mod tests {
             }
         }
         let (hypotheses, references): (Vec<&str>, Vec<&str>) = pairs.into_iter().unzip();
-        finite(&Scores::of(&hypotheses, &references, FinalDot::AsGiven));
-        finite(&Scores::of::<&str>(&[], &[], FinalDot::AsGiven));
+        for units in all_units {
+            finite(&Scores::of(&hypotheses, &references, units, FinalDot::AsGiven));
+            finite(&Scores::of::<&str>(&[], &[], units, FinalDot::AsGiven));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Translations as `evaluate` writes them, read back.
 
+use super::units::Units;
 use serde::Deserialize;
 use signclip_common::manifest::TextRules;
 use signclip_common::regular_file::{self, LINES, SETTINGS};
@@ -25,6 +26,9 @@ pub struct Line {
 #[derive(Debug, Deserialize)]
 pub struct References {
     pub rules: TextRules,
+    /// Words, where an earlier version wrote it.
+    #[serde(default)]
+    pub units: Units,
 }
 
 /// The lines of a file, each clip once; at least one.
@@ -80,8 +84,8 @@ impl Predictions {
         }
     }
 
-    /// The rules of the references, where a `metrics.json` of `evaluate` is beside the predictions. Errors: it is of others.
-    pub fn rules(&self) -> Result<Option<TextRules>> {
+    /// What is known of the references, where a `metrics.json` of `evaluate` is beside the predictions. Errors: it is of others.
+    pub fn references(&self) -> Result<Option<References>> {
         #[derive(Deserialize)]
         struct Metrics {
             predictions_sha256: Option<String>,
@@ -95,7 +99,7 @@ impl Predictions {
         // A file of that name that another program wrote says nothing of the rules.
         let Ok(metrics) = serde_json::from_str::<Metrics>(&text) else { return Ok(None) };
         self.check_scores(&file, metrics.predictions_sha256.as_deref(), "evaluate the run again")?;
-        Ok(Some(metrics.references.rules))
+        Ok(Some(metrics.references))
     }
 
     /// The lines of `other` for the clips of `self`, in its order. Errors: a clip that only one has, or that has

@@ -73,6 +73,9 @@ enum Rouge {
     /// [`RougeL`](super::rouge::RougeL).
     #[serde(rename = "rouge-score-stemmed")]
     Stemmed,
+    /// Its precision, which the code of the paper's authors prints under the name of ROUGE-L.
+    #[serde(rename = "rouge-score-precision")]
+    StemmedPrecision,
     #[serde(rename = "rouge-score")]
     Unstemmed,
     /// [`LcsF`](super::rouge::LcsF).
@@ -111,6 +114,8 @@ pub struct PaperRow {
     /// BLEU-1 to BLEU-4, 0 to 100.
     pub bleu: [f64; 4],
     pub rouge_l: Option<f64>,
+    /// Whether that is a precision and not F1.
+    pub rouge_is_precision: bool,
     /// Why this run's scores may not be comparable with it; empty where they are.
     pub doubts: Vec<String>,
 }
@@ -148,7 +153,8 @@ impl Beside {
         let alike = [("BLEU", bleu_beside), ("ROUGE-L", rouge_l_beside)];
         let unknown = alike.into_iter().filter(|(_, like)| like.is_none());
         doubts.extend(unknown.map(|(name, _)| format!("how the paper's {name} was computed is not known")));
-        Some(PaperRow { bleu: row.bleu, rouge_l: row.rouge_l, doubts })
+        let rouge_is_precision = row.rouge == Some(Rouge::StemmedPrecision);
+        Some(PaperRow { bleu: row.bleu, rouge_l: row.rouge_l, rouge_is_precision, doubts })
     }
 
     /// The rows as text, below those of this run.
@@ -161,7 +167,7 @@ impl Beside {
             let [method, b1, b2, b3, b4, rl, setting, visual, dot, tok, case, rouge, like] = columns;
             let numbers = format!("{method:<22} {b1:>6} {b2:>6} {b3:>6} {b4:>6} {rl:>7}");
             let training = format!("{setting:<17} {visual:<5}");
-            let line = format!("{numbers}  {training} {dot:<8} {tok:<4} {case:<5} {rouge:<19}  {like}");
+            let line = format!("{numbers}  {training} {dot:<8} {tok:<4} {case:<5} {rouge:<21}  {like}");
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{}", line.trim_end());
         };
@@ -182,11 +188,12 @@ impl Beside {
         ]);
         let number = |value: f64| format!("{value:.2}");
         let case = if rules.lowercase { Case::Lower } else { Case::Mixed };
-        let mut ours = |scores: &Scores, slt: bool, dot: FinalDot| {
-            let (bleu, rouge_l, tokeniser, rouge) = if slt {
-                (&scores.bleu_slt, scores.rouge_l_slt.f, Tokeniser::None, Rouge::LcsF)
-            } else {
-                (&scores.bleu, 100.0 * scores.rouge_l.mean.f1, Tokeniser::Mteval13a, Rouge::Stemmed)
+        let mut ours = |scores: &Scores, rouge: Rouge, dot: FinalDot| {
+            let mean = scores.rouge_l.mean;
+            let (bleu, rouge_l, tokeniser) = match rouge {
+                Rouge::LcsF => (&scores.bleu_slt, scores.rouge_l_slt.f, Tokeniser::None),
+                Rouge::StemmedPrecision => (&scores.bleu, 100.0 * mean.precision, Tokeniser::Mteval13a),
+                _ => (&scores.bleu, 100.0 * mean.f1, Tokeniser::Mteval13a),
             };
             let [b1, b2, b3, b4] = bleu.bleu.map(number);
             let (dot, tok, case, rouge) = (word(dot), word(tokeniser), word(case), word(rouge));
@@ -206,10 +213,13 @@ impl Beside {
                 "",
             ]);
         };
-        ours(scores, false, main_dot(rules));
+        ours(scores, Rouge::Stemmed, main_dot(rules));
+        if rows.iter().any(|beside| beside.row.rouge == Some(Rouge::StemmedPrecision)) {
+            ours(scores, Rouge::StemmedPrecision, main_dot(rules));
+        }
         match without_dot {
-            Some(scores) => ours(scores, true, FinalDot::Removed),
-            None => ours(scores, true, main_dot(rules)),
+            Some(scores) => ours(scores, Rouge::LcsF, FinalDot::Removed),
+            None => ours(scores, Rouge::LcsF, main_dot(rules)),
         }
         for RowBeside { row, bleu_beside, rouge_l_beside } in rows {
             let like = match (bleu_beside, rouge_l_beside) {
@@ -264,6 +274,7 @@ impl Row {
         let rouge_l_beside = match self.rouge {
             // Lower case in any case.
             Some(Rouge::Stemmed) => field("rouge_l"),
+            Some(Rouge::StemmedPrecision) => field("rouge_l.precision"),
             Some(Rouge::Unstemmed) => field("rouge_l_unstemmed"),
             Some(Rouge::LcsF) if self.case == Some(case) => field("rouge_l_slt"),
             _ => None,
@@ -289,6 +300,7 @@ fn word<T: Serialize>(convention: T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::units::Units;
 
     const PHOENIX: TextRules = TextRules { lowercase: true, final_dot: true };
     const HOW2SIGN: TextRules = TextRules { lowercase: true, final_dot: false };
@@ -306,6 +318,8 @@ mod tests {
         assert_eq!((spamo.row.bleu[3], spamo.row.rouge_l), (24.32, Some(46.57)));
         assert_eq!(spamo.bleu_beside.as_deref(), Some("scores.bleu"));
         assert_eq!(spamo.rouge_l_beside.as_deref(), Some("scores.rouge_l"));
+        let paper = row(&phoenix, "SignClip");
+        assert_eq!(paper.rouge_l_beside.as_deref(), Some("scores.rouge_l.precision"));
         let sign2gpt = row(&phoenix, "Sign2GPT");
         assert_eq!(sign2gpt.bleu_beside.as_deref(), Some("scores_without_final_dot.bleu_slt"));
         assert_eq!(sign2gpt.rouge_l_beside.as_deref(), Some("scores_without_final_dot.rouge_l_slt"));
@@ -327,7 +341,7 @@ mod tests {
             [("test", 2, ["642 clips", "this is 2"]), ("dev", 519, ["test split", "this is dev"])]
         {
             let beside = Beside::of("phoenix", split, clips, PHOENIX)?.expect("a table");
-            let scores = Scores::of(&["ein satz ."], &["ein satz ."], FinalDot::Added);
+            let scores = Scores::of(&["ein satz ."], &["ein satz ."], Units::Words, FinalDot::Added);
             let table = beside.table(&scores, Some(&scores), PHOENIX);
             assert!(parts.iter().all(|part| table.contains(part)), "{table}");
         }

@@ -7,10 +7,15 @@
 //! * [`LcsF`]: neccam/slt `external_metrics/mscoco_rouge.py`, 0 to 100: text split at single spaces, F with
 //!   beta = 1.2 of each sentence, mean.
 //!
+//! Texts that are counted in characters ([`Units`]) are cut into these for both, white space left out: [`RougeL`] then takes
+//! them as they are, for its own tokens are Latin letters, and [`LcsF`] as if spaces stood between them.
+//!
 //! No deviations, except that a corpus without sentences scores 0.
 
 use super::final_dot::FinalDot;
 use super::porter;
+use super::tokenizer_13a::words;
+use super::units::{Units, spaced};
 use serde::{Deserialize, Serialize};
 
 /// Precision, recall and F1 of the longest common subsequence.
@@ -41,7 +46,12 @@ const BETA: f64 = 1.2;
 
 impl RougeL {
     /// The score of a corpus from those of its sentences, whose texts had `dot` done to them.
-    pub fn mean(sentences: impl ExactSizeIterator<Item = Prf>, stem: bool, dot: FinalDot) -> Self {
+    pub fn mean(
+        sentences: impl ExactSizeIterator<Item = Prf>,
+        stem: bool,
+        units: Units,
+        dot: FinalDot,
+    ) -> Self {
         let mut sum = Prf::default();
         let n = sentences.len().max(1) as f64;
         for one in sentences {
@@ -50,15 +60,27 @@ impl RougeL {
             sum.f1 += one.f1;
         }
         let mean = Prf { precision: sum.precision / n, recall: sum.recall / n, f1: sum.f1 / n };
-        let stemmer = if stem { "porter-nltk>3" } else { "no" };
-        let signature =
-            format!("nrefs:1|case:lc|tok:[a-z0-9]+|stem:{stemmer}|beta:1|mean:sentences|{}", dot.signature());
+        let tokens = match (units, stem) {
+            (Units::Words, true) => "case:lc|tok:[a-z0-9]+|stem:porter-nltk>3",
+            (Units::Words, false) => "case:lc|tok:[a-z0-9]+|stem:no",
+            _ => "case:mixed|tok:char|stem:no",
+        };
+        let signature = format!("nrefs:1|{tokens}|beta:1|mean:sentences|{}", dot.signature());
         Self { mean, signature }
     }
 
     pub fn sentence(hypothesis: &str, reference: &str, stem: bool) -> Prf {
-        let (hypothesis, reference) = (rouge_tokens(hypothesis, stem), rouge_tokens(reference, stem));
-        let common = longest_common_subsequence(&hypothesis, &reference) as f64;
+        Self::of_tokens(&rouge_tokens(hypothesis, stem), &rouge_tokens(reference, stem))
+    }
+
+    /// Of the characters of both texts.
+    pub fn characters(hypothesis: &str, reference: &str) -> Prf {
+        let characters = |text: &str| words(text).flat_map(str::chars).collect::<Vec<char>>();
+        Self::of_tokens(&characters(hypothesis), &characters(reference))
+    }
+
+    fn of_tokens<T: PartialEq>(hypothesis: &[T], reference: &[T]) -> Prf {
+        let common = longest_common_subsequence(hypothesis, reference) as f64;
         if common == 0.0 {
             return Prf::default();
         }
@@ -70,11 +92,17 @@ impl RougeL {
 
 impl LcsF {
     /// The score of a corpus from those of its sentences (0 to 1), whose texts had `dot` done to them.
-    pub fn mean(sentences: impl ExactSizeIterator<Item = f64>, dot: FinalDot) -> Self {
+    pub fn mean(sentences: impl ExactSizeIterator<Item = f64>, units: Units, dot: FinalDot) -> Self {
         let n = sentences.len().max(1) as f64;
+        let tok = if units == Units::Words { "space" } else { "char" };
         let signature =
-            format!("nrefs:1|case:mixed|tok:space|stem:no|beta:{BETA}|mean:sentences|{}", dot.signature());
+            format!("nrefs:1|case:mixed|tok:{tok}|stem:no|beta:{BETA}|mean:sentences|{}", dot.signature());
         Self { f: 100.0 * sentences.sum::<f64>() / n, signature }
+    }
+
+    /// F of the characters of both texts, 0 to 1.
+    pub fn characters(hypothesis: &str, reference: &str) -> f64 {
+        Self::sentence(&spaced(hypothesis), &spaced(reference))
     }
 
     /// F of one sentence, 0 to 1. Two spaces in a row enclose an empty token, and an empty text is one empty token.
@@ -152,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_empty_corpus_scores_zero() {
-        assert_eq!(RougeL::mean([].into_iter(), true, FinalDot::AsGiven).mean, Prf::default());
-        assert_eq!(LcsF::mean([].into_iter(), FinalDot::AsGiven).f, 0.0);
+        assert_eq!(RougeL::mean([].into_iter(), true, Units::Words, FinalDot::AsGiven).mean, Prf::default());
+        assert_eq!(LcsF::mean([].into_iter(), Units::Words, FinalDot::AsGiven).f, 0.0);
     }
 }

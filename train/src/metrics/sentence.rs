@@ -3,6 +3,7 @@
 use super::bleu::{BleuCounts, BleuOptions, ORDER};
 use super::chrf::{ChrfCounts, ChrfKind};
 use super::rouge::{LcsF, Prf, RougeL};
+use super::units::Units;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,7 @@ pub type EachScore = Each<f64>;
 /// What all scores are made from, of one sentence.
 #[derive(Debug, Clone, Copy)]
 pub struct SentenceCounts {
+    pub units: Units,
     pub bleu: BleuCounts,
     pub bleu_lowercase: BleuCounts,
     pub bleu_slt: BleuCounts,
@@ -78,16 +80,24 @@ pub struct SentenceCounts {
 }
 
 impl SentenceCounts {
-    pub fn of(hypothesis: &str, reference: &str) -> Self {
+    pub fn of(hypothesis: &str, reference: &str, units: Units) -> Self {
         let bleu = |options: BleuOptions| options.count(hypothesis, reference);
+        let rouge_l = |stem| match units {
+            Units::Words => RougeL::sentence(hypothesis, reference, stem),
+            _ => RougeL::characters(hypothesis, reference),
+        };
         Self {
-            bleu: bleu(BleuOptions::SACREBLEU),
-            bleu_lowercase: bleu(BleuOptions::SACREBLEU.lowercase()),
-            bleu_slt: bleu(BleuOptions::SLT),
+            units,
+            bleu: bleu(BleuOptions::of(units)),
+            bleu_lowercase: bleu(BleuOptions::of(units).lowercase()),
+            bleu_slt: bleu(BleuOptions::slt(units)),
             chrf: ChrfCounts::of(hypothesis, reference),
-            rouge_l: RougeL::sentence(hypothesis, reference, true),
-            rouge_l_unstemmed: RougeL::sentence(hypothesis, reference, false),
-            rouge_l_slt: LcsF::sentence(hypothesis, reference),
+            rouge_l: rouge_l(true),
+            rouge_l_unstemmed: rouge_l(false),
+            rouge_l_slt: match units {
+                Units::Words => LcsF::sentence(hypothesis, reference),
+                _ => LcsF::characters(hypothesis, reference),
+            },
         }
     }
 
@@ -95,10 +105,12 @@ impl SentenceCounts {
     ///
     /// # Panics
     /// Where the two lists are not of equal length.
-    pub fn of_corpus<S: AsRef<str> + Sync>(hypotheses: &[S], references: &[S]) -> Vec<Self> {
+    pub fn of_corpus<S: AsRef<str> + Sync>(hypotheses: &[S], references: &[S], units: Units) -> Vec<Self> {
         assert_eq!(hypotheses.len(), references.len(), "one reference per hypothesis");
         let pairs = hypotheses.par_iter().zip(references);
-        pairs.map(|(hypothesis, reference)| Self::of(hypothesis.as_ref(), reference.as_ref())).collect()
+        pairs
+            .map(|(hypothesis, reference)| Self::of(hypothesis.as_ref(), reference.as_ref(), units))
+            .collect()
     }
 
     /// The scores of the sentence itself.

@@ -1,34 +1,63 @@
 //! The scores of a split on one screen: BLEU-1 to BLEU-4, chrF and ROUGE-L with intervals, and the paper's row beside them.
 
-use super::Scores;
 use super::bootstrap::Bootstrap;
 use super::published::Beside;
+use super::rouge::RougeL;
+use super::units::Units;
+use super::{Row, Scores};
 use signclip_common::manifest::TextRules;
 use std::fmt::Write;
+
+/// The name of the row with the precision of ROUGE-L.
+const PRECISION: &str = "ROUGE-L P";
 
 /// The table, in at most ten lines. `beside` has the paper's row where the data set is one of the paper's; what keeps a
 /// reader from comparing with it stands below the table.
 pub fn summary(scores: &Scores, beside: Option<&Beside>, rules: TextRules) -> String {
     let paper = beside.and_then(Beside::paper);
     let paper_column = if paper.is_some() { "the paper" } else { "" };
-    let mut out = format!("{:<8} {:>6}  {:<16} {paper_column:>9}\n", "", "score", "95 % interval");
+    let mut out = format!("{:<9}{:>6}  {:<16} {paper_column:>9}\n", "", "score", "95 % interval");
     let of_paper = |name: &str| {
         let paper = paper.as_ref()?;
         match name.strip_prefix("BLEU-") {
             Some(n) => paper.bleu.get(n.parse::<usize>().ok()? - 1).copied(),
-            None => paper.rouge_l.filter(|_| name == "ROUGE-L"),
+            None => {
+                let own = if paper.rouge_is_precision { PRECISION } else { "ROUGE-L" };
+                paper.rouge_l.filter(|_| name == own)
+            }
         }
     };
-    for row in scores.main_rows() {
+    let mut rows = scores.main_rows();
+    if paper.as_ref().is_some_and(|paper| paper.rouge_is_precision) {
+        let RougeL { mean, signature } = &scores.rouge_l;
+        rows.push(Row {
+            name: PRECISION.to_owned(),
+            value: 100.0 * mean.precision,
+            interval: None,
+            signature,
+        });
+    }
+    for row in rows {
         let interval = row.interval.map_or(String::new(), |i| format!("[{:.2}, {:.2}]", i.low, i.high));
         let published = of_paper(&row.name).map_or(String::new(), |value| format!("{value:.2}"));
-        let line = format!("{:<8} {:>6.2}  {interval:<16} {published:>9}", row.name, row.value);
+        let line = format!("{:<9}{:>6.2}  {interval:<16} {published:>9}", row.name, row.value);
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{}", line.trim_end());
     }
     let Bootstrap { resamples, .. } = scores.bootstrap;
     let dot = if rules.final_dot { "; references end with a full stop" } else { "" };
-    let _ = writeln!(out, "sacreBLEU 13a; rouge-score F1, stemmed; {resamples} bootstrap resamples{dot}");
+    let (tokens, rouge) = match scores.units {
+        Units::Words => ("13a", "rouge-score F1, stemmed"),
+        Units::Chinese => ("zh", "ROUGE-L F1 of characters"),
+        Units::Characters => ("char", "ROUGE-L F1 of characters"),
+    };
+    let _ = writeln!(out, "sacreBLEU {tokens}; {rouge}; {resamples} bootstrap resamples{dot}");
+    if paper.as_ref().is_some_and(|paper| paper.rouge_is_precision) {
+        let _ = writeln!(
+            out,
+            "{PRECISION}: its precision, which the code of the paper's authors prints as ROUGE-L"
+        );
+    }
     if let Some(doubts) = paper.map(|paper| paper.doubts).filter(|doubts| !doubts.is_empty()) {
         let _ = writeln!(out, "Not comparable with the paper as they stand: {}", doubts.join("; "));
     }
@@ -45,20 +74,21 @@ mod tests {
     #[test]
     fn one_screen_with_the_papers_row() {
         let texts = vec!["heute regnet es ."; 642];
-        let scores = Scores::of(&texts, &texts, FinalDot::Added);
+        let scores = Scores::of(&texts, &texts, Units::Words, FinalDot::Added);
         let beside = Beside::of("phoenix", "test", 642, PHOENIX).expect("the file");
         let table = summary(&scores, beside.as_ref(), PHOENIX);
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[4], ["BLEU-4", "100.00", "[100.00,", "100.00]", "24.71"], "{table}");
-        assert_eq!(lines[6], ["ROUGE-L", "100.00", "[100.00,", "100.00]", "48.38"], "{table}");
         assert_eq!(lines[5].len(), 4, "the paper has no chrF\n{table}");
-        assert!(table.contains("how the paper's ROUGE-L was computed is not known"), "{table}");
+        assert_eq!(lines[6], ["ROUGE-L", "100.00", "[100.00,", "100.00]"], "the paper's is no F1\n{table}");
+        assert_eq!(lines[7], ["ROUGE-L", "P", "100.00", "48.38"], "{table}");
+        assert!(!table.contains("Not comparable"), "{table}");
         assert!(lines.len() <= 10 && table.lines().all(|line| line.len() <= 110), "{table}");
     }
 
     #[test]
     fn a_part_or_another_data_set() {
-        let scores = Scores::of(&["ein satz"], &["ein satz"], FinalDot::AsGiven);
+        let scores = Scores::of(&["ein satz"], &["ein satz"], Units::Words, FinalDot::AsGiven);
         let beside = Beside::of("phoenix", "test", 1, PHOENIX).expect("the file");
         let table = summary(&scores, beside.as_ref(), PHOENIX);
         assert!(table.contains("the whole split has 642 clips, this is 1"), "{table}");

@@ -7,6 +7,11 @@ fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }
 
+/// Python's `str.strip()`.
+pub fn trim(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
 /// Python's `str.rstrip()`.
 pub fn trim_end(text: &str) -> &str {
     text.trim_end_matches(is_space)
@@ -24,7 +29,13 @@ pub fn tokenize_13a(segment: &str) -> String {
         // One after the other: `&amp;lt;` becomes `<`, as in the reference.
         text = text.replace("&quot;", "\"").replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
     }
-    let text = split_symbols(&format!(" {text} "));
+    split_marks(&format!(" {text} "))
+}
+
+/// Words and marks, joined by single spaces: sacreBLEU's `tokenizer_re.py`. A mark needs a neighbour on the side that the
+/// rule looks at, so it stays at the beginning or the end of a text without spaces there.
+pub fn split_marks(text: &str) -> String {
+    let text = split_symbols(text);
     let is_mark = |c: char| c == '.' || c == ',';
     let is_digit = |c: char| c.is_ascii_digit();
     // Full stop and comma, unless a digit stands before ...

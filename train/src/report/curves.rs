@@ -169,6 +169,7 @@ fn apart(wanted: &[f64], space: f64) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::metrics::final_dot::FinalDot;
+    use crate::metrics::units::Units;
 
     #[test]
     fn a_log_is_read_up_to_where_it_was_cut_off() -> Result<()> {
@@ -176,7 +177,8 @@ mod tests {
         assert!(Curves::read(folder.path())?.is_none());
         let file = folder.path().join(LOG);
         let write = |text: &str| std::fs::write(&file, text).map_err(Error::io(&file));
-        let dev = Scores::of(&["am montag regnet es"], &["am montag schneit es"], FinalDot::AsGiven);
+        let dev =
+            Scores::of(&["am montag regnet es"], &["am montag schneit es"], Units::Words, FinalDot::AsGiven);
         let scores = serde_json::json!(dev);
         write(&format!(
             "{{\"step\":0,\"loss\":3,\"trans\":2,\"vt\":1,\"sm\":null}}\n{{\"step\":1,\"loss\":2,\"trans\":1,\"vt\":1}}\n\

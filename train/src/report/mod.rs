@@ -236,6 +236,7 @@ fn clips(predictions: Option<&Predictions>, stores: &[Store], commands: &Command
     for record in stores.iter().flat_map(|store| &store.clips) {
         records.entry(&record.id).or_default().push(record);
     }
+    let units = predictions.references()?.map(|known| known.units).unwrap_or_default();
     let mut clips = Vec::new();
     for line in &predictions.lines {
         let records = records.get(line.id.as_str());
@@ -244,7 +245,7 @@ fn clips(predictions: Option<&Predictions>, stores: &[Store], commands: &Command
             let remedy = format!("translate again: {}", commands.evaluate);
             return Err(Error::input(&predictions.file, "", what, remedy));
         }
-        let counts = SentenceCounts::of(&line.hypothesis, &line.reference);
+        let counts = SentenceCounts::of(&line.hypothesis, &line.reference, units);
         clips.push(Clip {
             id: line.id.clone(),
             reference: line.reference.clone(),

@@ -1,8 +1,9 @@
 //! Which weights of a run are the best: those with the highest BLEU-4 on the validation split, and of equal ones those
-//! with the highest chrF. Where no sentence of the split has four words, chrF alone decides: the BLEU-4 of a perfect
+//! with the highest chrF. Where no sentence of the split has four words (or characters, in scripts without spaces), chrF alone decides: the BLEU-4 of a perfect
 //! translation is 0 there, and only wrong ones, which are longer, can have more.
 
-use crate::metrics::tokenizer_13a::tokenize_13a;
+use crate::metrics::bleu::BleuOptions;
+use crate::metrics::units::Units;
 use serde::{Deserialize, Serialize};
 
 /// A measure that can decide.
@@ -24,8 +25,8 @@ impl Decider {
 }
 
 /// What the weights are chosen by where the translations should be `references`.
-pub fn decider<'t>(references: impl IntoIterator<Item = &'t str>) -> Decider {
-    let has_four = |text: &str| tokenize_13a(text).split_whitespace().nth(3).is_some();
+pub fn decider<'t>(references: impl IntoIterator<Item = &'t str>, units: Units) -> Decider {
+    let has_four = |text: &str| BleuOptions::of(units).tokenize(text).split_whitespace().nth(3).is_some();
     if references.into_iter().any(has_four) { Decider::Bleu4 } else { Decider::Chrf }
 }
 
@@ -130,8 +131,11 @@ mod tests {
             (&["\u{4eca}\u{5929}\u{5929}\u{6c14}\u{5f88}\u{597d}"], Decider::Chrf),
             (&["hallo", "guten abend euch ."], Decider::Bleu4),
         ] {
-            assert_eq!(decider(texts.iter().copied()), by, "{texts:?}");
+            assert_eq!(decider(texts.iter().copied(), Units::Words), by, "{texts:?}");
         }
+        // Counted in characters, a sentence without spaces is long enough.
+        assert_eq!(decider(["\u{4eca}\u{5929}\u{5929}\u{6c14}"], Units::Chinese), Decider::Bleu4);
+        assert_eq!(decider(["\u{4f60}\u{597d}"], Units::Chinese), Decider::Chrf);
         let mut choice = Choice::default();
         for (epoch, (bleu4, chrf)) in [(6.2, 42.0), (0.0, 100.0), (0.0, 100.0)].into_iter().enumerate() {
             choice.validated(epoch + 1, Decider::Chrf, bleu4, chrf);

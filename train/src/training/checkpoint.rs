@@ -31,6 +31,16 @@ pub struct Progress {
     pub choice: Choice,
 }
 
+impl Progress {
+    /// Whether a run stops here because its validations have not become better.
+    pub fn out_of_patience(&self, settings: &TrainConfig) -> bool {
+        let since = self.epoch.saturating_sub(self.choice.best_epoch);
+        let stop =
+            |patience: usize| self.choice.validations > 0 && since >= patience * settings.validate_every;
+        settings.patience.is_some_and(stop)
+    }
+}
+
 /// Write `tensors` and `progress` as `file`, and the settings of the run they belong to. Nothing is held in memory
 /// twice but one tensor.
 pub fn save(file: &Path, tensors: &Named, progress: &Progress, settings: &TrainConfig) -> Result<()> {

@@ -1,6 +1,6 @@
-//! What is kept of a step that went wrong: a run's folder of its own that stands right before the step, and the batch.
+//! What is kept of a step that went wrong: a run's folder of its own that stands right before the step, and its batches.
 
-use crate::data::batch::Batch;
+use crate::data::loader::Step;
 use crate::language::adapter;
 use crate::training::checkpoint::{self, BEST, Progress};
 use crate::training::model::Named;
@@ -38,7 +38,7 @@ pub fn damaged_weights(folder: &Path, info: &RunInfo) -> Result<Option<Error>> {
 pub fn save(
     folder: &Path,
     info: &RunInfo,
-    batch: &Batch,
+    step: &Step,
     tensors: &Named,
     state: &Progress,
     collective: &Collective,
@@ -49,7 +49,12 @@ pub fn save(
         for folder in [Some(failed.as_path()), checkpoint.parent()].into_iter().flatten() {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
-        checkpoint::save(&failed.join("batch.safetensors"), &batch.tensors(), state, &info.settings)?;
+        let mut batch = Named::new();
+        for (number, part) in step.batches.iter().enumerate() {
+            let prefix = if number == 0 { String::new() } else { format!("batch {number}.") };
+            batch.extend(part.batch.tensors().into_iter().map(|(name, x)| (format!("{prefix}{name}"), x)));
+        }
+        checkpoint::save(&failed.join("batch.safetensors"), &batch, state, &info.settings)?;
         checkpoint::save(&checkpoint, tensors, state, &info.settings)?;
         info.copy_into(folder, &failed)?;
         let best = folder.join(BEST);

@@ -5,7 +5,7 @@
 use crate::config::{OptimiserSettings, TrainConfig};
 use crate::data::batch::Batch;
 use crate::data::corpus::Corpus;
-use crate::data::loader::Step;
+use crate::data::loader::{Step, StepBatch};
 use crate::head::config::{LossConfig, Widths};
 use crate::head::sign_head::{HeadOutput, SignHead};
 use crate::head::temporal::Steps;
@@ -15,7 +15,7 @@ use crate::language::beam_search::{BeamSearchConfig, Hypothesis};
 use crate::language::cut::{leaf, summed_gradient};
 use crate::language::dropout;
 use crate::language::family::LanguageConfig;
-use crate::language::inputs::Prefix;
+use crate::language::inputs::{IGNORE, Prefix};
 use crate::language::lora::LoraConfig;
 use crate::language::prompt::Prompt;
 use crate::language::settings::TuningKind;
@@ -50,11 +50,12 @@ pub struct SignClip {
     pub buffers: Named,
 }
 
-/// The parts of the loss of one step, of the whole batch on all devices (paper, "Training details").
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The parts of the loss of one step, of all clips on all devices (paper, "Training details").
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Losses {
     pub total: f64,
-    pub trans: f64,
+    /// Absent in steps of L_vt alone.
+    pub trans: Option<f64>,
     /// Absent where its weight is 0.
     pub vt: Option<f64>,
     /// Absent where its weight is 0, and where one stream is used alone.
@@ -67,6 +68,17 @@ pub struct LanguageBase<'p> {
     /// Absent: trained from nothing.
     pub folder: Option<&'p Path>,
     pub kind: Kind,
+}
+
+impl Losses {
+    /// Add a share of `other`.
+    fn add(&mut self, other: &Self, share: f64) {
+        let parts = [(&mut self.trans, other.trans), (&mut self.vt, other.vt), (&mut self.sm, other.sm)];
+        for (sum, part) in parts {
+            *sum = part.map(|part| sum.unwrap_or(0.0) + part * share);
+        }
+        self.total += other.total * share;
+    }
 }
 
 impl SignClip {
@@ -153,61 +165,98 @@ impl SignClip {
         (count(&self.visual), count(&self.language))
     }
 
-    /// Forward and backward pass of one step: adds the gradients of L_total = L_trans + α L_vt + β L_sm to those of
-    /// the parameters.
+    /// Forward and backward pass of one step: adds the gradients of L_total = L_trans + α L_vt + β L_sm, or of its mean
+    /// over the batches of the step, to those of the parameters.
+    pub fn backward(&self, step: &Step, config: &TrainConfig, collective: &Collective) -> Result<Losses> {
+        let share = 1.0 / step.batches.len() as f64;
+        let mut losses = Losses::default();
+        for number in 0..step.batches.len() {
+            let of_batch = self.backward_batch(step, number, config, collective)?;
+            losses.add(&of_batch, share);
+        }
+        Ok(losses)
+    }
+
+    /// [`Self::backward`] of one of the batches, with its share of the loss.
     ///
     /// Every device computes the visual head and the contrastive losses of the whole batch, and takes its own share of
     /// the clips through the language model, in parts where memory is short. The graph is cut at the visual tokens:
     /// their gradients are summed over the devices, and each goes back through the head with the sums. So the head's
     /// gradients are those of the whole batch on every device; the language model's are [still to be
     /// summed](crate::training::gradients::sum_gradients).
-    pub fn backward(&self, step: &Step, config: &TrainConfig, collective: &Collective) -> Result<Losses> {
-        let (batch, loss) = (&step.batch, &config.loss);
-        let head = self.see(batch, true)?;
+    fn backward_batch(
+        &self,
+        step: &Step,
+        number: usize,
+        config: &TrainConfig,
+        collective: &Collective,
+    ) -> Result<Losses> {
+        let (part, loss) = (&step.batches[number], &config.loss);
+        let share = 1.0 / step.batches.len() as f64;
+        let vt_alone = step.number < loss.vt_alone_steps;
+        let head = self.see(&part.batch, true)?;
         let z_t = match self.head.has_loss_vt() {
-            true => Some(self.sentence_embeddings(step, loss, collective)?),
+            true => Some(self.sentence_embeddings(part, loss, collective)?),
             false => None,
         };
-        let tokens = leaf(&head.tokens);
-        let prefix = self.prefix(&tokens, &head.out_lengths);
-        let trans = self.translation(&prefix, step, config, collective.rank());
-        collective.sum(&trans)?;
-        let gradient = summed_gradient(&tokens, collective)?;
-
-        let same = Some(&step.same);
-        let vt = z_t.and_then(|z_t| self.head.loss_vt(&head.z_v, &z_t, same, loss.symmetric));
-        let pair = head.z_s.as_ref().zip(head.z_m.as_ref());
-        let sm = pair.and_then(|(z_s, z_m)| self.head.loss_sm(z_s, z_m, same, loss.symmetric));
-        let mut objective = (&head.tokens * gradient).sum(head.tokens.kind());
-        for (part, weight) in [(&vt, loss.alpha), (&sm, loss.beta)] {
-            if let Some(part) = part {
-                objective += part * weight;
-            }
+        let mut terms = Vec::new();
+        let mut trans = None;
+        if !vt_alone {
+            let tokens = leaf(&head.sequence);
+            let prefix = self.prefix(&tokens, &head.sequence_lengths);
+            let of_devices = self.translation(&prefix, step, number, config, collective.rank());
+            collective.sum(&of_devices)?;
+            trans = Some(of_devices.double_value(&[0]));
+            let gradient = summed_gradient(&tokens, collective)?;
+            terms.push((&head.sequence * gradient).sum(head.sequence.kind()));
         }
-        objective.backward();
+
+        let same = (!loss.same_sentence_negatives).then_some(&part.same);
+        let vt = z_t.and_then(|z_t| self.head.loss_vt(&head.z_v, &z_t, same, loss.symmetric));
+        let pair = head.z_s.as_ref().zip(head.z_m.as_ref()).filter(|_| !vt_alone);
+        let mut sm = pair.and_then(|(z_s, z_m)| self.head.loss_sm(z_s, z_m, same, loss.symmetric));
+        if let (Some(sm), Some(frames)) = (&mut sm, self.head.loss_frames(&head)) {
+            *sm += frames;
+        }
+        for (part, weight) in [(&vt, loss.alpha), (&sm, loss.beta)] {
+            terms.extend(part.as_ref().map(|part| part * (weight * share)));
+        }
+        if let Some(objective) = terms.into_iter().reduce(|sum, term| sum + term) {
+            objective.backward();
+        }
         let [vt, sm] = [vt, sm].map(|part| part.map(|part| part.double_value(&[])));
-        let trans = trans.double_value(&[0]);
-        let total = trans + vt.unwrap_or(0.0) * loss.alpha + sm.unwrap_or(0.0) * loss.beta;
+        let total = trans.unwrap_or(0.0) + vt.unwrap_or(0.0) * loss.alpha + sm.unwrap_or(0.0) * loss.beta;
         Ok(Losses { total, trans, vt, sm })
     }
 
     /// Forward and backward pass through the language model from the visual tokens, part by part: this device's share
-    /// of L_trans (float64, `[1]`), its gradients added to those of the parameters and of the tokens.
-    fn translation(&self, prefix: &Prefix, step: &Step, config: &TrainConfig, rank: usize) -> Tensor {
+    /// of L_trans of the batch (float64, `[1]`), the batch's share of its gradients added to those of the parameters and of
+    /// the tokens.
+    fn translation(
+        &self,
+        prefix: &Prefix,
+        step: &Step,
+        number: usize,
+        config: &TrainConfig,
+        rank: usize,
+    ) -> Tensor {
         let OptimiserSettings { accumulation, recompute, .. } = config.optimiser;
+        let batches = step.batches.len();
+        let StepBatch { batch, own, tokens, .. } = &step.batches[number];
         let mut trans = Tensor::zeros([1], (Kind::Double, self.device));
-        let parts = accumulation.min(step.own.len());
+        let parts = accumulation.min(own.len());
         for part in 0..parts {
             // Dropout is a function of this, so that a resumed run draws the same masks.
-            let draw = format!("dropout of step {}, device {rank}, part {part}", step.number);
+            let drawn = number * accumulation + part;
+            let draw = format!("dropout of step {}, device {rank}, part {drawn}", step.number);
             dropout::seed((Random::new(&draw, config.seed).unit(0) * i64::MAX as f64) as i64);
-            let range = share(step.own.len(), part, parts);
-            let clips = step.own.start + range.start..step.own.start + range.end;
-            let labels_bl = step.batch.labels.narrow(0, clips.start as i64, clips.len() as i64);
-            trans +=
-                self.language_model.backward(&prefix.of(clips), &labels_bl, step.tokens as f64, recompute);
+            let range = share(own.len(), part, parts);
+            let clips = own.start + range.start..own.start + range.end;
+            let labels_bl = batch.labels.narrow(0, clips.start as i64, clips.len() as i64);
+            let divisor = (tokens * batches) as f64;
+            trans += self.language_model.backward(&prefix.of(clips), &labels_bl, divisor, recompute);
         }
-        trans
+        trans * batches as f64
     }
 
     /// Writes the adapter of the language model as a folder for PEFT, if there is one.
@@ -229,7 +278,8 @@ impl SignClip {
     pub fn translate(&self, batch: &Batch, search: &BeamSearchConfig) -> Result<Vec<Vec<Hypothesis>>> {
         let _frozen = tch::no_grad_guard();
         let head = self.see(batch, false)?;
-        let found = self.language_model.translate(&self.prefix(&head.tokens, &head.out_lengths), search)?;
+        let prefix = self.prefix(&head.sequence, &head.sequence_lengths);
+        let found = self.language_model.translate(&prefix, search)?;
         match found.iter().flatten().any(|hypothesis| hypothesis.score.is_nan()) {
             true => Err(Error::usage(
                 "translation scores are NaN: the features or the run's weights contain NaN",
@@ -249,7 +299,7 @@ impl SignClip {
     /// `chosen_bl` (bool) marks among the labels.
     pub fn features_behind(&self, batch: &Batch, chosen_bl: &Tensor) -> Result<Tensor> {
         let head = self.see(batch, false)?;
-        let prefix = self.prefix(&head.tokens, &head.out_lengths);
+        let prefix = self.prefix(&head.sequence, &head.sequence_lengths);
         let log_p_bl = self.language_model.log_probabilities(&prefix, &batch.labels);
         let sum = log_p_bl.masked_select(chosen_bl).sum(Kind::Float);
         let gradient = Tensor::run_backward(&[&sum], &[&head.fused], false, false);
@@ -273,13 +323,22 @@ impl SignClip {
 
     /// z_t of all clips, `[b, d]`. Each device computes those of its own share and gets the others' as constants, so
     /// that the sum of the language model's gradients over the devices counts every clip once.
-    fn sentence_embeddings(&self, step: &Step, loss: &LossConfig, collective: &Collective) -> Result<Tensor> {
-        let [start, own, all] = [step.own.start, step.own.len(), step.batch.clips.len()].map(|n| n as i64);
+    fn sentence_embeddings(
+        &self,
+        part: &StepBatch,
+        loss: &LossConfig,
+        collective: &Collective,
+    ) -> Result<Tensor> {
+        let [start, own, all] = [part.own.start, part.own.len(), part.batch.clips.len()].map(|n| n as i64);
         let own_bd = match own {
             0 => Tensor::zeros([0, self.language_model.width()], (Kind::Float, self.device)),
             _ => {
-                let labels_bl = step.batch.labels.narrow(0, start, own);
+                let mut labels_bl = part.batch.labels.narrow(0, start, own);
                 let padding = loss.vt_mean == Steps::All;
+                let missing = loss.vt_text_tokens as i64 - labels_bl.size()[1];
+                if padding && missing > 0 {
+                    labels_bl = labels_bl.f_pad([0, missing], "constant", IGNORE as f64)?;
+                }
                 self.language_model.sentence_embedding(&labels_bl, loss.vt_target, padding)
             }
         };

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use signclip_common::Result;
 use std::path::PathBuf;
 
-/// A preset, and what is laid over it.
+/// A preset, and what replaces its settings.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SettingFlags {
     /// Starting point of the settings
@@ -29,6 +29,10 @@ pub enum Preset {
     Paper,
     /// A small model trained from nothing.
     Tiny,
+    /// The baseline SpaMo, on the streams spatial and motion.
+    Spamo,
+    /// The code that the paper's authors published.
+    Authors,
 }
 
 impl Preset {
@@ -37,6 +41,8 @@ impl Preset {
         match self {
             Self::Paper => TrainConfig::default(),
             Self::Tiny => TrainConfig::tiny(),
+            Self::Spamo => TrainConfig::spamo(),
+            Self::Authors => TrainConfig::authors(),
         }
     }
 
@@ -45,6 +51,8 @@ impl Preset {
         match self {
             Self::Paper => "paper",
             Self::Tiny => "tiny",
+            Self::Spamo => "spamo",
+            Self::Authors => "authors",
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::data::corpus::Corpus;
 use crate::data::loader::{Loader, Plan, Step};
 use crate::language::text::Text;
+use crate::metrics::units::Units;
 use crate::training::adamw::{AdamW, ParameterGroup};
 use crate::training::best::{Decider, decider};
 use crate::training::checkpoint::{self, ADAPTER, BEST, Progress};
@@ -10,7 +11,6 @@ use crate::training::failure;
 use crate::training::gradients::sum_gradients;
 use crate::training::model::{Losses, Named, SignClip};
 use crate::training::run::RunInfo;
-use crate::training::schedule::Schedule;
 use crate::training::step_log::{StepLog, Timing, Update};
 use crate::training::tensorboard::EventFile;
 use crate::training::translation;
@@ -56,20 +56,27 @@ impl Trainer<'_> {
         let settings = &self.info.settings;
         let options = &settings.optimiser;
         let steps_per_epoch = options.steps_per_epoch(self.train.len());
-        let schedule = Schedule {
-            decay: options.decay,
-            warmup_steps: options.warmup_steps,
-            total_steps: options.total_steps(self.train.len()),
-        };
+        if steps_per_epoch == 0 {
+            let what = format!(
+                "optimiser.drop_last leaves nothing of {} clips in batches of {}",
+                self.train.len(),
+                options.batch_size
+            );
+            return Err(Error::usage(
+                what,
+                "set a smaller optimiser.batch_size, or optimiser.drop_last=false",
+            ));
+        }
+        let schedule = options.schedule(self.train.len());
         let mut adamw = self.optimiser();
         let mut state = self.resume(&mut adamw)?;
         memory::keep();
         let contrasts = settings.loss.alpha > 0.0 || settings.loss.beta > 0.0;
-        if contrasts && options.batch_size.min(self.train.len()) == 1 && self.collective.leads() {
-            tracing::warn!("one clip a step has nothing to be contrasted with: L_vt and L_sm are 0");
+        if contrasts && options.contrasted().min(self.train.len()) == 1 && self.collective.leads() {
+            tracing::warn!("a single clip has nothing to be contrasted with: L_vt and L_sm are 0");
         }
         let split = &settings.validation_split;
-        if decider(self.dev.texts.iter().map(String::as_str)) == Decider::Chrf && self.collective.leads() {
+        if self.decider() == Decider::Chrf && self.collective.leads() {
             tracing::warn!(
                 "no sentence of {split} has four words, so BLEU-4 says nothing: chrF chooses the best weights"
             );
@@ -84,8 +91,10 @@ impl Trainer<'_> {
         };
         let plan = Plan {
             first: state.step,
-            end: schedule.total_steps,
+            end: if state.out_of_patience(settings) { state.step } else { schedule.total_steps },
             batch_size: options.batch_size,
+            micro_batches: options.micro_batches,
+            drop_last: options.drop_last,
             pool: options.length_pool,
             seed: settings.seed,
             rank: self.collective.rank(),
@@ -106,19 +115,29 @@ impl Trainer<'_> {
                 let seconds = begun.elapsed().as_secs_f64();
                 let timing = Timing {
                     seconds,
-                    frames_per_second: step.batch.frames as f64 / seconds,
+                    frames_per_second: step.frames() as f64 / seconds,
                     busy: computed / seconds,
                     waited: loader.waited().as_secs_f64() / seconds,
                 };
                 let epoch = step.epoch + 1;
                 let update = Update { step: step.number, epoch, losses, gradient_norm, lr_factor, timing };
-                means.add(&update, step.batch.frames);
+                means.add(&update, step.frames());
                 if let Some(record) = &mut record {
                     record.update(&update, &means, options)?;
                 }
                 state.step += 1;
                 if state.step.is_multiple_of(steps_per_epoch) {
                     self.finish_epoch(&mut state, &adamw, &mut record, &std::mem::take(&mut means))?;
+                    if state.out_of_patience(settings) && state.step < schedule.total_steps {
+                        if self.collective.leads() {
+                            tracing::info!(
+                                "stopped: nothing better than epoch {} in {} validations (patience)",
+                                state.choice.best_epoch,
+                                settings.patience.unwrap_or_default()
+                            );
+                        }
+                        return Ok(());
+                    }
                 } else if settings.checkpoint_every > 0
                     && state.step.is_multiple_of(settings.checkpoint_every)
                 {
@@ -154,7 +173,7 @@ impl Trainer<'_> {
         } else {
             // The visual head's are those of the whole batch on every device.
             sum_gradients(self.collective, &self.model.language)?;
-            norm = adamw.clip_grad_norm(settings.optimiser.clip_norm);
+            norm = adamw.clip_grad_norm(settings.optimiser.clip_norm.unwrap_or(f64::INFINITY));
             if !norm.is_finite() {
                 wrong = Some(format!("the gradient norm is {norm}"));
             }
@@ -170,16 +189,9 @@ impl Trainer<'_> {
         if let Some(error) = failure::damaged_weights(self.folder, self.info)? {
             return Err(error);
         }
-        let kept = failure::save(
-            self.folder,
-            self.info,
-            &step.batch,
-            &self.everything(adamw),
-            state,
-            self.collective,
-        )?;
-        let ids: Vec<&str> =
-            step.batch.clips.iter().map(|&c| self.train.store.clips[c].id.as_str()).collect();
+        let kept =
+            failure::save(self.folder, self.info, step, &self.everything(adamw), state, self.collective)?;
+        let ids: Vec<&str> = step.clips().map(|clip| self.train.store.clips[clip].id.as_str()).collect();
         Err(Error::usage(
             format!(
                 "step {} (epoch {}): {wrong}; clips of the batch: {}; kept in {}",
@@ -213,12 +225,11 @@ impl Trainer<'_> {
                 settings.optimiser.batch_size,
                 self.collective,
             )?;
-            let scores = translation::score(&predictions);
+            let scores = translation::score(&predictions, self.units());
             let (bleu4, chrf) = (scores.bleu.bleu[3], scores.chrf.score);
             let split = &settings.validation_split;
             line += &format!(", {split} BLEU-4 {bleu4:.2}, chrF {chrf:.2}");
-            let by = decider(self.dev.texts.iter().map(String::as_str));
-            let best = state.choice.validated(state.epoch, by, bleu4, chrf);
+            let best = state.choice.validated(state.epoch, self.decider(), bleu4, chrf);
             let json = json::value(&scores)?;
             if let Some(record) = record {
                 record.log.validation(state, split, &json)?;
@@ -247,9 +258,19 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Two learning rates; matrices decay, vectors (biases, norms) and temperatures do not.
+    fn units(&self) -> Units {
+        Units::of(self.dev.store.info.language.as_deref())
+    }
+
+    /// What the best weights are chosen by.
+    fn decider(&self) -> Decider {
+        decider(self.dev.texts.iter().map(String::as_str), self.units())
+    }
+
+    /// Two learning rates; matrices decay, vectors (biases, norms) and temperatures do not, unless that is set.
     fn optimiser(&self) -> AdamW {
         let options = &self.info.settings.optimiser;
+        let of_vectors = if options.decay_vectors { options.weight_decay } else { 0.0 };
         let groups = |named: &Named, lr: f64| {
             let (matrices, vectors): (Named, Named) = named
                 .iter()
@@ -257,7 +278,7 @@ impl Trainer<'_> {
                 .partition(|(_, t): &(String, Tensor)| t.dim() >= 2);
             [
                 ParameterGroup { parameters: matrices, lr, weight_decay: options.weight_decay },
-                ParameterGroup { parameters: vectors, lr, weight_decay: 0.0 },
+                ParameterGroup { parameters: vectors, lr, weight_decay: of_vectors },
             ]
         };
         let visual = groups(&self.model.visual, options.lr_visual);
@@ -342,13 +363,13 @@ impl Record {
         let Update { losses, timing, lr_factor, .. } = update;
         let mut scalars = vec![
             ("loss/total", losses.total),
-            ("loss/trans", losses.trans),
             ("optimiser/gradient_norm", update.gradient_norm),
             ("optimiser/lr_visual", options.lr_visual * lr_factor),
             ("optimiser/lr_language", options.lr_language * lr_factor),
             ("speed/frames_per_second", timing.frames_per_second),
             ("speed/busy", timing.busy),
         ];
+        scalars.extend(losses.trans.map(|trans| ("loss/trans", trans)));
         scalars.extend(losses.vt.map(|vt| ("loss/vt", vt)));
         scalars.extend(losses.sm.map(|sm| ("loss/sm", sm)));
         // After the update, as the scores of a validation are.
@@ -364,7 +385,7 @@ const OPTIMISER: &str = "optimiser.";
 impl Means {
     fn add(&mut self, update: &Update, frames: usize) {
         let Update { losses, timing, .. } = update;
-        let parts = [losses.total, losses.trans, losses.vt.unwrap_or(0.0), losses.sm.unwrap_or(0.0)];
+        let parts = [Some(losses.total), losses.trans, losses.vt, losses.sm].map(Option::unwrap_or_default);
         self.sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
         self.steps += 1;
         self.frames += frames as f64;

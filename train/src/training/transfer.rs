@@ -11,6 +11,7 @@ use crate::training::origin::Origin;
 use crate::training::places::recorded;
 use crate::training::run::{FIRST_ADAPTER, RunInfo};
 use serde_json::{Value, json};
+use signclip_common::json::value;
 use signclip_common::{Error, Result, checksum, difference};
 use std::path::{Path, PathBuf};
 use tch::Device;
@@ -93,15 +94,11 @@ fn shape(info: &RunInfo, adapter: &Path, names: &AdapterNames) -> Result<Value> 
     });
     let width = |(name, stream): (&String, &Value)| (name.clone(), json!({ "dim": stream["dim"] }));
     let widths: serde_json::Map<String, Value> = info.extraction.streams().map(width).collect();
-    let head = &settings.head;
+    let mut head = value(&settings.head)?;
+    // The steps that statistics are of, with which a run may go on otherwise.
+    head.as_object_mut().map(|head| head.remove("norm_over"));
     Ok(json!({
-        "head": {
-            "streams": head.streams,
-            "d": head.d,
-            "fusion": head.fusion,
-            "conv": head.conv,
-            "project_mouth": head.project_mouth,
-        },
+        "head": head,
         "language_model": {
             "path": info.language_model.is_none().then_some(&model.path),
             "tuning": model.tuning,

@@ -6,6 +6,7 @@ use crate::language::text::Text;
 use crate::metrics::Scores;
 use crate::metrics::final_dot::{FinalDot, without_final_dot};
 use crate::metrics::sentence::{EachScore, SentenceCounts};
+use crate::metrics::units::Units;
 use crate::training::model::SignClip;
 use serde::{Deserialize, Serialize};
 use signclip_common::collective::Collective;
@@ -38,7 +39,7 @@ pub fn translate(
     batch: usize,
     collective: &Collective,
 ) -> Result<Vec<Prediction>> {
-    let rules = corpus.store.info.text;
+    let (rules, units) = (corpus.store.info.text, Units::of(corpus.store.info.language.as_deref()));
     let mut order: Vec<usize> = (0..corpus.len()).collect();
     order.sort_by_key(|&clip| (corpus.store.clips[clip].frames, clip));
     let share = corpus.len().div_ceil(collective.size());
@@ -54,7 +55,7 @@ pub fn translate(
             let reference = corpus.texts[clip].clone();
             let prediction = Prediction {
                 id: record.id.clone(),
-                scores: SentenceCounts::of(&hypothesis, &reference).scores(),
+                scores: SentenceCounts::of(&hypothesis, &reference, units).scores(),
                 hypothesis,
                 reference,
                 score: best.map_or(f64::NEG_INFINITY, |h| h.score),
@@ -84,24 +85,28 @@ fn gather(own: Vec<(usize, Prediction)>, collective: &Collective) -> Result<Vec<
 }
 
 /// Corpus scores of predictions as they stand.
-pub fn score(predictions: &[Prediction]) -> Scores {
-    scores_of(predictions, FinalDot::AsGiven, |text| text)
+pub fn score(predictions: &[Prediction], units: Units) -> Scores {
+    scores_of(predictions, units, FinalDot::AsGiven, |text| text)
 }
 
 /// Corpus scores of predictions under the conventions of the field: with the final full stops of the data set's
 /// rules, and, where these add one, without.
-pub fn score_both_ways(predictions: &[Prediction], rules: TextRules) -> (Scores, Option<Scores>) {
+pub fn score_both_ways(
+    predictions: &[Prediction],
+    rules: TextRules,
+    units: Units,
+) -> (Scores, Option<Scores>) {
     if !rules.final_dot {
-        return (score(predictions), None);
+        return (score(predictions, units), None);
     }
-    let with = scores_of(predictions, FinalDot::Added, |text| text);
-    (with, Some(scores_of(predictions, FinalDot::Removed, without_final_dot)))
+    let with = scores_of(predictions, units, FinalDot::Added, |text| text);
+    (with, Some(scores_of(predictions, units, FinalDot::Removed, without_final_dot)))
 }
 
-fn scores_of(predictions: &[Prediction], dot: FinalDot, ending: fn(&str) -> &str) -> Scores {
+fn scores_of(predictions: &[Prediction], units: Units, dot: FinalDot, ending: fn(&str) -> &str) -> Scores {
     let hypotheses: Vec<&str> = predictions.iter().map(|p| ending(&p.hypothesis)).collect();
     let references: Vec<&str> = predictions.iter().map(|p| ending(&p.reference)).collect();
-    Scores::of(&hypotheses, &references, dot)
+    Scores::of(&hypotheses, &references, units, dot)
 }
 
 /// The text of a hypothesis, as the references of the data set are written.
@@ -122,7 +127,7 @@ mod tests {
             score: -1.0,
             frames: 16,
             signer: None,
-            scores: SentenceCounts::of(hypothesis, reference).scores(),
+            scores: SentenceCounts::of(hypothesis, reference, Units::Words).scores(),
         }
     }
 
@@ -130,13 +135,14 @@ mod tests {
     #[test]
     fn both_conventions_where_the_rules_add_a_dot() {
         let predictions = [prediction("heute regnet es .", "morgen regnet es.")];
-        let (with, without) = score_both_ways(&predictions, TextRules { lowercase: true, final_dot: true });
+        let (with, without) =
+            score_both_ways(&predictions, TextRules { lowercase: true, final_dot: true }, Units::Words);
         let without = without.expect("both");
         assert!((with.bleu.bleu[0] - 75.0).abs() < 1e-9 && (without.bleu.bleu[0] - 200.0 / 3.0).abs() < 1e-9);
         assert!(
             with.bleu.signature.ends_with("|dot:added") && without.bleu.signature.ends_with("|dot:removed")
         );
-        let (as_given, none) = score_both_ways(&predictions, TextRules::default());
+        let (as_given, none) = score_both_ways(&predictions, TextRules::default(), Units::Words);
         assert_eq!((as_given.bleu.bleu, none), (with.bleu.bleu, None));
         assert!(as_given.bleu.signature.ends_with("|dot:as-given"));
     }

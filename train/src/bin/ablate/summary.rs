@@ -12,6 +12,7 @@ use signclip_train::metrics::numpy_random::SEED;
 use signclip_train::metrics::predictions::{Line, Predictions};
 use signclip_train::metrics::published::main_dot;
 use signclip_train::metrics::sentence::{Measure, SentenceCounts};
+use signclip_train::metrics::units::Units;
 use std::fmt::Write;
 
 /// One run's translations, scored.
@@ -35,7 +36,8 @@ impl Scored {
             return Err(Error::input(file, "", what, remedy));
         }
         let texts = |text: fn(&Line) -> &String| predictions.iter().map(text).collect::<Vec<_>>();
-        let counts = SentenceCounts::of_corpus(&texts(|p| &p.hypothesis), &texts(|p| &p.reference));
+        let units = Units::of(corpus.store.info.language.as_deref());
+        let counts = SentenceCounts::of_corpus(&texts(|p| &p.hypothesis), &texts(|p| &p.reference), units);
         let cases = ambiguous.map(|words| {
             let mut cases = Cases::default();
             predictions.iter().for_each(|p| cases += words.cases(&p.hypothesis, &p.reference));

@@ -9,6 +9,7 @@ use signclip_train::data::split::check_split;
 use signclip_train::metrics::predictions::{METRICS, PREDICTIONS};
 use signclip_train::metrics::published::{Beside, SCORES, SCORES_WITHOUT_DOT};
 use signclip_train::metrics::summary::summary;
+use signclip_train::metrics::units::Units;
 use signclip_train::training::checkpoint::BEST;
 use signclip_train::training::places::PlaceFlags;
 use signclip_train::training::run::RunInfo;
@@ -93,7 +94,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })?;
         content += &(line + "\n");
     }
-    let (scores, without_dot) = score_both_ways(&predictions, rules);
+    let units = Units::of(corpus.store.info.language.as_deref());
+    let (scores, without_dot) = score_both_ways(&predictions, rules, units);
     let mut metrics = serde_json::json!({
         "split": args.split,
         "clips": predictions.len(),
@@ -107,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "validation_bleu4": state.choice.best_bleu4,
             "validation_chrf": state.choice.best_chrf,
         },
-        "references": { "rules": rules },
+        "references": { "rules": rules, "units": units },
         "decoding": info.settings.decoding,
         SCORES: scores,
     });

@@ -6,6 +6,7 @@ use signclip_common::{Error, Result};
 use signclip_train::metrics::Scores;
 use signclip_train::metrics::final_dot::FinalDot;
 use signclip_train::metrics::sentence::{EachScore, SentenceCounts};
+use signclip_train::metrics::units::Units;
 use std::path::{Path, PathBuf};
 
 /// Score text files against reference files, one sentence a line
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     /// Hypotheses and references, UTF-8, of equally many lines; more pairs of files may follow
     #[arg(value_name = "HYP REF", required = true)]
     files: Vec<PathBuf>,
+    /// What texts are counted in: words (13a), or characters for scripts without spaces (zh, char)
+    #[arg(long, value_name = "UNITS", default_value = "13a")]
+    tokenise: Units,
     /// Print the scores, and those of each sentence, as JSON: one object, or one a line for several pairs
     #[arg(long)]
     json: bool,
@@ -28,7 +32,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err(Error::usage(what, "give files in pairs: evaluate score HYP REF"));
     }
     // All are scored before anything is printed, so that a bad file among them costs no half result.
-    let scored = pairs.map(|pair| Scored::of(&pair[0], &pair[1])).collect::<Result<Vec<_>>>()?;
+    let scored =
+        pairs.map(|pair| Scored::of(&pair[0], &pair[1], args.tokenise)).collect::<Result<Vec<_>>>()?;
     for one in &scored {
         if !args.json {
             println!("{} against {}:\n{}", one.hypotheses, one.references, one.scores.table());
@@ -52,7 +57,7 @@ struct Scored {
 }
 
 impl Scored {
-    fn of(hypotheses: &Path, references: &Path) -> Result<Self> {
+    fn of(hypotheses: &Path, references: &Path, units: Units) -> Result<Self> {
         let (hyp, reference) = (Lines::read(hypotheses)?, Lines::read(references)?);
         let (hyp, reference) = (hyp.sentences()?, reference.sentences()?);
         if hyp.len() != reference.len() {
@@ -60,7 +65,7 @@ impl Scored {
             let remedy = "give one hypothesis for each reference, an empty line where there is none";
             return Err(Error::input(hypotheses, "", what, remedy));
         }
-        let counts = SentenceCounts::of_corpus(&hyp, &reference);
+        let counts = SentenceCounts::of_corpus(&hyp, &reference, units);
         Ok(Self {
             hypotheses: hypotheses.display().to_string(),
             references: references.display().to_string(),

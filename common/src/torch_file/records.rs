@@ -1,0 +1,103 @@
+//! Annotations that are pickled dictionaries of lists, numbers and texts, such as those of CSL-Daily.
+
+use super::pickle;
+use super::values::{Budget, DAMAGED, Objects, Role, Value};
+use crate::{Error, Result, weight_file};
+use std::path::Path;
+
+/// A field of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Field {
+    Text(String),
+    /// A list of texts.
+    Texts(Vec<String>),
+}
+
+/// The list at `list` of the pickled dictionary in `path`, read without executing anything: of each of its dictionaries the
+/// `fields`, absent where there is none or it is something else. Errors: a class or function in the file; no such list.
+pub fn read_records(path: &Path, list: &str, fields: &[&str]) -> Result<Vec<Vec<Option<Field>>>> {
+    let data = weight_file::map(path)?;
+    let mut budget = Budget::for_texts(data.len());
+    let remedy = "take the data set's own file, or a text file of the same annotations";
+    let refuse = |place: String, what: String| Error::input(path, place, what, remedy);
+    let pickle = pickle::read(&data, 0, &mut budget).map_err(|(at, fault)| {
+        let remedy = if fault.remedy == DAMAGED { DAMAGED } else { remedy };
+        Error::input(path, format!("pickle byte {at}"), fault.what, remedy)
+    })?;
+    let objects = &pickle.objects;
+    if let Some(class) = (0_u32..).zip(&objects.globals).find(|(_, global)| global.role != Role::Mapping) {
+        let what = format!(
+            "has {} in it, where annotations are texts and lists; nothing was run",
+            objects.global_name(&data, class.0)
+        );
+        return Err(refuse(String::new(), what));
+    }
+    let Some(Value::List(records)) = field(&data, objects, pickle.root, list) else {
+        return Err(refuse(list.to_owned(), "the pickle is not a dictionary with this list".to_owned()));
+    };
+    let read = |record: &Value| {
+        fields
+            .iter()
+            .map(|name| match field(&data, objects, *record, name)? {
+                Value::List(items) => {
+                    let texts = objects.container(items).iter().map(|item| text(&data, *item));
+                    texts.collect::<Option<Vec<String>>>().map(Field::Texts)
+                }
+                value => text(&data, value).map(Field::Text),
+            })
+            .collect()
+    };
+    Ok(objects.container(records).iter().map(read).collect())
+}
+
+/// The value of a key of a dictionary.
+fn field(data: &[u8], objects: &Objects, dictionary: Value, key: &str) -> Option<Value> {
+    let Value::Dict(index) = dictionary else { return None };
+    let is_key = |value: Value| matches!(value, Value::Text(span) if span.of(data) == key.as_bytes());
+    objects.container(index).chunks_exact(2).find(|pair| is_key(pair[0])).map(|pair| pair[1])
+}
+
+fn text(data: &[u8], value: Value) -> Option<String> {
+    let Value::Text(span) = value else { return None };
+    std::str::from_utf8(span.of(data)).ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by Python 3.11: `pickle.dumps({"info": [{"name": "S1", "label_char": ["今", "天"], "length": 3},
+    /// {"name": "S2"}]}, protocol=0)`.
+    const PLAIN: &str = "(dp0\nVinfo\np1\n(lp2\n(dp3\nVname\np4\nVS1\np5\nsVlabel_char\np6\n(lp7\nV\\u4eca\np8\naV\\u5929\np9\nasVlength\np10\nI3\nsa(dp11\ng4\nVS2\np12\nsas.";
+
+    fn read(text: &str) -> Result<Vec<Vec<Option<Field>>>, String> {
+        let place = tempfile::tempdir().expect("a folder");
+        let file = place.path().join("labels.pkl");
+        std::fs::write(&file, text).expect("written");
+        read_records(&file, "info", &["name", "label_char", "length"]).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn texts_and_lists_of_texts_are_read() {
+        let chars = Field::Texts(vec!["\u{4eca}".to_owned(), "\u{5929}".to_owned()]);
+        let name = |name: &str| Some(Field::Text(name.to_owned()));
+        assert_eq!(read(PLAIN), Ok(vec![vec![name("S1"), Some(chars), None], vec![name("S2"), None, None]]));
+    }
+
+    #[test]
+    fn a_class_is_refused_in_one_line() {
+        for (class, name) in [
+            ("cos\nsystem\n(Vtrue\ntR.", "os.system"),
+            ("(dp0\nVinfo\np1\ncargparse\nNamespace\n)Rs.", "argparse.Namespace"),
+            ("(dp0\nVinfo\np1\ncmy.module\nClip\n)Rs.", "my.module.Clip"),
+        ] {
+            let error = read(class).unwrap_err();
+            assert!(
+                error.contains(name) && error.contains("nothing was run") && !error.contains('\n'),
+                "{error}"
+            );
+        }
+        assert!(read("(dp0\n.").unwrap_err().contains("info"));
+        assert!(read("(lp0\n.").is_err());
+    }
+}
