@@ -187,16 +187,18 @@ impl SignHead {
                 join(&several.iter().map(|(_, z_btd, lengths_b)| (z_btd, *lengths_b)).collect::<Vec<_>>())
             }
         };
-        let (conv, out_lengths) = match &self.temporal {
-            Some(temporal) => temporal.forward(&fused, &lengths_b, train),
-            None => (fused.shallow_clone(), lengths_b),
+        let (conv, out_lengths, padded) = match &self.temporal {
+            Some(temporal) => temporal.forward_padded(&fused, &lengths_b, train),
+            None => (fused.shallow_clone(), lengths_b, projected[0].1.shallow_clone()),
         };
         let mask_bt1 = valid(&out_lengths, conv.size()[1]).unsqueeze(-1);
-        let projected = self.llm_proj.forward(&conv);
-        let tokens = &projected * mask_bt1;
+        let tokens = self.llm_proj.forward(&conv) * mask_bt1;
         let z_v = match self.vt_mean {
             Steps::Valid => masked_mean(&tokens, &out_lengths),
-            Steps::All => projected.mean_dim([1].as_slice(), false, projected.kind()),
+            Steps::All => {
+                let all_btd = self.llm_proj.forward(&padded);
+                all_btd.mean_dim([1].as_slice(), false, all_btd.kind())
+            }
         };
         let (sequence, sequence_lengths) = match &self.markers {
             Some(markers) => markers.around(&tokens, &out_lengths),

@@ -96,11 +96,22 @@ impl TemporalConv {
 
     /// `x_btd` is zero beyond `lengths_b`. Gives the steps, zero beyond each clip's end, and how many each clip has.
     pub fn forward(&self, x_btd: &Tensor, lengths_b: &Tensor, train: bool) -> (Tensor, Tensor) {
+        let (steps_btd, lengths_b, _) = self.forward_padded(x_btd, lengths_b, train);
+        (steps_btd, lengths_b)
+    }
+
+    /// [`Self::forward`], and the steps once more with what the convolution makes of the padding beyond each clip's end.
+    pub fn forward_padded(
+        &self,
+        x_btd: &Tensor,
+        lengths_b: &Tensor,
+        train: bool,
+    ) -> (Tensor, Tensor, Tensor) {
         let mut x_bdt = x_btd.transpose(1, 2);
         if self.norms.is_empty() {
             let x_btd = self.convs[0].forward(&x_bdt, KERNEL / 2).transpose(1, 2);
             let mask_bt = valid(lengths_b, x_btd.size()[1]);
-            return (x_btd * mask_bt.unsqueeze(-1), lengths_b.shallow_clone());
+            return (&x_btd * mask_bt.unsqueeze(-1), lengths_b.shallow_clone(), x_btd);
         }
         let missing = MIN_FRAMES - x_bdt.size()[2];
         if missing > 0 {
@@ -120,7 +131,7 @@ impl TemporalConv {
             lengths_b = lengths_b.divide_scalar_mode(2, "floor");
         }
         let mask_b1t = valid(&lengths_b, x_bdt.size()[2]).unsqueeze(1);
-        ((x_bdt * mask_b1t).transpose(1, 2), lengths_b)
+        ((&x_bdt * mask_b1t).transpose(1, 2), lengths_b, x_bdt.transpose(1, 2))
     }
 }
 
