@@ -229,21 +229,41 @@ check-peft: _python
     cargo build --release --workspace --example adapter
     .tools/python/bin/python scripts/check_peft.py target/release/examples/adapter
 
+# ids of spiece.model against the library sentencepiece, mT5's size and T5's own among them (Python, in .tools/sentencepiece)
+check-sentencepiece: _sentencepiece
+    cargo build --release --workspace --example tokens
+    .tools/sentencepiece/bin/python scripts/check_sentencepiece.py target/release/examples/tokens \
+        ${SIGNCLIP_TEST_DATA:-../shared/data}
+
+# the small model of the tests, and what the library makes of texts with it
+write-sentencepiece: _sentencepiece
+    .tools/sentencepiece/bin/python scripts/check_sentencepiece.py --write
+
+_sentencepiece:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! .tools/sentencepiece/bin/python -c 'import sentencepiece, google.protobuf' 2>/dev/null; then
+        rm -rf .tools/sentencepiece
+        python3 -m venv .tools/sentencepiece
+        .tools/sentencepiece/bin/pip install --quiet --disable-pip-version-check sentencepiece==0.2.3 protobuf==7.36.2
+    fi
+
 # training steps beside PEFT in one run, bf16 and fp32 (peers in $SIGNCLIP_PEERS, else ../shared/peers)
 bench-train: (_bench "train")
 
 # beam search beside transformers in one run, small and base
 bench-generate: (_bench "generate")
 
-# Flan-T5-XL on random bf16 weights: load, three steps, peak memory, plain and recomputing (writes 5.7 GB, removed)
-bench-xl:
+# a model on random bf16 weights of its official size (xl, mt5-xl): load, three steps, peak memory, plain and recomputing
+bench-xl model="xl":
     #!/usr/bin/env bash
     set -euo pipefail
     cargo build --release --workspace --example bench
-    trap 'rm -rf target/bench/xl-bf16' EXIT
-    target/release/examples/bench weights --size xl --dtype bf16 --out target/bench/xl-bf16
-    target/release/examples/bench train --model target/bench/xl-bf16 --dtype bf16 --steps 2
-    target/release/examples/bench train --model target/bench/xl-bf16 --dtype bf16 --steps 2 --recompute
+    bench=target/release/examples/bench folder=target/bench/{{ model }}-bf16
+    trap 'rm -rf "$folder"' EXIT
+    $bench weights --size {{ model }} --dtype bf16 --out "$folder"
+    $bench train --model "$folder" --dtype bf16 --steps 2
+    $bench train --model "$folder" --dtype bf16 --steps 2 --recompute
 
 _bench what:
     #!/usr/bin/env bash

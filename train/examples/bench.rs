@@ -82,13 +82,14 @@ struct Shape {
     visual_tokens: i64,
 }
 
-/// Official sizes of Flan-T5.
+/// Official sizes of Flan-T5, and of mT5.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Size {
     Small,
     Base,
     Large,
     Xl,
+    Mt5Xl,
 }
 
 impl Size {
@@ -98,6 +99,7 @@ impl Size {
             Self::Base => T5Config::base(),
             Self::Large => T5Config::large(),
             Self::Xl => T5Config::xl(),
+            Self::Mt5Xl => T5Config::xl().multilingual(),
         }
     }
 }

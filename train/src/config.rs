@@ -82,6 +82,8 @@ pub struct TextSettings {
     pub language: Option<String>,
     /// Longest target in tokens, the end token included; longer ones are an error, not cut.
     pub max_target_tokens: usize,
+    /// Train although more than a fifth of the words of the training have what the tokenizer has no token for.
+    pub allow_unknown_words: bool,
 }
 
 impl Default for TrainConfig {
@@ -131,6 +133,7 @@ impl Default for TextSettings {
             prompt: "Translate the given sentence into {language}.".to_owned(),
             language: None,
             max_target_tokens: 256,
+            allow_unknown_words: false,
         }
     }
 }

@@ -82,7 +82,7 @@ impl LanguageConfig {
             Self::T5(config) => (config.vocab_size, config.special_tokens()),
         };
         let refuse = |what: String| {
-            let remedy = "use the tokenizer.json of the language model's own folder";
+            let remedy = "use the tokenizer of the language model's own folder";
             Err(Error::input(text.file(), "vocabulary", what, remedy))
         };
         for (id, token) in special {

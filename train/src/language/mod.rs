@@ -16,11 +16,13 @@ pub mod identity;
 pub mod inputs;
 pub mod linear;
 pub mod lora;
+mod sentencepiece;
 pub mod settings;
 pub mod t5;
 pub mod targets;
 pub mod text;
 pub mod tied_head;
+mod tokenizer;
 pub mod tuning;
 mod vocabulary;
 

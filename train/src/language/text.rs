@@ -1,13 +1,12 @@
 //! Sentences and tokens.
 
 use crate::language::folder::tokenizer_remedy;
-use crate::language::vocabulary;
+use crate::language::tokenizer::{Encoding, Tokenizer};
 use signclip_common::manifest::TextRules;
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use tokenizers::{Encoding, Tokenizer};
 
 /// A sentence as the field trains and scores it: trimmed, with a final dot and in lower case where the data set's
 /// rules say so.
@@ -19,7 +18,7 @@ pub fn prepare(sentence: &str, rules: TextRules) -> String {
     if rules.lowercase { text.to_lowercase() } else { text }
 }
 
-/// A tokenizer in Hugging Face's `tokenizer.json` format.
+/// The tokenizer of a language model.
 pub struct Text {
     tokenizer: Tokenizer,
     /// One more than the largest id.
@@ -28,7 +27,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// Read `tokenizer.json`.
+    /// Reads a `tokenizer.json` or a `spiece.model`.
     pub fn load(file: &Path) -> Result<Self> {
         let bytes = regular_file::read(file, SETTINGS).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
@@ -40,15 +39,10 @@ impl Text {
         Self::parse(&bytes, file)
     }
 
-    /// From the content of a `tokenizer.json`; `file` is for messages. Truncation and padding that are set in it are left
-    /// out, as transformers does when it is not asked for them.
-    pub fn parse(json: &[u8], file: &Path) -> Result<Self> {
-        let refuse =
-            |e: tokenizers::Error| Error::input(file, "", e.to_string(), "download tokenizer.json again");
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(refuse)?;
-        tokenizer.with_truncation(None).map_err(refuse)?.with_padding(None);
-        let ids = vocabulary::check(&tokenizer, file)?;
-        Ok(Self { tokenizer, ids, file: file.to_path_buf() })
+    /// From the content of `file` ([`Tokenizer::parse`]).
+    pub fn parse(content: &[u8], file: &Path) -> Result<Self> {
+        let tokenizer = Tokenizer::parse(content, file)?;
+        Ok(Self { ids: tokenizer.vocabulary(), tokenizer, file: file.to_path_buf() })
     }
 
     /// Ids a model needs embeddings for.
@@ -58,7 +52,7 @@ impl Text {
 
     /// The same for a model that is trained from nothing. Errors: ids that no token has.
     pub fn own_vocabulary(&self) -> Result<usize> {
-        vocabulary::check_is_dense(&self.tokenizer, &self.file).map(|()| self.ids)
+        self.tokenizer.check_is_dense(&self.file).map(|()| self.ids)
     }
 
     /// Where it was read.
@@ -78,29 +72,22 @@ impl Text {
 
     /// Ids of a text, the end token last.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
-        Ok(self.encoding(text)?.get_ids().iter().map(|&id| i64::from(id)).collect())
+        Ok(self.encoding(text)?.ids)
     }
 
     /// Bytes of `text` that each id of [`Self::encode`] stands for; none for the end token.
     pub fn spans(&self, text: &str) -> Result<Vec<Range<usize>>> {
-        let encoding = self.encoding(text)?;
-        Ok(encoding.get_offsets().iter().map(|&(begin, end)| begin..end).collect())
+        Ok(self.encoding(text)?.spans)
     }
 
     fn encoding(&self, text: &str) -> Result<Encoding> {
-        let wrong = |e: tokenizers::Error| {
-            Error::input(&self.file, "", e.to_string(), "download tokenizer.json again")
-        };
-        self.tokenizer.encode(text, true).map_err(wrong)
+        self.tokenizer.encode(text, true, &self.file)
     }
 
     /// Text of ids without special tokens, spaces before punctuation removed as transformers does.
     pub fn decode(&self, ids: &[i64]) -> Result<String> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        let text = self
-            .tokenizer
-            .decode(&ids, true)
-            .map_err(|e| Error::input(&self.file, "", e.to_string(), "download tokenizer.json again"))?;
+        let text = self.tokenizer.decode(&ids, &self.file)?;
         let pairs = [
             (" .", "."),
             (" ?", "?"),

@@ -9,6 +9,7 @@ pub mod gradients;
 pub mod model;
 pub mod origin;
 pub mod places;
+pub mod requirements;
 pub mod run;
 pub mod schedule;
 pub mod setting_flags;

@@ -5,6 +5,7 @@ use crate::data::corpus::{Corpus, SplitIdentity};
 use crate::head::streams::Streams;
 use crate::language::adapter;
 use crate::language::family::{self, LanguageConfig};
+use crate::language::folder;
 use crate::language::identity::of_language_model;
 use crate::language::settings::TuningKind;
 use crate::language::text::Text;
@@ -12,6 +13,7 @@ use crate::training::checkpoint::{self, BEST};
 use crate::training::model::{LanguageBase, SignClip};
 use crate::training::origin::Origin;
 use crate::training::places::{FromRun, recorded};
+use crate::training::requirements::{LargestStep, Requirements};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::regular_file::{self, SETTINGS};
@@ -354,13 +356,13 @@ impl RunInfo {
 
     /// The tokenizer of the run in `folder`.
     pub fn text(&self, folder: &Path) -> Result<Text> {
-        Text::load(&self.language_model.as_deref().unwrap_or(folder).join(TOKENIZER))
+        Text::load(&folder::tokenizer(self.language_model.as_deref().unwrap_or(folder)))
     }
 
     /// The tokenizer that a run on `training` would have.
     pub fn text_of(&self, training: &Corpus) -> Result<Text> {
         match &self.language_model {
-            Some(model) => Text::load(&model.join(TOKENIZER)),
+            Some(model) => Text::load(&folder::tokenizer(model)),
             None => Text::parse(self.vocabulary(training)?.as_bytes(), Path::new(TOKENIZER)),
         }
     }
@@ -397,12 +399,35 @@ impl RunInfo {
         Ok((model, state))
     }
 
+    fn language_config(&self, text: &Text) -> Result<LanguageConfig> {
+        match &self.language_model {
+            Some(folder) => LanguageConfig::read(folder),
+            None => Ok(LanguageConfig::tiny(text.own_vocabulary()? as i64)),
+        }
+    }
+
+    /// What training on `corpus`, which has been tokenised by `text`, will take of each of so many devices.
+    pub fn requirements(
+        &self,
+        corpus: &Corpus,
+        text: &Text,
+        device: Device,
+        devices: usize,
+    ) -> Result<Requirements> {
+        let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
+        let step = LargestStep {
+            frames: corpus.frames().into_iter().max().unwrap_or_default(),
+            prompt: text.encode(&self.prompt)?.len(),
+            target: (0..corpus.len()).map(|clip| corpus.target(clip).len()).max().unwrap_or_default(),
+            devices,
+        };
+        let (folder, config) = (self.language_model.as_deref(), self.language_config(text)?);
+        Requirements::of(&self.settings, folder, &config, kind, &corpus.widths(), step)
+    }
+
     /// Build the model of the run in `folder` on `device`.
     pub fn model(&self, folder: &Path, corpus: &Corpus, text: &Text, device: Device) -> Result<SignClip> {
-        let config = match &self.language_model {
-            Some(folder) => LanguageConfig::read(folder)?,
-            None => LanguageConfig::tiny(text.own_vocabulary()? as i64),
-        };
+        let config = self.language_config(text)?;
         let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
         devices::warn_of_slow_bf16(kind, &[device]);
         let base = LanguageBase { config, folder: self.language_model.as_deref(), kind };
