@@ -139,7 +139,7 @@ fn values(shape: &[i64]) -> u64 {
 }
 
 /// Outputs and inputs of a linear layer, by the name and the shape of its weight.
-fn linear<'t>((name, shape): &'t (String, Vec<i64>)) -> Option<(&'t str, u64, u64)> {
+fn linear((name, shape): &(String, Vec<i64>)) -> Option<(&str, u64, u64)> {
     match (name.strip_suffix(".weight")?, shape.as_slice()) {
         (module, &[outputs, inputs]) => Some((module, outputs.unsigned_abs(), inputs.unsigned_abs())),
         _ => None,
