@@ -69,9 +69,16 @@ impl Default for NormalizerSpec {
 type Parsed<T> = Result<T, String>;
 
 impl ModelProto {
+    /// Errors: what is damaged. Both specifications follow the pieces, so that a file without them is cut off.
     pub(super) fn parse(bytes: &[u8]) -> Parsed<Self> {
         let mut model = Self::default();
+        let mut specified = [false; 2];
         each_field(bytes, |number, value| {
+            match number {
+                2 => specified[0] = true,
+                3 => specified[1] = true,
+                _ => {}
+            }
             match number {
                 1 => model.pieces.push(Piece::parse(value.bytes()?)?),
                 2 => model.trainer = TrainerSpec::parse(value.bytes()?)?,
@@ -81,7 +88,7 @@ impl ModelProto {
             }
             Ok(())
         })?;
-        Ok(model)
+        if specified == [true; 2] { Ok(model) } else { Err(CUT_OFF.to_owned()) }
     }
 }
 

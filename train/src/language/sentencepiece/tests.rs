@@ -65,9 +65,8 @@ fn decoded_texts_are_the_librarys() {
     for case in cases() {
         let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).expect("ids");
         let decoded = model.decode(&ids);
-        // The space that encoding puts before a text.
-        let decoded = decoded.strip_prefix(' ').unwrap_or(&decoded);
-        assert_eq!(decoded, case["decoded"].as_str().expect("a text"), "{ids:?}");
+        // Who decodes trims the space that encoding puts before a text.
+        assert_eq!(decoded.trim_start_matches(' '), case["decoded"].as_str().expect("a text"), "{ids:?}");
     }
     // Bytes that are no character, and special tokens.
     let byte = |byte: u8| model.token_to_id(&format!("<0x{byte:02X}>")).expect("a byte");
@@ -124,7 +123,7 @@ fn files_that_are_not_read() {
         (&[0x1A, 3, 0x12, 1, 9], "precompiled_charsmap is cut off"),
         (&[0x2A, 3, 0x12, 1, 9], "denormalizer_spec"),
         (&[0x0A, 5, 0x0A, 1, b'q', 0x18, 2], "not one piece for what is unknown"),
-        (&[0x0A, 3, 0x0A, 1, b'.'], "\".\" is there twice"),
+        (&[0x0A, 7, 0x0A, 5, 0xE2, 0x96, 0x81, b'a', b'm'], "is there twice"),
         (&[0x0A, 2, 0x0A, 0], "a piece is empty"),
         (&[0x0A, 8, 0x0A, 1, b'q', 0x15, 0, 0, 0xC0, 0x7F], "not finite"),
         (&[0x0A, 5, 0x0A, 1, b'q', 0x18, 9], "unknown type 9"),
@@ -135,12 +134,8 @@ fn files_that_are_not_read() {
         let said = with(more);
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert!(said(&[]).contains("unknown"));
     assert!(said(b"version https://git-lfs.github.com/spec/v1\n").contains("cut off"));
-    for length in 0..SMALL.len() {
-        assert!(
-            SentencePiece::parse(&SMALL[..length]).map_or(true, |model| model.pieces.len() > 258),
-            "{length}"
-        );
-    }
+    // What is behind the specifications does not decide over any id.
+    let whole = (0..SMALL.len()).filter(|length| said(&SMALL[..*length]).is_empty());
+    assert!(whole.clone().all(|length| length > SMALL.len() / 2), "{:?}", whole.collect::<Vec<_>>());
 }
