@@ -218,6 +218,25 @@ check-peft: _python
     cargo build --release --workspace --example adapter
     .tools/python/bin/python scripts/check_peft.py target/release/examples/adapter
 
+# ids of spiece.model against the library sentencepiece, mT5's size and T5's own among them (Python, in .tools/sentencepiece)
+check-sentencepiece: _sentencepiece
+    cargo build --release --workspace --example tokens
+    .tools/sentencepiece/bin/python scripts/check_sentencepiece.py target/release/examples/tokens \
+        ${SIGNCLIP_TEST_DATA:-../shared/data}
+
+# the small model of the tests, and what the library makes of texts with it
+write-sentencepiece: _sentencepiece
+    .tools/sentencepiece/bin/python scripts/check_sentencepiece.py --write
+
+_sentencepiece:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! .tools/sentencepiece/bin/python -c 'import sentencepiece, google.protobuf' 2>/dev/null; then
+        rm -rf .tools/sentencepiece
+        python3 -m venv .tools/sentencepiece
+        .tools/sentencepiece/bin/pip install --quiet --disable-pip-version-check sentencepiece==0.2.3 protobuf==7.36.2
+    fi
+
 # training steps beside PEFT in one run, bf16 and fp32 (peers in $SIGNCLIP_PEERS, else ../shared/peers)
 bench-train: (_bench "train")
 
@@ -225,7 +244,7 @@ bench-train: (_bench "train")
 bench-generate: (_bench "generate")
 
 # a large model on random bf16 weights: load, three steps, peak memory, plain and recomputing; one clip translated (xl,
-# llama-3.2-3b or llama-3.1-8b, which takes steps only recomputing; writes 5.7, 6.4 or 16 GB, removed)
+# mt5-xl, llama-3.2-3b or llama-3.1-8b, which takes steps only recomputing; writes 5.7 to 16 GB, removed)
 bench-xl model="xl":
     #!/usr/bin/env bash
     set -euo pipefail

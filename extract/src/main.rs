@@ -8,9 +8,7 @@ use signclip_common::{command_line, commit, environment, memory};
 use signclip_extract::cli::args::{Cli, Command};
 use signclip_extract::cli::like::Like;
 use signclip_extract::cli::unused::unused_flags;
-use signclip_extract::cli::{
-    convert, doctor, dry_run, extract, fetch, import, libraries, status, verify,
-};
+use signclip_extract::cli::{convert, doctor, dry_run, extract, fetch, import, libraries, status, verify};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

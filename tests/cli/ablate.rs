@@ -1,6 +1,7 @@
 //! `ablate` on features of the rendered corpus: the table, going on, and what cannot be used.
 
 use crate::corpus::{empty, extract_phoenix, features, phoenix, store, tree};
+use crate::hugging_face::write_model;
 use crate::program::{Done, command, process, run, send, train, words};
 use serde_json::{Value, json};
 use signclip_common::store::StoreWriter;
@@ -112,6 +113,53 @@ fn a_table_is_made_once_and_gone_on_with() {
         "out/both/seed-0/train/predictions.jsonl: not the clips and references of",
         "evaluate --run",
     ]]);
+}
+
+/// A row for each folder of a language model, beside the paper's; one of something else is left out.
+#[test]
+fn a_table_of_language_models() {
+    let place = empty();
+    let at = |name: &str| place.path().join("weights").join(name);
+    write_model(&at("flan-t5-xl"));
+    write_model(&at("mt5-xl"));
+    let config = std::fs::read_to_string(at("mt5-xl/config.json")).expect("a configuration");
+    std::fs::write(at("mt5-xl/config.json"), config.replacen('{', "{\"model_type\": \"mt5\", ", 1))
+        .expect("written");
+    std::fs::create_dir_all(at("clip")).expect("a folder");
+    std::fs::write(at("clip/config.json"), "{\"model_type\": \"clip\"}").expect("written");
+    std::fs::create_dir_all(at("retinaface")).expect("a folder");
+    let settings = "--weights weights --set head.streams=spatial --set head.d=32 --seeds 2 --table models";
+    let line = format!(
+        "--features {} --out out {} {settings}",
+        features().display(),
+        SHORT.replace("--preset tiny", "")
+    );
+    let done = run(place.path(), "ablate", words(&line));
+    done.exits(0).says(&[
+        "left out: weights/clip/config.json, model_type: \"clip\"",
+        "BLEU-4, ROUGE-L in the paper's Table 6",
+        "| 24.71, 48.38 |",
+        "| 6.47, 15.33 |",
+    ]);
+    assert!(!done.stderr.contains("retinaface"), "{done}");
+    let json = table(place.path(), "models.json");
+    let rows = json["rows"].as_array().expect("rows");
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!(names, ["flan-t5-xl", "mt5-xl"]);
+    assert_eq!((json["paper_table"].as_u64(), json["seeds"].as_array().map(Vec::len)), (Some(6), Some(2)));
+    // 6.47 − 24.71 in the paper.
+    let paper = rows[1]["against"][0]["paper"].as_f64().expect("a number");
+    assert!((paper + 18.24).abs() < 1e-9, "{paper}");
+    let run_of = std::fs::read_to_string(place.path().join("out/mt5-xl/seed-1/config.json")).expect("a run");
+    assert!(run_of.contains("\"path\": \"mt5-xl\""), "{run_of}");
+
+    // Small models from nothing need no folder; other ways to name a model are refused.
+    let tiny = format!("--features {} --out tiny {SHORT} --seeds 1 --table models", features().display());
+    run(place.path(), "ablate", words(&tiny)).exits(0).says(&["| tiny |"]);
+    run(place.path(), "ablate", words(&format!("{tiny} --language-model weights/mt5-xl")))
+        .refuses(&[&["--language-model: every row has a language model of its own", "leave it out"]]);
+    run(place.path(), "ablate", words(&line.replace("--weights weights", "--weights weights/retinaface")))
+        .refuses(&[&["no folder of a language model in weights/retinaface", "--weights DIR"]]);
 }
 
 /// Features that were made anew with other weights are others, wherever they lie.

@@ -1,7 +1,7 @@
 //! The folder of a language model in the forms in which people have it, and sentences that the model cannot write.
 
 use crate::corpus::empty;
-use crate::hugging_face::{merged_is_base_with_adapter, train, write_model};
+use crate::hugging_face::{merged_is_base_with_adapter, train, write_model, write_model_of};
 use crate::program::{run, words};
 use crate::real_data;
 use signclip_common::manifest::TextRules;
@@ -10,7 +10,7 @@ use signclip_train::config::TrainConfig;
 use signclip_train::data::corpus::Corpus;
 use signclip_train::head::streams::Streams;
 use signclip_train::language::beam_search::BeamSearchConfig;
-use signclip_train::language::t5::word_tokenizer;
+use signclip_train::language::t5::{T5Config, word_tokenizer};
 use signclip_train::language::text::Text;
 use signclip_train::training::model::Named;
 use signclip_train::training::unwritable::Unwritable;
@@ -103,6 +103,42 @@ fn weights_of_pytorch() {
     train(place.path(), "other", "").refuses(&[&["pytorch_model-00002-of-00002.bin", "missing"]]);
 }
 
+/// An mT5 as the hub serves it: PyTorch's own file, and SentencePiece's vocabulary alone.
+#[test]
+fn an_mt5_with_spiece_model_alone() {
+    const VOCABULARY: &[u8] = include_bytes!("../../train/tests/sentencepiece/small.model");
+    let place = empty();
+    let folder = place.path().join(MODEL);
+    // 331 pieces, with extra tokens among them.
+    let tensors = write_model_of(&folder, &T5Config::tiny(384));
+    std::fs::remove_file(folder.join("model.safetensors")).expect("removed");
+    std::fs::write(folder.join("pytorch_model.bin"), torch_file(&tensors)).expect("weights");
+    std::fs::remove_file(folder.join("tokenizer.json")).expect("removed");
+    std::fs::write(folder.join("spiece.model"), VOCABULARY).expect("a vocabulary");
+    let config = folder.join("config.json");
+    let text = std::fs::read_to_string(&config).expect("a configuration");
+    let as_mt5 = text.replacen('{', "{\"model_type\": \"mt5\", ", 1);
+    std::fs::write(&config, &as_mt5).expect("written");
+    let done = train(place.path(), "run", "--set optimiser.lr_language=0.01");
+    done.exits(0);
+    assert!(!done.stderr.contains("<unk>"), "characters without a piece are written as bytes\n{done}");
+    run(place.path(), "evaluate", words("--run run --gpus cpu")).exits(0).says(&["BLEU-4"]);
+    // The vocabulary is a part of what the model is, and goes along with an export.
+    run(place.path(), "evaluate", words("export run --out merged")).exits(0);
+    assert_eq!(std::fs::read(place.path().join("merged/spiece.model")).expect("a vocabulary"), VOCABULARY);
+    std::fs::write(folder.join("spiece.model"), [VOCABULARY, &[0x0A, 3, 0x0A, 1, b'~']].concat())
+        .expect("written");
+    run(place.path(), "evaluate", words("--run run --gpus cpu"))
+        .refuses(&[&["spiece.model", "another language model than that of the run"]]);
+    // That of another model, in either way.
+    for (size, part) in [(331 - 1, "its ids go up to 330"), (32_128, "the language model has 32128")] {
+        std::fs::write(folder.join("spiece.model"), VOCABULARY).expect("a vocabulary");
+        std::fs::write(&config, as_mt5.replace("\"vocab_size\":384", &format!("\"vocab_size\":{size}")))
+            .expect("written");
+        train(place.path(), "other", "").refuses(&[&["flan-t5-xl/spiece.model, vocabulary", part]]);
+    }
+}
+
 /// No learning rate helps where a weight is NaN: file and tensor are named.
 #[test]
 fn weights_that_are_not_finite() {
@@ -128,12 +164,22 @@ fn missing_files_of_a_folder_are_named_at_once() {
     let folder = place.path().join(MODEL);
     write_model(&folder);
     std::fs::remove_file(folder.join("tokenizer.json")).expect("removed");
-    // The vocabulary in its other format: how to make the file of it.
-    std::fs::write(folder.join("spiece.model"), "a vocabulary").expect("a file");
+    // The vocabulary in another format: how to make the file of it.
+    std::fs::write(folder.join("tokenizer.model"), "a vocabulary").expect("a file");
     let command = "from_pretrained('weights/flan-t5-xl').save_pretrained('weights/flan-t5-xl')";
-    train(place.path(), "run", "").refuses(&[&[MODEL, "no tokenizer.json", "spiece.model", command]]);
+    train(place.path(), "run", "").refuses(&[&[MODEL, "no tokenizer.json", "tokenizer.model", command]]);
     std::fs::remove_file(folder.join("model.safetensors")).expect("removed");
     train(place.path(), "run", "").refuses(&[&[MODEL, "no tokenizer.json, no model.safetensors"]]);
+    // SentencePiece's is read as it is.
+    std::fs::write(folder.join("spiece.model"), "a vocabulary").expect("a file");
+    train(place.path(), "run", "").refuses(&[&[MODEL, "no model.safetensors"]]);
+    write_model(&folder);
+    std::fs::remove_file(folder.join("tokenizer.json")).expect("removed");
+    train(place.path(), "run", "").refuses(&[&[
+        "flan-t5-xl/spiece.model",
+        "not of SentencePiece",
+        "download",
+    ]]);
     std::fs::remove_file(folder.join("config.json")).expect("removed");
     train(place.path(), "run", "").refuses(&[&["was not found"]]);
 }
@@ -158,13 +204,26 @@ fn sentences_that_cannot_be_written() {
     let json =
         std::fs::read_to_string(place.path().join(MODEL).join("config.json")).expect("a configuration");
     assert!(json.contains("\"vocab_size\":128"), "{json}");
+    let said =
+        ["WARN", "train: 12 of 12 sentences (100.0 %) have what the tokenizer has no token for", "<unk>"];
+    // More than a fifth of the words is nothing to train on, unless that is wanted.
+    let refused = [
+        "train: the tokenizer has no token for what is in",
+        "words (",
+        "in \"",
+        "clip",
+        "mT5",
+        "--set text.allow_unknown_words=true",
+    ];
     let done = check("");
-    done.exits(0).says(&[
-        "WARN",
-        "train: 12 of 12 sentences (100.0 %) have what the tokenizer has no token for",
-        "<unk>",
-    ]);
-    train(place.path(), "run", "").exits(0).says(&["dev: 2 of 2 sentences (100.0 %) have what"]);
+    done.refuses(&[&refused]);
+    done.says(&said);
+    train(place.path(), "run", "").refuses(&[&refused]);
+    let allowed = "--set text.allow_unknown_words=true";
+    check(allowed).exits(0).says(&said);
+    train(place.path(), "run", allowed).exits(0).says(&["dev: 2 of 2 sentences (100.0 %) have what"]);
+    // A run that has begun is not refused.
+    train(place.path(), "run", allowed).exits(0);
 }
 
 /// Features of one frame for each of these sentences, as `folder/train`.

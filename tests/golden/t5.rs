@@ -41,15 +41,29 @@ fn flan_t5_xl_width() {
 }
 
 #[test]
+fn mt5_tiny() {
+    golden("mt5_tiny");
+}
+
+#[test]
 fn further_t5_cases() {
-    let known = ["t5_tiny", "flan_t5_small", "flan_t5_xl_width"];
-    further(&["t5_", "flan_t5_"], &known).iter().for_each(|name| golden(name));
+    let known = ["t5_tiny", "flan_t5_small", "flan_t5_xl_width", "mt5_tiny"];
+    further(&["t5_", "flan_t5_", "mt5_"], &known).iter().for_each(|name| golden(name));
+}
+
+#[test]
+fn t5_tiny_in_bf16() {
+    in_bf16("t5_tiny");
+}
+
+#[test]
+fn mt5_tiny_in_bf16() {
+    in_bf16("mt5_tiny");
 }
 
 /// In bfloat16 the results stay as near to float32 as those of the reference, within a factor of 3.
-#[test]
-fn t5_tiny_in_bf16() {
-    let Some(case) = Case::load("t5_tiny") else { return };
+fn in_bf16(name: &str) {
+    let Some(case) = Case::load(name) else { return };
     let _no_grad = no_grad_guard();
     let run = Forward::new(&model(&case, Kind::BFloat16), &case);
     let allowed = |name: &str| {
@@ -63,6 +77,9 @@ fn t5_tiny_in_bf16() {
     let (max_abs, rel_l2) = allowed("logits");
     let want = run.counting(&case.tensor("logits"));
     case.check_with("logits bf16", &run.counting(&run.logits_btv), &want, max_abs, rel_l2);
+    let [got, want] = [&run.logits_btv, &case.tensor("logits")].map(|x| run.counting(x).flatten(0, -1));
+    let cosine = got.dot(&want) / (got.norm() * want.norm());
+    assert!(cosine.double_value(&[]) >= 0.999, "{name}: cosine of the logits in bf16 {cosine}");
     let (max_abs, rel_l2) = allowed("loss");
     case.check_with("loss bf16", &run.loss, &case.tensor("loss"), max_abs, rel_l2);
 }

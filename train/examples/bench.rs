@@ -84,7 +84,7 @@ struct Shape {
     visual_tokens: i64,
 }
 
-/// Official sizes of Flan-T5 and Llama, and a small Llama.
+/// Official sizes of Flan-T5, mT5 and Llama, and a small Llama.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Size {
     Small,
@@ -96,6 +96,7 @@ enum Size {
     Llama32,
     #[value(name = "llama-3.1-8b")]
     Llama31,
+    Mt5Xl,
 }
 
 impl Size {
@@ -108,6 +109,7 @@ impl Size {
             Self::LlamaSmall => LanguageConfig::Llama(LlamaConfig::small()),
             Self::Llama32 => LanguageConfig::Llama(LlamaConfig::llama32_3b()),
             Self::Llama31 => LanguageConfig::Llama(LlamaConfig::llama31_8b()),
+            Self::Mt5Xl => LanguageConfig::T5(T5Config::xl().multilingual()),
         }
     }
 }

@@ -104,6 +104,8 @@ pub struct TextSettings {
     pub final_dot: Option<bool>,
     /// Longest target in tokens, the end token included; longer ones are an error, not cut.
     pub max_target_tokens: usize,
+    /// Train although more than a fifth of the words of the training have what the tokenizer has no token for.
+    pub allow_unknown_words: bool,
 }
 
 impl Default for TrainConfig {
@@ -164,6 +166,7 @@ impl Default for TextSettings {
             chat: false,
             final_dot: None,
             max_target_tokens: 256,
+            allow_unknown_words: false,
         }
     }
 }

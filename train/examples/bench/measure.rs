@@ -16,6 +16,8 @@ use signclip_train::language::prompt::Prompt;
 use signclip_train::language::tuning::Tuning;
 use signclip_train::training::adamw::{AdamW, ParameterGroup};
 use signclip_train::training::model::{LanguageBase, SignClip};
+use signclip_train::training::requirements::{LargestStep, Requirements};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -37,15 +39,11 @@ pub(crate) fn train(
 ) -> Result<Value> {
     let mut config = TrainConfig::default();
     config.optimiser.recompute = recompute;
+    config.optimiser.batch_size = batch as usize;
     let begun = Instant::now();
     let base = LanguageBase { config: LanguageConfig::read(model)?, folder: Some(model), kind };
-    let signclip = SignClip::build(
-        &config,
-        &base,
-        WIDTHS.map(|(name, width)| (name.to_owned(), width)).into(),
-        &Prompt::default(),
-        Device::Cpu,
-    )?;
+    let widths: BTreeMap<String, i64> = WIDTHS.map(|(name, width)| (name.to_owned(), width)).into();
+    let signclip = SignClip::build(&config, &base, widths.clone(), &Prompt::default(), Device::Cpu)?;
     let load = begun.elapsed().as_secs_f64();
     memory::keep();
     let loaded = resident_gib("VmRSS:");
@@ -59,6 +57,13 @@ pub(crate) fn train(
         vec![group(&signclip.visual, options.lr_visual), group(&signclip.language, options.lr_language)];
     let mut adamw = AdamW::new(groups, options.adamw);
     let data = random_step(batch, visual_tokens, text_tokens);
+    let step = LargestStep {
+        frames: data.batches[0].frames / batch as usize,
+        prompt: 0,
+        target: text_tokens as usize,
+        devices: 1,
+    };
+    let expected = Requirements::of(&config, base.folder, &base.config, kind, &widths, step)?;
     let mut losses = Vec::new();
     let mut step = || -> Result<f64> {
         let begun = Instant::now();
@@ -72,10 +77,11 @@ pub(crate) fn train(
     };
     let first = step()?;
     let seconds = median((0..steps).map(|_| step()).collect::<Result<_>>()?);
+    let peak = resident_gib("VmHWM:");
     Ok(json!({
         "dtype": format!("{kind:?}"), "batch": batch, "threads": tch::get_num_threads(),
         "seconds_per_step": seconds, "first_step": first, "load": load, "loaded_gib": loaded, "recompute": recompute,
-        "peak_rss_gib": resident_gib("VmHWM:"), "losses": losses,
+        "peak_rss_gib": peak, "expected_gib": expected.memory as f64 / f64::from(1 << 30), "losses": losses,
     }))
 }
 

@@ -220,10 +220,18 @@ fn train_on(
     let limit = info.settings.text.max_target_tokens;
     train.tokenise(&text, limit)?;
     dev.tokenise(&text, limit)?;
+    let unwritable = Unwritable::of(&train, &text, &info.settings.decoding)?;
     if collective.leads() {
-        for (split, corpus) in [("train", &train), (&info.settings.validation_split, &dev)] {
-            Unwritable::of(corpus, &text, &info.settings.decoding)?.tell(split);
-        }
+        unwritable.tell("train");
+        Unwritable::of(&dev, &text, &info.settings.decoding)?.tell(&info.settings.validation_split);
+    }
+    if !begun {
+        unwritable.check(&train, info.settings.text.allow_unknown_words)?;
+    }
+    if collective.leads() {
+        let sharing = devices.len().max(collective.size());
+        let on_cpu = devices.iter().filter(|&&device| device == Device::Cpu).count();
+        info.requirements(&train, &text, devices[0], sharing)?.tell(on_cpu);
     }
     let job = Job { check: args.check, info, train, dev, text, folder };
     let state = match devices {
@@ -252,14 +260,11 @@ impl Job {
     fn on_device(&self, device: Device, collective: &Collective) -> Result<Option<Progress>> {
         let model = self.info.model(&self.folder, &self.train, &self.text, device)?;
         if collective.leads() {
-            let (visual, language) = model.trainable();
             let folders = self.info.folders();
             let features =
                 folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" and ");
-            tracing::info!("{} training and {} dev clips from {features}", self.train.len(), self.dev.len());
-            tracing::info!(
-                "{visual} trainable values in the visual head, {language} in the language model, on {device:?}"
-            );
+            let clips = [self.train.len(), self.dev.len()];
+            tracing::info!("{} training and {} dev clips from {features}, on {device:?}", clips[0], clips[1]);
             if device == Device::Cpu {
                 // Sums are added up in the order of the threads' shares.
                 let threads = tch::get_num_threads();

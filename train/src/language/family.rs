@@ -124,7 +124,7 @@ impl LanguageConfig {
     /// Refuses the tokenizer of another model; `trained`: the model is not trained from nothing.
     pub fn check_tokenizer(&self, text: &Text, trained: bool) -> Result<()> {
         let refuse = |what: String| {
-            let remedy = "use the tokenizer.json of the language model's own folder";
+            let remedy = "use the tokenizer of the language model's own folder";
             Err(Error::input(text.file(), "vocabulary", what, remedy))
         };
         let size = match self {

@@ -1,22 +1,25 @@
 //! What a Hugging Face folder of a language model must hold.
 
 use signclip_common::{Error, Result, tensor_file};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Files besides the weights.
-const FILES: [&str; 2] = ["config.json", TOKENIZER];
+const CONFIG: &str = "config.json";
+/// The tokenizer, in either format; the first one that is there counts.
+const TOKENIZERS: [&str; 2] = [TOKENIZER, "spiece.model"];
 const TOKENIZER: &str = "tokenizer.json";
-/// The same vocabulary in the format of SentencePiece.
-const SENTENCEPIECE: &str = "spiece.model";
+/// A SentencePiece model of a kind that is not read.
+const OTHER_SENTENCEPIECE: &str = "tokenizer.model";
 
 /// Whether `folder` has any part of a language model.
 pub fn is_model(folder: &Path) -> bool {
-    FILES.iter().any(|name| folder.join(name).exists()) || tensor_file::has_model(folder)
+    let file = |name: &str| folder.join(name).exists();
+    file(CONFIG) || TOKENIZERS.into_iter().any(file) || tensor_file::has_model(folder)
 }
 
 /// Look for everything that a language model needs. Errors: what is not there, all in one line.
 pub fn check_files(folder: &Path) -> Result<()> {
-    let mut missing: Vec<&str> = FILES.into_iter().filter(|name| !folder.join(name).exists()).collect();
+    let needed = [CONFIG, tokenizer_name(folder)];
+    let mut missing: Vec<&str> = needed.into_iter().filter(|name| !folder.join(name).exists()).collect();
     if !tensor_file::has_model(folder) {
         missing.push("model.safetensors");
     }
@@ -29,15 +32,25 @@ pub fn check_files(folder: &Path) -> Result<()> {
     Err(Error::input(folder, "", format!("no {} here", missing.join(", no ")), remedy))
 }
 
-/// What to do where `folder` has no `tokenizer.json`.
+/// The tokenizer of `folder`: `tokenizer.json`, or `spiece.model` where that alone is there.
+pub fn tokenizer(folder: &Path) -> PathBuf {
+    folder.join(tokenizer_name(folder))
+}
+
+/// Name of its file.
+pub fn tokenizer_name(folder: &Path) -> &'static str {
+    TOKENIZERS.into_iter().find(|name| folder.join(name).exists()).unwrap_or(TOKENIZER)
+}
+
+/// What to do where `folder` has no tokenizer.
 pub fn tokenizer_remedy(folder: &Path) -> String {
-    if !folder.join(SENTENCEPIECE).is_file() {
+    if !folder.join(OTHER_SENTENCEPIECE).is_file() {
         return format!("download {TOKENIZER} of the language model into the folder");
     }
     let folder = folder.display();
     format!(
-        "{SENTENCEPIECE} has the same vocabulary; make the file of it: pip install transformers sentencepiece protobuf, then \
-         python3 -c \"from transformers import AutoTokenizer; \
+        "{OTHER_SENTENCEPIECE} has the same vocabulary; make the file of it: pip install transformers sentencepiece protobuf, \
+         then python3 -c \"from transformers import AutoTokenizer; \
          AutoTokenizer.from_pretrained('{folder}').save_pretrained('{folder}')\""
     )
 }
@@ -60,10 +73,14 @@ mod tests {
         write("pytorch_model.bin")?;
         let one = message();
         assert!(one.contains("no tokenizer.json here") && !one.contains("model.safetensors"), "{one}");
-        write("spiece.model")?;
+        write("tokenizer.model")?;
         let made = message();
         assert!(made.contains("python3 -c") && made.contains(&place.display().to_string()), "{made}");
+        write("spiece.model")?;
+        check_files(place)?;
+        assert_eq!(tokenizer(place), place.join("spiece.model"));
         write("tokenizer.json")?;
+        assert_eq!(tokenizer(place), place.join("tokenizer.json"));
         check_files(place)
     }
 }

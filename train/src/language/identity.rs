@@ -1,5 +1,6 @@
 //! What a language model is, wherever its folder lies: checksums of its content.
 
+use crate::language::folder;
 use signclip_common::checksum::Checksum;
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::tensor_file::{self, TensorFile};
@@ -7,8 +8,6 @@ use signclip_common::{Error, Result, checksum};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Files that are small, and whose bytes decide over what the model computes.
-const SMALL: [&str; 2] = ["config.json", "tokenizer.json"];
 /// What the checksum of the tensors is called.
 const WEIGHTS: &str = "weights";
 
@@ -18,7 +17,8 @@ const WEIGHTS: &str = "weights";
 /// every start. What is not there has no checksum: whoever loads it says so.
 pub fn of_language_model(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut identity = BTreeMap::new();
-    for name in SMALL {
+    // Small files, whose bytes decide over what the model computes.
+    for name in ["config.json", folder::tokenizer_name(folder)] {
         let file = folder.join(name);
         if file.exists() {
             let bytes = regular_file::read(&file, SETTINGS).map_err(Error::io(&file))?;

@@ -1,13 +1,12 @@
 //! Sentences and tokens.
 
 use crate::language::folder::tokenizer_remedy;
-use crate::language::vocabulary;
+use crate::language::tokenizer::{Encoding, Tokenizer};
 use signclip_common::manifest::TextRules;
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use tokenizers::{Encoding, Tokenizer};
 
 /// A sentence as the field trains and scores it: trimmed, with a final dot and in lower case where the data set's
 /// rules say so.
@@ -19,7 +18,7 @@ pub fn prepare(sentence: &str, rules: TextRules) -> String {
     if rules.lowercase { text.to_lowercase() } else { text }
 }
 
-/// A tokenizer in Hugging Face's `tokenizer.json` format.
+/// The tokenizer of a language model.
 pub struct Text {
     tokenizer: Tokenizer,
     /// One more than the largest id.
@@ -30,7 +29,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// Read `tokenizer.json`.
+    /// Reads a `tokenizer.json` or a `spiece.model`.
     pub fn load(file: &Path) -> Result<Self> {
         let bytes = regular_file::read(file, SETTINGS).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
@@ -42,17 +41,10 @@ impl Text {
         Self::parse(&bytes, file)
     }
 
-    /// From the content of a `tokenizer.json`; `file` is for messages. Truncation and padding that are set in it are left
-    /// out, as transformers does when it is not asked for them.
-    pub fn parse(json: &[u8], file: &Path) -> Result<Self> {
-        let refuse =
-            |e: tokenizers::Error| Error::input(file, "", e.to_string(), "download tokenizer.json again");
-        // The library panics over a decoder that is not JSON.
-        serde_json::from_slice::<serde_json::Value>(json).map_err(|e| refuse(e.into()))?;
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(refuse)?;
-        tokenizer.with_truncation(None).map_err(refuse)?.with_padding(None);
-        let ids = vocabulary::check(&tokenizer, file)?;
-        Ok(Self { tokenizer, ids, file: file.to_path_buf(), end: None })
+    /// From the content of `file` ([`Tokenizer::parse`]).
+    pub fn parse(content: &[u8], file: &Path) -> Result<Self> {
+        let tokenizer = Tokenizer::parse(content, file)?;
+        Ok(Self { ids: tokenizer.vocabulary(), tokenizer, file: file.to_path_buf(), end: None })
     }
 
     /// The same for a model whose tokenizer begins texts rather than to end them: nothing is added but this token at the
@@ -63,7 +55,7 @@ impl Text {
 
     /// What the tokenizer itself adds to an empty text.
     pub fn added(&self) -> Result<Vec<i64>> {
-        Ok(ids(&self.encoded("", true)?))
+        Ok(self.tokenizer.encode("", true, &self.file)?.ids)
     }
 
     /// Ids a model needs embeddings for.
@@ -73,7 +65,7 @@ impl Text {
 
     /// The same for a model that is trained from nothing. Errors: ids that no token has.
     pub fn own_vocabulary(&self) -> Result<usize> {
-        vocabulary::check_is_dense(&self.tokenizer, &self.file).map(|()| self.ids)
+        self.tokenizer.check_is_dense(&self.file).map(|()| self.ids)
     }
 
     /// Where it was read.
@@ -93,45 +85,33 @@ impl Text {
 
     /// Id of a special token, which a decoded text does not show.
     pub fn special(&self, token: &str) -> Option<i64> {
-        let id = self.tokenizer.token_to_id(token)?;
-        self.tokenizer.get_added_tokens_decoder().get(&id)?.special.then_some(id.into())
+        self.tokenizer.special(token).map(i64::from)
     }
 
     /// Ids of a target, the end token last.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
-        Ok(ids(&self.encoding(text)?).into_iter().chain(self.end).collect())
+        Ok(self.encoding(text)?.ids.into_iter().chain(self.end).collect())
     }
 
     /// Ids of a text that a target follows.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<i64>> {
-        Ok(ids(&self.encoding(text)?))
+        Ok(self.encoding(text)?.ids)
     }
 
     /// Bytes of `text` that each id of [`Self::encode`] stands for; none for the end token.
     pub fn spans(&self, text: &str) -> Result<Vec<Range<usize>>> {
-        let encoding = self.encoding(text)?;
         let end = self.end.map(|_| text.len()..text.len());
-        Ok(encoding.get_offsets().iter().map(|&(begin, end)| begin..end).chain(end).collect())
+        Ok(self.encoding(text)?.spans.into_iter().chain(end).collect())
     }
 
     fn encoding(&self, text: &str) -> Result<Encoding> {
-        self.encoded(text, self.end.is_none())
-    }
-
-    fn encoded(&self, text: &str, with_special: bool) -> Result<Encoding> {
-        let wrong = |e: tokenizers::Error| {
-            Error::input(&self.file, "", e.to_string(), "download tokenizer.json again")
-        };
-        self.tokenizer.encode(text, with_special).map_err(wrong)
+        self.tokenizer.encode(text, self.end.is_none(), &self.file)
     }
 
     /// Text of ids without special tokens, spaces before punctuation removed as transformers does.
     pub fn decode(&self, ids: &[i64]) -> Result<String> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        let text = self
-            .tokenizer
-            .decode(&ids, true)
-            .map_err(|e| Error::input(&self.file, "", e.to_string(), "download tokenizer.json again"))?;
+        let text = self.tokenizer.decode(&ids, &self.file)?;
         let pairs = [
             (" .", "."),
             (" ?", "?"),
@@ -146,10 +126,6 @@ impl Text {
         ];
         Ok(pairs.iter().fold(text.trim().to_owned(), |text, (spaced, tight)| text.replace(spaced, tight)))
     }
-}
-
-fn ids(encoding: &Encoding) -> Vec<i64> {
-    encoding.get_ids().iter().map(|&id| i64::from(id)).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What an ablation found: the content of `ablation.json`, which `ablate` writes and `evaluate report` shows.
 
+use crate::metrics::paper_models::{PaperModels, PaperScores};
 use serde::{Deserialize, Serialize};
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
@@ -19,7 +20,20 @@ pub struct Ablation {
     pub bootstrap: Resampling,
     /// Words of pairs in the references; null where no list was given.
     pub ambiguous_cases: Option<usize>,
+    /// Number of the paper's table that the rows are beside.
+    #[serde(default = "components_table")]
+    pub paper_table: u32,
+    /// What is to be known of the paper's rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     pub rows: Vec<Row>,
+}
+
+/// The paper's table of the parts of its model.
+pub const COMPONENTS_TABLE: u32 = 5;
+
+fn components_table() -> u32 {
+    COMPONENTS_TABLE
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +47,9 @@ pub struct Resampling {
 pub struct Row {
     pub name: String,
     pub settings: Vec<String>,
+    /// The paper's scores with this language model, in the table of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper: Option<PaperScores>,
     /// Means over the seeds, 0 to 100.
     pub bleu4: f64,
     pub rouge_l: f64,
@@ -63,7 +80,7 @@ pub struct Against {
     /// Of the paired bootstrap of sentences, on the means over the seeds (see
     /// [`p_value`](crate::metrics::bootstrap::p_value)).
     pub p: f64,
-    /// The same difference in the paper's Table 5 (PHOENIX14T); null for rows that are not in it.
+    /// The same difference in the paper's table (PHOENIX14T); null for rows that are not in it.
     pub paper: Option<f64>,
 }
 
@@ -88,7 +105,16 @@ impl Ablation {
         Ok(ablation)
     }
 
-    /// What of the paper's Table 5 these runs do not show, a line each, and whether there is anything to compare.
+    /// Put the paper's scores beside rows that each have a language model.
+    pub fn beside(&mut self, paper: &PaperModels) {
+        self.paper_table = paper.table;
+        self.rows.iter_mut().for_each(|row| row.paper = paper.of(&row.name));
+        if self.rows.iter().any(|row| row.paper.is_some()) {
+            self.notes.clone_from(&paper.notes);
+        }
+    }
+
+    /// What of the paper's table these runs do not show, a line each, and whether there is anything to compare.
     pub fn not_reproduced(&self) -> Option<Vec<String>> {
         let compared = || self.rows.iter().flat_map(|row| row.against.iter().map(move |other| (row, other)));
         let missed = compared().filter(|(_, other)| other.reproduced() == Some(false));

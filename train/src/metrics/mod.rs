@@ -11,6 +11,7 @@ pub mod chrf;
 pub mod comparison;
 pub mod final_dot;
 pub mod numpy_random;
+pub mod paper_models;
 pub mod porter;
 pub mod predictions;
 pub mod published;

@@ -49,9 +49,11 @@ pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
             }
             @match ablation.not_reproduced().as_deref() {
                 None => {}
-                Some([]) => p { "Every difference of the paper's Table 5 is here too (same sign, p < 0.05)." }
+                Some([]) => p {
+                    "Every difference of the paper's Table " (ablation.paper_table) " is here too (same sign, p < 0.05)."
+                }
                 Some(missed) => {
-                    p { "Of the paper's Table 5 these runs do not show (other sign, or p of 0.05 and more):" }
+                    p { "Of the paper's Table " (ablation.paper_table) " these runs do not show (other sign, or p of 0.05 and more):" }
                     ul { @for line in missed { li { (line) } } }
                 }
             }

@@ -10,6 +10,7 @@ pub mod making;
 pub mod model;
 pub mod origin;
 pub mod places;
+pub mod requirements;
 pub mod run;
 pub mod schedule;
 pub mod setting_flags;

@@ -159,12 +159,6 @@ impl SignClip {
         lists.into_iter().flat_map(named).collect()
     }
 
-    /// Numbers of trainable values in the visual head and in the language model.
-    pub fn trainable(&self) -> (usize, usize) {
-        let count = |named: &Named| named.iter().map(|(_, t)| t.numel()).sum();
-        (count(&self.visual), count(&self.language))
-    }
-
     /// Forward and backward pass of one step: adds the gradients of L_total = L_trans + α L_vt + β L_sm, or of its mean
     /// over the batches of the step, to those of the parameters.
     pub fn backward(&self, step: &Step, config: &TrainConfig, collective: &Collective) -> Result<Losses> {

@@ -4,6 +4,7 @@ use crate::config::TrainConfig;
 use crate::data::corpus::{Corpus, SplitIdentity};
 use crate::language::adapter;
 use crate::language::family::{self, LanguageConfig, Tiny};
+use crate::language::folder;
 use crate::language::identity::of_language_model;
 use crate::language::settings::TuningKind;
 use crate::language::text::Text;
@@ -12,6 +13,7 @@ use crate::training::making::Making;
 use crate::training::model::{LanguageBase, SignClip};
 use crate::training::origin::Origin;
 use crate::training::places::{FromRun, recorded};
+use crate::training::requirements::{LargestStep, Requirements};
 use serde::{Deserialize, Serialize};
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result, atomic, devices, difference, memory};
@@ -314,15 +316,14 @@ impl RunInfo {
 
     /// The tokenizer of the run in `folder`.
     pub fn text(&self, folder: &Path) -> Result<Text> {
-        self.as_the_model_has_it(Text::load(
-            &self.language_model.as_deref().unwrap_or(folder).join(TOKENIZER),
-        )?)
+        let folder = self.language_model.as_deref().unwrap_or(folder);
+        self.as_the_model_has_it(Text::load(&folder::tokenizer(folder))?)
     }
 
     /// The tokenizer that a run on `training` would have.
     pub fn text_of(&self, training: &Corpus) -> Result<Text> {
         self.as_the_model_has_it(match &self.language_model {
-            Some(model) => Text::load(&model.join(TOKENIZER))?,
+            Some(model) => Text::load(&folder::tokenizer(model))?,
             None => Text::parse(self.vocabulary(training)?.as_bytes(), Path::new(TOKENIZER))?,
         })
     }
@@ -378,6 +379,25 @@ impl RunInfo {
         checkpoint::restore(&best, &model.tensors(), &tensors, &self.settings)?;
         memory::keep();
         Ok((model, state))
+    }
+
+    /// What training on `corpus`, which has been tokenised by `text`, will take of each of so many devices.
+    pub fn requirements(
+        &self,
+        corpus: &Corpus,
+        text: &Text,
+        device: Device,
+        devices: usize,
+    ) -> Result<Requirements> {
+        let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
+        let step = LargestStep {
+            frames: corpus.frames().into_iter().max().unwrap_or_default(),
+            prompt: text.encode_prompt(&self.prompt)?.len(),
+            target: (0..corpus.len()).map(|clip| corpus.target(clip).len()).max().unwrap_or_default(),
+            devices,
+        };
+        let (folder, config) = (self.language_model.as_deref(), self.language_config(text)?);
+        Requirements::of(&self.settings, folder, &config, kind, &corpus.widths(), step)
     }
 
     /// Build the model of the run in `folder` on `device`.

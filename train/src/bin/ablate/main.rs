@@ -3,12 +3,13 @@
 
 #![allow(clippy::print_stdout)]
 
+mod models;
 mod rows;
 mod runs;
 mod summary;
 
 use clap::Parser;
-use rows::Table;
+use rows::{Row, Table};
 use runs::Run;
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
@@ -19,6 +20,7 @@ use signclip_train::data::corpus::Corpus;
 use signclip_train::data::split::check_split;
 use signclip_train::language::settings::language_model_folder;
 use signclip_train::metrics::ambiguous::AmbiguousWords;
+use signclip_train::metrics::paper_models::PaperModels;
 use signclip_train::training::run::RunInfo;
 use signclip_train::training::setting_flags::SettingFlags;
 use std::path::{Path, PathBuf};
@@ -30,9 +32,11 @@ Examples:
   ablate --features cache/own --ambiguous pairs.json  accuracy on words that look alike, too
   ablate --features cache/phoenix --seeds 1           one seed; --seeds 3 later keeps it, adds two
   ablate --features cache/phoenix --table readings    what the paper leaves open, a choice a row
+  ablate --features cache/phoenix --table models      the paper's Table 6: each language model in weights/
+  ablate --features demo/cache --preset tiny --table models    small ones, trained from nothing
   ablate --features cache/phoenix --set optimiser.epochs=10 --gpus 0
 
-Writes <out>/ablation.md and ablation.json (readings, control: likewise) and keeps each run in
+Writes <out>/ablation.md and ablation.json (readings, control, models: likewise) and keeps each run in
 <out>/<row>/seed-<n>. The same command resumes where it was interrupted; a run that is done is not
 done again. All rows have the same settings, data and number of steps but for what the row is about.
 
@@ -65,13 +69,13 @@ pub(crate) struct Args {
     pub(crate) jobs: usize,
     /// Settings of all rows.
     #[command(flatten)]
-    settings: SettingFlags,
+    pub(crate) settings: SettingFlags,
     /// Folder with the weight files [default: $SIGNCLIP_WEIGHTS, else weights/]
     #[arg(long, value_name = "DIR")]
-    weights: Option<PathBuf>,
+    pub(crate) weights: Option<PathBuf>,
     /// Folder of the language model, where it is not below the weights folder
     #[arg(long, value_name = "DIR")]
-    language_model: Option<PathBuf>,
+    pub(crate) language_model: Option<PathBuf>,
     /// Devices of each run: CUDA numbers or cpu, as in 0,1 [default: the first CUDA device, else cpu]
     #[arg(long, value_name = "LIST")]
     pub(crate) gpus: Option<String>,
@@ -113,19 +117,22 @@ fn run(args: &Args) -> Result<()> {
     start_log(None)?;
     // What can be wrong is found before hours of training.
     let base = args.settings.effective()?;
-    args.table.check(&base, &args.settings.preset.settings())?;
+    let paper = PaperModels::here()?;
+    let rows = match args.table {
+        Table::Models => models::rows(args, paper.as_ref())?,
+        table => table.fixed(),
+    };
+    args.table.check(&rows, &base, &args.settings.preset.settings())?;
     let ambiguous = args.ambiguous.as_deref().map(AmbiguousWords::read).transpose()?;
     let name = args.features[0].file_name().unwrap_or_default().to_string_lossy();
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablation-{name}")));
-    let (planned, evaluated) = open_everything(args, &base)?;
+    let (planned, evaluated) = open_everything(args, &rows, &base)?;
     if let (Some(words), Some(file)) = (&ambiguous, &args.ambiguous) {
         words.check(file, &args.split, evaluated.texts.iter().map(String::as_str))?;
     }
     // Seed by seed, so that a table with fewer seeds is there early.
     let runs: Vec<Run> = (0..args.seeds)
-        .flat_map(|seed| {
-            args.table.rows().iter().zip(&planned).map(move |(row, planned)| (*row, planned, seed))
-        })
+        .flat_map(|seed| rows.iter().zip(&planned).map(move |(row, planned)| (row, planned, seed)))
         .map(|(row, (info, steps), seed)| Run::new(&out, row, info, seed, *steps))
         .collect();
     runs.iter().try_for_each(Run::check)?;
@@ -133,7 +140,10 @@ fn run(args: &Args) -> Result<()> {
     let lock = lock::alone(&out.join(".lock"), "another ablate is at work in this folder")?;
     children::end_on_interrupt(|| {})?;
     runs::finish(&runs, args)?;
-    let ablation = summary::summarise(&runs, args, &evaluated, ambiguous.as_ref())?;
+    let mut ablation = summary::summarise(&runs, &rows, args, &evaluated, ambiguous.as_ref())?;
+    if let (Table::Models, Some(paper)) = (args.table, paper) {
+        ablation.beside(&paper);
+    }
     let file = |ending: &str| out.join(format!("{}.{ending}", args.table.file()));
     atomic::write(&file("json"), json::pretty(&ablation)?.as_bytes())?;
     let markdown = summary::markdown(&ablation);
@@ -145,11 +155,11 @@ fn run(args: &Args) -> Result<()> {
 
 /// What the runs of each row will be, with their number of steps, and the split that they will be scored on. Errors:
 /// features that are not there or not all made alike, a stream that a row needs.
-fn open_everything(args: &Args, base: &TrainConfig) -> Result<(Vec<(RunInfo, u64)>, Corpus)> {
+fn open_everything(args: &Args, rows: &[Row], base: &TrainConfig) -> Result<(Vec<(RunInfo, u64)>, Corpus)> {
     check_split("--split", &args.split)?;
     let mut planned: Vec<(RunInfo, u64)> = Vec::new();
-    for row in args.table.rows() {
-        let settings = base.clone().with(None, &row.settings())?;
+    for row in rows {
+        let settings = base.clone().with(None, &row.settings)?;
         let open = |split: &str| Corpus::open(&args.features, split, &settings);
         let (train, dev) = (open("train")?, open(&settings.validation_split)?);
         let (weights, allowed) = (args.weights.as_deref(), args.settings.allow_missing);

@@ -13,39 +13,44 @@ pub(crate) enum Table {
     Readings,
     /// Mouthing of another clip: what a second stream gives that says nothing of the clip
     Control,
+    /// The paper's Table 6: each language model in a folder of the weights folder; with --preset tiny small ones of each
+    /// family, trained from nothing
+    Models,
 }
 
 /// Settings of one row, laid over those that all rows share.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    pub(crate) settings: &'static [&'static str],
-    /// BLEU-4 in the paper's Table 5.
+    pub(crate) name: String,
+    /// As `--set` takes them.
+    pub(crate) settings: Vec<String>,
+    /// BLEU-4 in the paper's table.
     pub(crate) paper: Option<f64>,
 }
 
-const fn row(name: &'static str, settings: &'static [&'static str]) -> Row {
-    Row { name, settings, paper: None }
+/// A row that is the same everywhere.
+struct Fixed {
+    name: &'static str,
+    settings: &'static [&'static str],
+    /// BLEU-4 in the paper's Table 5.
+    paper: Option<f64>,
+}
+
+const fn row(name: &'static str, settings: &'static [&'static str]) -> Fixed {
+    Fixed { name, settings, paper: None }
 }
 
 /// A row of the paper's Table 5.
-const fn component(name: &'static str, paper: f64, settings: &'static [&'static str]) -> Row {
-    Row { name, settings, paper: Some(paper) }
-}
-
-impl Row {
-    /// As `--set` takes them.
-    pub(crate) fn settings(&self) -> Vec<String> {
-        self.settings.iter().map(|setting| (*setting).to_owned()).collect()
-    }
+const fn component(name: &'static str, paper: f64, settings: &'static [&'static str]) -> Fixed {
+    Fixed { name, settings, paper: Some(paper) }
 }
 
 /// Everything the paper has; its settings are nobody's but the shared ones.
-const FULL: Row = component("both+vt+sm", 24.71, &["head.streams=both"]);
-const SPATIAL: Row = component("spatial", 19.87, &["head.streams=spatial", "loss.alpha=0", "loss.beta=0"]);
+const FULL: Fixed = component("both+vt+sm", 24.71, &["head.streams=both"]);
+const SPATIAL: Fixed = component("spatial", 19.87, &["head.streams=spatial", "loss.alpha=0", "loss.beta=0"]);
 
 /// In the order of the paper's Table 5.
-const COMPONENTS: &[Row] = &[
+const COMPONENTS: &[Fixed] = &[
     SPATIAL,
     component("mouthing", 12.73, &["head.streams=mouthing", "loss.alpha=0", "loss.beta=0"]),
     component("both", 18.93, &["head.streams=both", "loss.alpha=0", "loss.beta=0"]),
@@ -54,7 +59,7 @@ const COMPONENTS: &[Row] = &[
     FULL,
 ];
 
-const READINGS: &[Row] = &[
+const READINGS: &[Fixed] = &[
     FULL,
     row("text-encoder", &["head.streams=both", "loss.vt_target=encoder"]),
     row("symmetric", &["head.streams=both", "loss.symmetric=true"]),
@@ -65,16 +70,24 @@ const READINGS: &[Row] = &[
     row("norm-over-padding", &["head.streams=both", "head.norm_over=all"]),
 ];
 
-const CONTROL: &[Row] =
+const CONTROL: &[Fixed] =
     &[SPATIAL, FULL, row("shuffled-mouthing", &["head.streams=both", "shuffle_mouthing=true"])];
 
 impl Table {
-    pub(crate) fn rows(self) -> &'static [Row] {
-        match self {
+    /// Its rows, where they are the same everywhere; none otherwise.
+    pub(crate) fn fixed(self) -> Vec<Row> {
+        let rows = match self {
             Self::Components => COMPONENTS,
             Self::Readings => READINGS,
             Self::Control => CONTROL,
-        }
+            Self::Models => &[],
+        };
+        let row = |row: &Fixed| Row {
+            name: row.name.to_owned(),
+            settings: row.settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            paper: row.paper,
+        };
+        rows.iter().map(row).collect()
     }
 
     /// Name of its files, without the ending.
@@ -83,6 +96,7 @@ impl Table {
             Self::Components => "ablation",
             Self::Readings => "readings",
             Self::Control => "control",
+            Self::Models => "models",
         }
     }
 
@@ -97,11 +111,11 @@ impl Table {
         others
     }
 
-    /// Refuse shared settings that are the rows' own, or would make rows equal; `preset` is what they began with.
-    pub(crate) fn check(self, shared: &TrainConfig, preset: &TrainConfig) -> Result<()> {
+    /// Refuse shared settings that are the own ones of `rows`, or would make them equal; `preset` is what they began with.
+    pub(crate) fn check(self, rows: &[Row], shared: &TrainConfig, preset: &TrainConfig) -> Result<()> {
         let refuse =
             |key: &str, what: &str, remedy: &str| Err(Error::usage(format!("{key}: {what}"), remedy));
-        if shared.loss.alpha == 0.0 || shared.loss.beta == 0.0 {
+        if self != Self::Models && (shared.loss.alpha == 0.0 || shared.loss.beta == 0.0) {
             let what = "rows with and without this loss would be equal";
             return refuse(
                 if shared.loss.alpha == 0.0 { "loss.alpha" } else { "loss.beta" },
@@ -113,7 +127,7 @@ impl Table {
             return refuse("seed", "every row has the same seeds", "use --seeds");
         }
         let (shared, preset) = (json::value(shared)?, json::value(preset)?);
-        let keys = self.rows().iter().flat_map(|row| row.settings).filter_map(|s| s.split_once('='));
+        let keys = rows.iter().flat_map(|row| &row.settings).filter_map(|s| s.split_once('='));
         // Other weights than 0 leave the rows what they are.
         for (key, _) in keys.filter(|(key, _)| !["loss.alpha", "loss.beta"].contains(key)) {
             let pointer = format!("/{}", key.replace('.', "/"));
@@ -138,8 +152,8 @@ mod tests {
         for base in [TrainConfig::default(), TrainConfig::tiny()] {
             for table in TABLES {
                 let mut configs = BTreeSet::new();
-                for row in table.rows() {
-                    let config = base.clone().with(None, &row.settings())?;
+                for row in table.fixed() {
+                    let config = base.clone().with(None, &row.settings)?;
                     assert!(configs.insert(serde_json::to_string(&config).expect("JSON")), "{}", row.name);
                 }
             }
@@ -150,7 +164,7 @@ mod tests {
     /// Runs are found again by the name of their row.
     #[test]
     fn a_name_stands_for_one_row() {
-        let rows: Vec<&Row> = TABLES.iter().flat_map(|table| table.rows()).collect();
+        let rows: Vec<Row> = TABLES.iter().flat_map(|table| table.fixed()).collect();
         for one in &rows {
             assert!(rows.iter().all(|other| (one.name == other.name) == (one == other)), "{}", one.name);
         }
@@ -160,7 +174,10 @@ mod tests {
     fn shared_settings_are_checked() -> Result<()> {
         let check = |table: Table, setting: &str| -> Result<bool> {
             let preset = TrainConfig::tiny();
-            Ok(table.check(&preset.clone().with(None, &[setting.to_owned()])?, &preset).is_ok())
+            let path = vec!["language_model.path=tiny".to_owned()];
+            let model = Row { name: "tiny".to_owned(), settings: path, paper: None };
+            let rows = if table == Table::Models { vec![model] } else { table.fixed() };
+            Ok(table.check(&rows, &preset.clone().with(None, &[setting.to_owned()])?, &preset).is_ok())
         };
         assert!(
             check(Table::Components, "optimiser.epochs=3")? && check(Table::Components, "loss.beta=0.5")?
@@ -172,6 +189,8 @@ mod tests {
         for setting in ["seed=3", "head.streams=spatial", "loss.beta=0", "loss.alpha=0.0"] {
             assert!(!check(Table::Components, setting)?, "{setting}");
         }
+        assert!(check(Table::Models, "loss.beta=0")? && check(Table::Models, "head.streams=spatial")?);
+        assert!(!check(Table::Models, "language_model.path=mt5-xl")? && !check(Table::Models, "seed=3")?);
         Ok(())
     }
 }

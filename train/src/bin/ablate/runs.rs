@@ -39,10 +39,10 @@ struct Finished {
 }
 
 impl Run {
-    pub(crate) fn new(out: &Path, row: Row, info: &RunInfo, seed: u64, steps: u64) -> Self {
+    pub(crate) fn new(out: &Path, row: &Row, info: &RunInfo, seed: u64, steps: u64) -> Self {
         let mut info = info.clone();
         info.settings.seed = seed;
-        Self { row, seed, info, steps, folder: out.join(row.name).join(format!("seed-{seed}")) }
+        Self { row: row.clone(), seed, info, steps, folder: out.join(&row.name).join(format!("seed-{seed}")) }
     }
 
     /// Refuse a folder whose run began as another one.
@@ -67,7 +67,7 @@ impl Run {
         }
         let folder = self.folder.display().to_string();
         let mut train = args.shared_arguments();
-        for setting in self.row.settings().into_iter().chain([format!("seed={}", self.seed)]) {
+        for setting in self.row.settings.iter().cloned().chain([format!("seed={}", self.seed)]) {
             train.extend(["--set".to_owned(), setting]);
         }
         self.program("train", train.iter().map(String::as_str).chain(["--run", &folder]), threads)?;

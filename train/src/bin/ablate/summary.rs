@@ -1,11 +1,11 @@
 //! What the runs of a table say: means and spread over the seeds, tests between rows.
 
-use crate::Args;
 use crate::runs::Run;
+use crate::{Args, rows};
 use signclip_common::{Error, Result};
 use signclip_train::data::corpus::Corpus;
 use signclip_train::metrics::Scores;
-use signclip_train::metrics::ablation::{Ablation, Against, Resampling, Row, Seed};
+use signclip_train::metrics::ablation::{Ablation, Against, COMPONENTS_TABLE, Resampling, Row, Seed};
 use signclip_train::metrics::ambiguous::{AmbiguousWords, Cases};
 use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, p_value, resample};
 use signclip_train::metrics::numpy_random::SEED;
@@ -57,6 +57,7 @@ impl Scored {
 /// Of runs that are finished, on the split `corpus`.
 pub(crate) fn summarise(
     runs: &[Run],
+    rows: &[rows::Row],
     args: &Args,
     corpus: &Corpus,
     ambiguous: Option<&AmbiguousWords>,
@@ -64,24 +65,24 @@ pub(crate) fn summarise(
     let scored: Vec<Scored> =
         runs.iter().map(|run| Scored::of(run, &args.split, corpus, ambiguous)).collect::<Result<_>>()?;
     let first = &scored[0];
-    let rows = args.table.rows();
     let of_row = |row: usize| -> Vec<&Scored> { scored.iter().skip(row).step_by(rows.len()).collect() };
     let by_row: Vec<Vec<&Scored>> = (0..rows.len()).map(of_row).collect();
     let against = |row: usize, other: usize| {
         let [a, b] = [&by_row[other], &by_row[row]].map(|row| mean_resamples(row));
         let difference = mean(&bleu4(&by_row[row])) - mean(&bleu4(&by_row[other]));
         let paper = rows[row].paper.zip(rows[other].paper).map(|(row, other)| row - other);
-        Against { row: rows[other].name.to_owned(), difference, p: p_value(&a, &b, difference), paper }
+        Against { row: rows[other].name.clone(), difference, p: p_value(&a, &b, difference), paper }
     };
-    let row_summary = |(number, row): (usize, &crate::rows::Row)| {
+    let row_summary = |(number, row): (usize, &rows::Row)| {
         let seeds = &by_row[number];
         let shares = |share: fn(&Cases) -> usize| -> Option<Vec<f64>> {
             seeds.iter().map(|s| s.cases.map(|c| share(&c) as f64 / c.all as f64)).collect()
         };
         let accuracy = shares(|cases| cases.right);
         Row {
-            name: row.name.to_owned(),
-            settings: row.settings.iter().map(|s| (*s).to_owned()).collect(),
+            name: row.name.clone(),
+            settings: row.settings.clone(),
+            paper: None,
             bleu4: mean(&bleu4(seeds)),
             rouge_l: mean(&seeds.iter().map(|s| s.scores.get(Measure::RougeL)).collect::<Vec<_>>()),
             ambiguous_accuracy: accuracy.as_deref().map(mean),
@@ -106,6 +107,8 @@ pub(crate) fn summarise(
         signatures: [Measure::Bleu4, Measure::RougeL].map(|m| first.scores.signature(m).to_owned()),
         bootstrap: Resampling { resamples: RESAMPLES, seed: SEED },
         ambiguous_cases: first.cases.map(|cases| cases.all),
+        paper_table: COMPONENTS_TABLE,
+        notes: Vec::new(),
         rows: rows.iter().enumerate().map(row_summary).collect(),
     })
 }
@@ -121,13 +124,17 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
     );
     let ambiguous = ablation.ambiguous_cases.is_some();
     let column = |text: &str| if ambiguous { format!(" {text} |") } else { String::new() };
+    let beside = ablation.rows.iter().any(|row| row.paper.is_some());
+    let paper_column = |text: String| if beside { format!(" {text} |") } else { String::new() };
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "| row | BLEU-4 | of each seed | ROUGE-L |{} difference in BLEU-4 |",
+        "| row | BLEU-4 | of each seed | ROUGE-L |{}{} difference in BLEU-4 |",
+        paper_column(format!("BLEU-4, ROUGE-L in the paper's Table {}", ablation.paper_table)),
         column("ambiguous words")
     );
-    let _ = writeln!(out, "|---|---|---|---|{}---|", if ambiguous { "---|" } else { "" });
+    let dashes = |there: bool| if there { "---|" } else { "" };
+    let _ = writeln!(out, "|---|---|---|---|{}{}---|", dashes(beside), dashes(ambiguous));
     for row in &ablation.rows {
         let spread = row.bleu4_deviation.map_or(String::new(), |d| format!(" ± {d:.2}"));
         let each: Vec<String> = row.by_seed.iter().map(|s| format!("{:.2}", s.bleu4)).collect();
@@ -142,11 +149,12 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
             .collect();
         let _ = writeln!(
             out,
-            "| {} | {:.2}{spread} | {} | {:.2} |{} {} |",
+            "| {} | {:.2}{spread} | {} | {:.2} |{}{} {} |",
             row.name,
             row.bleu4,
             each.join(", "),
             row.rouge_l,
+            paper_column(row.paper.map_or("–".to_owned(), |p| format!("{:.2}, {:.2}", p.bleu[3], p.rouge_l))),
             words.unwrap_or_default(),
             against.join("; ")
         );
@@ -164,13 +172,20 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
              translation, and not the other one; guessing gives 50 % at most."
         );
     }
+    let table = ablation.paper_table;
     if let Some(missed) = ablation.not_reproduced() {
         let _ = match missed.as_slice() {
             [] => {
-                writeln!(out, "\nEvery difference of the paper's Table 5 is here too (same sign, p < 0.05).")
+                writeln!(
+                    out,
+                    "\nEvery difference of the paper's Table {table} is here too (same sign, p < 0.05)."
+                )
             }
-            missed => writeln!(out, "\nOf the paper's Table 5 not shown here: {}.", missed.join("; ")),
+            missed => writeln!(out, "\nOf the paper's Table {table} not shown here: {}.", missed.join("; ")),
         };
+    }
+    if !ablation.notes.is_empty() {
+        let _ = writeln!(out, "\n{}", ablation.notes.join(" "));
     }
     out
 }

@@ -83,6 +83,11 @@ impl T5Config {
         Self::released(2048, 5120, 24, 32)
     }
 
+    /// The mT5 of the same size: with a vocabulary of 101 languages. XL has 3.74 billion parameters.
+    pub fn multilingual(self) -> Self {
+        Self { vocab_size: 250_112, ..self }
+    }
+
     /// About a million parameters, for training from scratch on the demo corpus.
     pub fn tiny(vocab_size: i64) -> Self {
         Self { vocab_size, d_kv: 32, ..Self::released(128, 256, 3, 4) }
@@ -210,6 +215,20 @@ mod tests {
         "num_decoder_layers": 24, "num_heads": 32, "num_layers": 24, "output_past": true, "pad_token_id": 0,
         "relative_attention_max_distance": 128, "relative_attention_num_buckets": 32,
         "tie_word_embeddings": false, "use_cache": true, "vocab_size": 32128}"#;
+
+    /// As transformers wrote it for mT5-XL: with fields of later versions, and without those that have their defaults.
+    #[test]
+    fn the_file_of_mt5_xl_is_the_preset() {
+        let mt5 = r#"{"architectures": ["MT5ForConditionalGeneration"], "d_ff": 5120, "d_kv": 64, "d_model": 2048,
+            "decoder_start_token_id": 0, "dropout_rate": 0.1, "eos_token_id": 1, "feed_forward_proj": "gated-gelu",
+            "dense_act_fn": "gelu_new", "is_gated_act": true, "initializer_factor": 1.0, "is_encoder_decoder": true,
+            "layer_norm_epsilon": 1e-06, "model_type": "mt5", "num_decoder_layers": 24, "num_heads": 32,
+            "num_layers": 24, "output_past": true, "pad_token_id": 0, "relative_attention_num_buckets": 32,
+            "tie_word_embeddings": false, "tokenizer_class": "T5Tokenizer", "use_cache": true,
+            "vocab_size": 250112}"#;
+        let config = T5Config::parse(mt5, Path::new("config.json")).expect("valid");
+        assert_eq!(config, T5Config::xl().multilingual());
+    }
 
     fn message(from: &str, to: &str) -> String {
         let text = FLAN.replace(from, to);
