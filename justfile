@@ -163,7 +163,7 @@ docs:
 
 # every command of README and docs: run on the demo's corpus, or its flags checked where it needs data
 check-docs: demo
-    python3 scripts/check_docs.py target/release demo
+    python3 scripts/check_docs.py "$(command -v {{ just_executable() }})" target/release demo
 
 # checksums of the features and losses that these programs make, into a file: the same at two commits, or something changed
 feature-sums file clips="": build

@@ -1,4 +1,5 @@
-"""Our program and a Python peer by turns in one run; medians, and their ratios as one JSON object on the last line.
+"""Our program and a Python peer by turns in one run; medians, and their ratios as one JSON object on the last line. All turns
+are in benches/train-* or benches/generate-*.
 
     bench.py train|generate PROGRAM PEERS
 
@@ -9,6 +10,8 @@ import os
 import statistics
 import subprocess
 import sys
+
+import record
 
 what, program, peers = sys.argv[1:4]
 TURNS = int(os.environ.get("SIGNCLIP_BENCH_TURNS", "3"))
@@ -35,12 +38,17 @@ def compare(size, dtype, field):
     return median[1] / median[0], ours, theirs
 
 
-if what == "train":
-    bf16, ours_bf16, theirs_bf16 = compare("base", "bfloat16", "seconds_per_step")
-    fp32, ours_fp32, theirs_fp32 = compare("base", "float32", "seconds_per_step")
-    peak = lambda results: round(max(result["peak_rss_gib"] for result in results), 2)
-    print(f"peak memory in fp32: ours {peak(ours_fp32)} GiB, peer {peak(theirs_fp32)} GiB; in bf16, below")
-    result = {"step_ratio_bf16": bf16, "step_ratio_fp32": fp32, "peak_gib": peak(ours_bf16), "peer_peak_gib": peak(theirs_bf16)}
-else:
-    result = {f"generate_ratio_{size}": compare(size, "bfloat16", "seconds")[0] for size in ("small", "base")}
-print(json.dumps({name: round(value, 3) for name, value in result.items()}))
+CASES = {"train": [("base", "bfloat16"), ("base", "float32")], "generate": [("small", "bfloat16"), ("base", "bfloat16")]}
+FIELD = {"train": "seconds_per_step", "generate": "seconds"}
+result, turns = {}, {}
+for size, dtype in CASES[what]:
+    case = f"{size}_{SHORT[dtype]}"
+    ratio, ours, theirs = compare(size, dtype, FIELD[what])
+    turns[case] = {"ours": ours, "peer": theirs}
+    result[f"ratio_{case}"] = round(ratio, 3)
+    for who, side in (("ours", ours), ("peer", theirs)):
+        if "peak_rss_gib" in side[0]:
+            result[f"peak_gib_{case}_{who}"] = round(max(turn["peak_rss_gib"] for turn in side), 2)
+path = record.write(what, {"turns": turns, "result": result}, f"just bench-{what}", ("torch", "transformers", "peft"))
+print(f"all turns: {path}")
+print(json.dumps(result))

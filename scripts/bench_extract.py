@@ -16,17 +16,15 @@ are in neither side's time. All figures of a turn are in benches/extract-<date>-
 
 For a quick look: SIGNCLIP_BENCH_TURNS, _FRAMES, _CLIPS, and _DTYPES=f32, which leaves the figures of the other type null.
 """
-import datetime
 import json
 import os
 import pathlib
-import platform
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
-from importlib import metadata
+
+import record
 
 extract, bench, peers, data = sys.argv[1:5]
 TURNS = int(os.environ.get("SIGNCLIP_BENCH_TURNS", "5"))
@@ -73,16 +71,6 @@ def turn(dtype):
             "ours_whole": ours["seconds"] / ours["frames"], "peer_whole": peer["seconds"] / peer["frames"]}
 
 
-def machine():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
-    changed = subprocess.run(["git", "status", "--porcelain", "-uno"], stdout=subprocess.PIPE, text=True).stdout.strip()
-    return {"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(), "commit": commit + ("+changes" if changed else ""),
-            "libtorch": json.loads(pathlib.Path(".libtorch/installed.json").read_text()),
-            **{name: metadata.version(name) for name in ("torch", "transformers", "face-alignment", "av")}}
-
-
 (place / "weights/retinaface").mkdir(parents=True)
 (place / "weights/retinaface/mobilenet0.25_Final.pth").symlink_to(pathlib.Path(data, "weights/mobilenet0.25_Final.pth").resolve())
 clips = [{"id": video.stem, "video": str(video), "start": 0, "end": FRAMES / 25} for video in videos]
@@ -125,14 +113,8 @@ result = {name: value and round(value, 3) for name, value in result.items()}
 if default == "f32":
     print("this CPU has no bf16 arithmetic: the default is fp32 here, and bf16 is emulated on both sides")
 
-today = datetime.date.today().isoformat()
-this = machine()
-path = pathlib.Path(f"benches/extract-{today}-{re.sub('[^a-z0-9]+', '-', this['cpu'].lower()).strip('-')}.json")
-path.parent.mkdir(exist_ok=True)
-report = {"date": today, "machine": this, "frames": FRAMES, "clips": [video.name for video in videos], "turns": turns,
-          "medians": median, "result": result}
-path.with_suffix(".tmp").write_text(json.dumps(report, indent=1) + "\n")
-path.with_suffix(".tmp").replace(path)
+report = {"frames": FRAMES, "clips": [video.name for video in videos], "turns": turns, "medians": median, "result": result}
+path = record.write("extract", report, "just bench-extract", ("torch", "transformers", "face-alignment", "av"))
 subprocess.run(["rm", "-rf", place], check=True)
 print(f"all turns: {path}")
 print(json.dumps(result))

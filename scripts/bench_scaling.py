@@ -5,7 +5,6 @@
 The gesture stage at its official size in fp32, computed weights. The last line is one JSON object: `scaling`, the median
 over the turns of frames per second with `--gpus cpu,cpu` over those with `--gpus cpu`.
 """
-import datetime
 import json
 import os
 import pathlib
@@ -13,6 +12,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+import record
 
 extract, video = sys.argv[1:3]
 TURNS = int(os.environ.get("SIGNCLIP_BENCH_TURNS", "5"))
@@ -50,10 +51,8 @@ with tempfile.TemporaryDirectory(dir="target") as place:
         print(f"turn {number + 1}: {one:.3f} frames/s on one device ({100 * busy_one:.0f} % busy), {two:.3f} on two "
               f"({100 * busy_two:.0f} % busy), {two / one:.2f} times", flush=True)
 
-today = datetime.date.today().isoformat()
 result = {"scaling": round(statistics.median(turn["scaling"] for turn in turns), 3)}
-path = pathlib.Path(f"benches/scaling-{today}.json")
-path.parent.mkdir(exist_ok=True)
-path.write_text(json.dumps({"date": today, "cores": cores, "clips": CLIPS, "frames": FRAMES, "turns": turns, "result": result}, indent=1) + "\n")
+report = {"clips": CLIPS, "frames": FRAMES, "turns": turns, "result": result}
+path = record.write("scaling", report, "just bench-scaling")
 print(f"all turns: {path}; the same bytes each time")
 print(json.dumps(result))

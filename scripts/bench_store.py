@@ -7,11 +7,9 @@ bytes, not the disk. Python reads as its users do: `numpy.load(path)` and `datas
 35,000 clips is opened: the store's, the HDF5 file's with the shape of every data set, and the headers of as many .npy
 files. The last line is one JSON object of medians: `*_gb_per_second`, `*_open_seconds`.
 """
-import datetime
 import json
 import os
 import pathlib
-import platform
 import random
 import shutil
 import statistics
@@ -22,6 +20,8 @@ import time
 
 import h5py
 import numpy
+
+import record
 
 bench = sys.argv[1]
 TURNS = int(os.environ.get("SIGNCLIP_BENCH_TURNS", "5"))
@@ -111,11 +111,7 @@ finally:
     shutil.rmtree(place)
 
 result = {name: round(statistics.median(turn[name] for turn in turns), 3) for name in turns[0]}
-today = datetime.date.today().isoformat()
-path = pathlib.Path(f"benches/store-{today}.json")
-path.parent.mkdir(exist_ok=True)
-report = {"date": today, "kernel": platform.release(), "numpy": numpy.__version__, "h5py": h5py.__version__, "clips": CLIPS,
-          "frames": FRAMES, "indexed": INDEXED, "place": str(place.parent), "turns": turns, "result": result}
-path.write_text(json.dumps(report, indent=1) + "\n")
+report = {"clips": CLIPS, "frames": FRAMES, "indexed": INDEXED, "memory": place.parent == memory, "turns": turns, "result": result}
+path = record.write("store", report, "just bench-store", ("numpy", "h5py"))
 print(f"all turns: {path}")
 print(json.dumps(result))

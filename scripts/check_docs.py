@@ -1,8 +1,8 @@
 """Run the commands of README and docs, on the demo's corpus; check the flags of those that need data that is not here.
 
-    check_docs.py PROGRAMS DEMO
+    check_docs.py JUST PROGRAMS DEMO
 
-PROGRAMS: folder with the programs. DEMO: the folder that `just demo` made. A page is a list of blocks: ```sh is run, in one folder
+JUST: the program just. PROGRAMS: the folder with ours. DEMO: the folder that `just demo` made. A page is a list of blocks: ```sh is run, in one folder
 for each page, with a copy of DEMO in it; ```sh,needs-data has its flags checked; ```sh,demo is what made DEMO. Recipes and flags named in
 the text must exist. Exits with 1 and names each fault by page and line.
 """
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-programs, demo = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
+just, programs, demo = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
 root = pathlib.Path(__file__).resolve().parent.parent
 OURS = ["extract", "train", "evaluate", "translate", "ablate"]
 # Flags of other programs that the pages speak of: Slurm, MPI, apt, pip, cargo.
@@ -57,7 +57,7 @@ def helps():
     return set(re.findall(r"--[a-z][a-z0-9-]+", told))
 
 
-flags, recipes = helps(), set(run(["just", "--summary"], cwd=root).stdout.split())
+flags, recipes = helps(), set(run([just, "--summary"], cwd=root).stdout.split())
 pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
 counts = {"run": 0, "flags checked": 0}
 for page in pages:
@@ -67,7 +67,7 @@ for page in pages:
         spans = " ".join(re.findall(r"`([^`]+)`", words))
         unknown = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", spans)) - flags - OTHERS
         faults += [f"{name}:{line}: no program has {flag}" for flag in sorted(unknown)]
-    with tempfile.TemporaryDirectory(dir=demo.parent) as place:
+    with tempfile.TemporaryDirectory(dir=root / "target") as place:
         for line, kind, block in blocks(text):
             if kind == "sh":
                 if not pathlib.Path(place, "demo").exists():

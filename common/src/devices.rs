@@ -137,7 +137,7 @@ fn libtorch_in(maps: &str) -> Option<&Path> {
 /// overlaps with what the GPU is doing (not checked: no GPU was at hand).
 pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
     match device {
-        Device::Cuda(_) => tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false),
+        Device::Cuda(_) => tensor.internal_pin_memory(device).to_device_(device, tensor.kind(), true, false),
         _ => tensor.to_device(device),
     }
 }

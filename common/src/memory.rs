@@ -7,19 +7,6 @@ pub fn start() {
     map_from(1 << 20);
 }
 
-/// Let libtorch put tensors of 2 MiB and more on huge pages, unless the user has said what he wants; to be called before
-/// there is another thread. Decoding, most of which is reading weights, is a few percent faster where they are that large
-/// (Flan-T5 base). Not for training: what is lost to alignment comes to 0.3 GiB in a step of Flan-T5-XL.
-pub fn huge_pages() {
-    if std::env::var_os("THP_MEM_ALLOC_ENABLE").is_none() {
-        // SAFETY: no other thread reads or writes the environment yet.
-        #[allow(unsafe_code)]
-        unsafe {
-            std::env::set_var("THP_MEM_ALLOC_ENABLE", "1");
-        }
-    }
-}
-
 /// From now on keep freed memory for the next allocation instead of giving it back; to be called once everything is
 /// loaded. A training step and a decoding step allocate the same sizes again and again; by default glibc returns each
 /// large block, and the kernel clears its pages anew: a sixth of the time of a step.

@@ -6,7 +6,7 @@
 
 use crate::synthetic::{self, Random};
 use crate::tensor_file::{self, TensorFile};
-use crate::{Error, Result};
+use crate::{Error, Result, plural};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -134,7 +134,7 @@ impl Weights {
         ]
         .iter()
         .filter(|(_, names)| !names.is_empty())
-        .map(|(what, names)| format!("{} {what}: {}", plural(names.len()), some(names)))
+        .map(|(what, names)| format!("{} {what}: {}", plural(names.len(), "key"), some(names)))
         .collect::<Vec<_>>()
         .join("; ");
         if problem.is_empty() {
@@ -326,8 +326,4 @@ fn normal(random: &Random, i: u64) -> f64 {
 
 fn copy_list(list: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
     list.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
-}
-
-fn plural(n: usize) -> String {
-    format!("{n} key{}", if n == 1 { "" } else { "s" })
 }

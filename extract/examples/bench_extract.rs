@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use signclip_common::manifest::Media;
 use signclip_common::panics::program;
 use signclip_common::weights::Weights;
-use signclip_common::{Error, Result, devices, memory};
+use signclip_common::{Error, Result, devices, environment, memory};
 use signclip_extract::media::frame::Frame;
 use signclip_extract::media::frame_reader::FrameReader;
 use signclip_extract::media::reading::TARGET_FPS;
@@ -98,7 +98,8 @@ struct Machine {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    memory::huge_pages();
+    environment::for_gpus();
+    environment::huge_pages();
     memory::start();
     program(|| {
         println!("{}", run(&cli.command).map_err(|e| vec![e])?);

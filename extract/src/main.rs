@@ -4,8 +4,8 @@
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
-use signclip_common::memory;
 use signclip_common::panics::program;
+use signclip_common::{environment, memory};
 use signclip_extract::cli::args::{Cli, Command};
 use signclip_extract::cli::like::Like;
 use signclip_extract::cli::unused::unused_flags;
@@ -15,7 +15,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    memory::huge_pages();
+    environment::for_gpus();
+    environment::huge_pages();
     memory::start();
     program(|| match cli.command {
         Some(Command::Doctor { weights, json }) => doctor::report(weights.as_deref(), json),

@@ -22,7 +22,7 @@ fn of_extract() {
         ("--dataset phoenix --root ROOT --dtype f64", ["--dtype f64", "bf16"]),
         ("--dataset phoenix --root ROOT --gpus gpu", ["--gpus gpu", "--gpus 0,1"]),
         ("--dataset nosuch.jsonl", ["nosuch.jsonl", "check the path"]),
-        ("--videos nosuch.mp4", ["nosuch.mp4: no such file", "none of the other clips"]),
+        ("--videos nosuch.mp4", ["nosuch.mp4: no such file or folder; ", "correct the path"]),
         ("--videos ..", ["--videos \"..\"", "clip id"]),
         ("--videos a.mp4 b/a.mp4", ["named \"a\"", "rename"]),
         ("--verify", ["--verify", "--out"]),

@@ -62,7 +62,7 @@ fn the_reported_ones() {
     let done = extract(place.path(), "--dataset own.jsonl --streams spatial --out out");
     done.fails("thumb", &["0010.jpg", "truncated"]);
     done.fails("head", &["head_mkv.mkv", "byte ", "damaged"]);
-    done.says(&["remark: 1 clips, e.g. two: several video streams", "--video-stream"]);
+    done.says(&["remark: 1 clip, e.g. two: several video streams", "--video-stream"]);
     let all = store(&place.path().join("out"), "all");
     for (id, source, frames, video_stream) in [
         ("exif", 5, 5, None),
@@ -112,7 +112,7 @@ fn files_that_do_not_say_how_long_they_are() {
     list(place.path(), &[json!({"id": "a", "video": "a.ts"}), json!({"id": "b", "video": "b.mp4"})]);
     extract(place.path(), "--dataset own.jsonl --streams spatial --out out")
         .exits(0)
-        .says(&["remark: 1 clips, e.g. a: ", "does not say how long it is"]);
+        .says(&["remark: 1 clip, e.g. a: ", "does not say how long it is"]);
     let all = store(&place.path().join("out"), "all");
     assert_eq!(["a", "b"].map(|id| record(&all, id).facts.end_unknown), [true, false]);
 }

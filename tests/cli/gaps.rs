@@ -61,7 +61,7 @@ fn the_signer_in_files_that_people_report() {
 fn a_mouth_below_the_edge_in_a_file_that_people_report() {
     let place = empty();
     let Some(done) = field(place.path(), &["edge.mp4"], "") else { return };
-    done.exits(0).says(&["edge: 39 frames", "mouth lies outside of the picture", "1 clips without any face"]);
+    done.exits(0).says(&["edge: 39 frames", "mouth lies outside of the picture", "1 clip without any face"]);
     let out = store(&place.path().join("out"), "all");
     let (frames, coverage, missed) = facts(&out, "edge");
     assert_eq!((frames, coverage, missed), (40, 0.0, &[[0, 39]][..]));
@@ -202,7 +202,7 @@ fn mouths_outside_of_the_picture() {
         "clip: 100 frames",
         "mouth lies outside of the picture",
         "0.0 %",
-        "1 clips without any face",
+        "1 clip without any face",
     ]);
     let out = store(&place.path().join("out"), "all");
     assert_eq!(facts(&out, "clip"), (FRAMES, 0.0, &[[0, FRAMES - 1]][..]));

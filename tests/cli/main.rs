@@ -7,6 +7,7 @@ mod ablate;
 mod adapters;
 mod annotations;
 mod arguments;
+mod benches;
 mod continued;
 mod corpus;
 mod damaged;

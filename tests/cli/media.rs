@@ -139,7 +139,7 @@ fn a_data_set_that_has_changed() {
     extract().refuses(&[&["clip \"b\", source_bytes", "b.mp4"]]);
     std::fs::copy(&video, place.path().join("b.mp4")).expect("a video");
     write(std::slice::from_ref(&a));
-    extract().exits(0).says(&["1 clips are not in the data set any more", "e.g. b"]);
+    extract().exits(0).says(&["1 clip not in the data set any more", "e.g. b"]);
 }
 
 /// A clip that failed and was taken out of the data set is forgotten; one that was not asked for is not told again.

@@ -140,7 +140,7 @@ fn missing_faces() {
     let face = |i: usize| if i / 136 < other / 2 { f32::NAN } else { 60.0 + (i % 136 * 29 % 83) as f32 };
     landmarks(&marks(second), *other, 68, face);
     let done = with_marks(place.path(), "--preview sheets");
-    done.exits(0).says(&["1 clips without any face", "0.0 %", first]);
+    done.exits(0).says(&["1 clip without any face", "0.0 %", first]);
     let out = store(&place.path().join("out"), "test");
     for (index, clip) in out.clips.iter().enumerate() {
         let coverage = clip.facts.face_coverage.expect("looked for");

@@ -19,7 +19,7 @@ mod bench {
 
 use bench::{folder, measure};
 use clap::{Parser, Subcommand, ValueEnum};
-use signclip_common::{Result, devices, memory};
+use signclip_common::{Result, devices, environment, memory};
 use signclip_train::language::t5::T5Config;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -106,8 +106,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     // As in the programs: evaluate has them, train has not.
     if matches!(args.command, Command::Generate { .. }) {
-        memory::huge_pages();
+        environment::huge_pages();
     }
+    environment::for_gpus();
     memory::start();
     match run(&args) {
         Ok(Some(json)) => println!("{json}"),

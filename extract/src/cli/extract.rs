@@ -19,7 +19,7 @@ use crate::run::rank::Rank;
 use signclip_common::manifest::{Clip, Split};
 use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, StoreWriter};
-use signclip_common::{Error, Result, devices};
+use signclip_common::{Error, Result, devices, plural};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -92,7 +92,10 @@ fn extract(args: &RunArgs, like: Option<&Like>, job: Job) -> Result<ExitCode> {
         let folder = out.join(&split.name);
         if let (Some(first), true) = (gone.first(), args.selection.all_clips()) {
             let (count, folder) = (gone.len(), folder.display());
-            tracing::warn!("{folder}: {count} clips are not in the data set any more and stay, e.g. {first}");
+            tracing::warn!(
+                "{folder}: {} not in the data set any more, kept in the store, e.g. {first}",
+                plural(count, "clip")
+            );
         }
         let mut store = StoreWriter::open(&folder, info, rank.number)?;
         for id in &args.selection.only {

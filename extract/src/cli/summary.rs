@@ -12,7 +12,7 @@ use crate::streams::config::StreamName;
 use crate::streams::mouthing::gaps;
 use signclip_common::manifest::Clip;
 use signclip_common::store::STORE_FILE;
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, plural};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -59,12 +59,14 @@ pub fn summarise(
             (0, _) => {}
             (n, false) => {
                 println!(
-                    "{n} clips without any face or mouth have a mouthing stream of zeros (--require-face refuses them)"
+                    "{} without any face or mouth, with a mouthing stream of zeros (--require-face refuses them)",
+                    plural(n, "clip")
                 );
             }
             (n, true) => {
                 println!(
-                    "{n} clips without any face or mouth were stored by earlier runs, with a mouthing stream of zeros;"
+                    "{} without any face or mouth, with a mouthing stream of zeros, stored by earlier runs;",
+                    plural(n, "clip")
                 );
                 println!(
                     "--require-face refuses new ones only: extract into another folder to be without them"
@@ -77,15 +79,20 @@ pub fn summarise(
         {
             let stored: usize = outcomes.values().map(|o| o.stored).sum();
             let already: usize = outcomes.values().map(|o| o.already_done).sum();
-            println!("sheets:   {} ({stored} clips; none of the {already} already there)", folder.display());
+            println!(
+                "sheets:   {} ({}; none of the {already} already there)",
+                folder.display(),
+                plural(stored, "clip")
+            );
         }
         if failed > 0 {
             println!(
-                "{failed} clips failed (failures-*.jsonl); fix them and run the same command again, or with --retry-failed"
+                "{} failed (failures-*.jsonl); fix what is wrong and run the same command again, or with --retry-failed",
+                plural(failed, "clip")
             );
         }
         if left > 0 {
-            println!("interrupted: {left} clips were not tried; the same command resumes with them");
+            println!("interrupted: {} not tried; the same command resumes", plural(left, "clip"));
         }
         println!("check:    extract --verify --out {}", out.display());
         println!("next:     {}", next_step(plan, out));
@@ -106,7 +113,7 @@ fn remarks(outcomes: &Outcomes) {
         all.entry(*remark).or_default().extend(ids.iter().map(String::as_str));
     }
     for (remark, ids) in &all {
-        println!("remark: {} clips, e.g. {}: {}", ids.len(), ids[0], remark.text());
+        println!("remark: {}, e.g. {}: {}", plural(ids.len(), "clip"), ids[0], remark.text());
     }
     for (id, reason) in outcomes.values().flat_map(|o| &o.without_sheet) {
         println!("no sheet: {id}: {reason}");
@@ -130,7 +137,7 @@ pub fn next_step(plan: &Plan, out: &Path) -> String {
              text with: translate VIDEO --run RUN"
                 .to_owned()
         }
-        (n, _) => format!("{n} clips have no sentence, which train needs: add their texts to the data set"),
+        (n, _) => format!("{} without a sentence, which train needs: add the texts to the data set", plural(n, "clip")),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cli::summary::print_json;
 use crate::run::plan::bytes;
 use signclip_common::progress::{Progress, start_log};
 use signclip_common::store::{self, STORE_FILE};
-use signclip_common::{Error, Result};
+use signclip_common::{Error, Result, plural};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,7 +65,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         match problems {
             0 => println!("every length and checksum agrees, every value is finite"),
             n => println!(
-                "{n} problems; make the clips named again with the command that made the store and --only ID"
+                "{}; make the clips named again with the command that made the store and --only ID",
+                plural(n, "problem")
             ),
         }
     }

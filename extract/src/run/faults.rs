@@ -38,11 +38,15 @@ impl AtOnce {
     }
 }
 
-/// Whether libtorch says that there was too little memory, on a GPU or on the CPU.
+/// Whether libtorch says that there was too little memory, on a GPU or on the CPU. cuBLAS and cuDNN have words of their own.
 pub(crate) fn is_out_of_memory(error: &Error) -> bool {
     let text = error.to_string();
+    let says = |words: &str| text.contains(words);
     matches!(error, Error::Torch(_))
-        && (text.contains("out of memory") || text.contains("can't allocate memory"))
+        && (says("out of memory")
+            || says("can't allocate memory")
+            || says("CUBLAS_STATUS_ALLOC_FAILED")
+            || says("CUDNN_STATUS_") && says("ALLOC"))
 }
 
 /// The devices of a run that still work.
@@ -111,6 +115,14 @@ mod tests {
             Ok(Vec::new())
         };
         assert!(is_out_of_memory(&AtOnce::default().run("test", &items, panics).unwrap_err()));
+        for said in [
+            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+            "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+            "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        ] {
+            assert!(is_out_of_memory(&Error::Torch(said.to_owned())), "{said}");
+        }
+        assert!(!is_out_of_memory(&Error::Torch("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED".to_owned())));
         // Other errors are not tried again.
         let mut tried = 0;
         let other = |_: &[usize]| -> Result<Vec<usize>> {

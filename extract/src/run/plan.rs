@@ -249,17 +249,21 @@ impl Plan {
     /// missing and the places looked at.
     pub fn check(&self) -> Result<()> {
         self.check_annotations()?;
+        let clips_named: usize = self.splits.iter().map(|s| s.clips.len()).sum();
         let mut clips = self.splits.iter().flat_map(|s| &s.clips).peekable();
         let first = clips.peek().map(|c| c.media.path().to_path_buf()).unwrap_or_default();
         if clips.any(|c| c.media.path().exists()) {
             return Ok(());
         }
-        Err(Error::input(
-            first,
-            "",
-            "no such file or folder, and none of the other clips' media is there either",
-            "give the folder with --root DIR; docs/data-sets.md shows the layout that is looked for",
-        ))
+        let what = match clips_named {
+            1 => "no such file or folder",
+            _ => "no such file or folder, and none of the other clips' media is there either",
+        };
+        let remedy = match self.dataset.splits.is_empty() {
+            true => "correct the path",
+            false => "give the folder with --root DIR; docs/data-sets.md shows the layout that is looked for",
+        };
+        Err(Error::input(first, "", what, remedy))
     }
 
     /// Whether there are annotations of every split, and clips.

@@ -8,7 +8,7 @@ use signclip_common::collective::{Collective, ThreadRank, threads};
 use signclip_common::launcher::Environment;
 use signclip_common::panics::{guarded, program};
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, devices, lock, memory};
+use signclip_common::{Error, Result, devices, environment, lock, memory};
 use signclip_train::config::TrainConfig;
 use signclip_train::data::corpus::Corpus;
 use signclip_train::language::settings::language_model_folder;
@@ -85,6 +85,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    environment::for_gpus();
     memory::start();
     program(|| run(&args).map(|()| ExitCode::SUCCESS))
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use signclip_common::panics::program;
 use signclip_common::progress::start_log;
 use signclip_common::store::{Failure, MOUTHING, STORE_FILE, StoreInfo, StreamInfo};
-use signclip_common::{Error, Result, atomic, devices, memory, temporary};
+use signclip_common::{Error, Result, atomic, devices, environment, memory, temporary};
 use signclip_train::children;
 use signclip_train::data::corpus::{Corpus, Window};
 use signclip_train::language::beam_search::BeamSearchConfig;
@@ -76,7 +76,8 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    memory::huge_pages();
+    environment::for_gpus();
+    environment::huge_pages();
     memory::start();
     program(|| run(&args).map_err(|e| vec![e]))
 }

@@ -10,8 +10,8 @@ mod run;
 mod score;
 
 use clap::{Parser, Subcommand};
-use signclip_common::memory;
 use signclip_common::panics::program;
+use signclip_common::{environment, memory};
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -50,7 +50,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    memory::huge_pages();
+    environment::for_gpus();
+    environment::huge_pages();
     memory::start();
     program(|| {
         let done = match (&args.command, &args.run) {

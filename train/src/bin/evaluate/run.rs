@@ -3,7 +3,7 @@
 use signclip_common::collective::Collective;
 use signclip_common::manifest::TextRules;
 use signclip_common::progress::start_log;
-use signclip_common::{Error, Result, atomic, checksum, devices};
+use signclip_common::{Error, Result, atomic, checksum, devices, plural};
 use signclip_train::data::corpus::Corpus;
 use signclip_train::data::split::check_split;
 use signclip_train::metrics::predictions::{METRICS, PREDICTIONS};
@@ -64,7 +64,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut caveats = info.caveats(&args.split);
     let missing = corpus.missing(args.allow_missing)?;
     if missing > 0 {
-        caveats.push(format!("{missing} clips of {} are missing; the scores are without them", args.split));
+        caveats.push(format!(
+            "{} of {} missing; the scores are without them",
+            plural(missing, "clip"),
+            args.split
+        ));
     }
     info.check_features(corpus.descriptions())?;
     info.check_clips(&corpus, &args.split, missing)?;
@@ -121,7 +125,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         print!("{metrics}");
         return Ok(());
     }
-    println!("{}: {} clips, weights of epoch {}", args.split, predictions.len(), state.choice.best_epoch);
+    println!(
+        "{}: {}, weights of epoch {}",
+        args.split,
+        plural(predictions.len(), "clip"),
+        state.choice.best_epoch
+    );
     print!("{}", summary(&scores, beside.as_ref(), rules));
     if args.all {
         println!("\nReferences {}:\n{}", ending(rules), scores.table());
