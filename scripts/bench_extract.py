@@ -4,8 +4,8 @@
 
 EXTRACT and BENCH are the programs `extract` and `bench_extract`, PEERS the folder of peer_extract.py, DATA that of the real
 clips. Each turn runs, in bf16 and in fp32: the gesture stage alone, the whole of `extract`, and the peer, which reports
-its gesture stage and its whole; then the motion stage alone, and scripts/peer_motion.py beside it. Loading and process start are in neither side's time. All figures of a turn are in
-benches/extract-<date>-<processor>.json; the last line is one JSON object of medians:
+its gesture stage and its whole; then the motion stage alone, and scripts/peer_motion.py beside it. Loading and process start
+are in neither side's time. All figures of a turn are in benches/extract-<date>-<processor>.json; the last line is one JSON object of medians:
 
     share_*           arithmetic of the published algorithm in the gesture stage, per second, over that of the products
     ratio_*           the peer's seconds a frame over ours, gesture stage

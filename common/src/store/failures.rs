@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub id: String,
-    /// `open`, `decode`, `face`, `encode`, `store`, `preview`.
+    /// `open`, `decode`, `face`, `encode`, `rows`, `store`, `preview`.
     pub stage: String,
     pub reason: String,
 }
