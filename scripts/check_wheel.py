@@ -220,6 +220,13 @@ def installed(root, torch):
     if "1.2.3" not in said or torch not in said:
         fail(f"another torch: {said}")
     note(f"another torch: {said}")
+    # Without the nvidia wheels, which stay where they are.
+    (site / "torch").rename(root.home / "torch")
+    version = root.run("env", "PYTHONPATH=/home/user", "v/bin/extract", "--version")
+    (root.home / "torch").rename(site / "torch")
+    if "in /home/user/torch/lib" not in version:
+        fail(f"torch in another folder of packages is not found\n{version}")
+    note("torch in another folder of packages is found")
 
 
 def cost(root, *command):
