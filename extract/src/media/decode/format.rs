@@ -36,13 +36,16 @@ pub(super) fn restrictions() -> *mut AVDictionary {
 
 /// The format of the open `file` by its content. `url` is its address for FFmpeg.
 pub(super) fn kind(io: *mut AVIOContext, file: &Path, url: &CStr) -> Result<*const AVInputFormat> {
+    if let Some(list) = list_in(file) {
+        return Err(is_a_list(file, list));
+    }
     let mut format: *const AVInputFormat = ptr::null();
     // SAFETY: the file is open, and is back at its beginning afterwards. A format that was found is one of FFmpeg's
     // constants, its name NUL-terminated.
     let (name, read) = unsafe {
         let code = av_probe_input_buffer2(io, &mut format, url.as_ptr(), ptr::null_mut(), 0, 0);
         if code < 0 {
-            return Err(list_in(file).map_or_else(|| unreadable(file, code), |list| is_a_list(file, list)));
+            return Err(unreadable(file, code));
         }
         let name = (*format).name;
         (CStr::from_ptr(name), av_match_list(name, READ.as_ptr(), b',' as c_char) > 0)
@@ -67,13 +70,15 @@ fn is_a_list(file: &Path, name: &str) -> Error {
     )
 }
 
-/// The playlist that `file` is. An FFmpeg without XML and network, as in the wheel, does not know these two.
+/// The playlist that `file` is. An FFmpeg without XML and network, as in the wheel, does not know these two, and goes by the
+/// file's name.
 fn list_in(file: &Path) -> Option<&'static str> {
     let mut head = Vec::new();
     regular_file::open(file).ok()?.take(1024).read_to_end(&mut head).ok()?;
+    let is_xml = head.trim_ascii_start().starts_with(b"<");
     match () {
         () if head.starts_with(b"v=0\n") || head.starts_with(b"v=0\r\n") => Some("sdp"),
-        () if head.windows(4).any(|part| part == b"<MPD") => Some("dash"),
+        () if is_xml && head.windows(4).any(|part| part == b"<MPD") => Some("dash"),
         () => None,
     }
 }
