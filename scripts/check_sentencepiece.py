@@ -6,6 +6,7 @@
 Compared are the small model of the tests, one of mT5's kind and size (250,100 pieces, nmt_nfkc, bytes), and T5's own where DATA
 has it, whose ids are compared with those of `tokenizer.json` as well. Exits with 1 where any id differs.
 """
+import contextlib
 import csv
 import io
 import json
@@ -18,7 +19,7 @@ import tempfile
 
 import sentencepiece as spm
 
-TESTS = pathlib.Path(__file__).parent.parent / "train/tests/sentencepiece"
+TESTS = pathlib.Path(__file__).resolve().parent.parent / "train/tests/sentencepiece"
 EXTRA = [f"\u2581<extra_id_{n}>" for n in reversed(range(100))]
 # Written otherwise by one rule, by the longer one of two, to a space, to nothing.
 RULES = {"\ufb01": "fi", "\uff76": "\u30ab", "\uff76\uff9e": "\u30ac", "e\u0301": "\u00e9", "\u00a0": " ", "\u3000": " ",
@@ -44,12 +45,12 @@ def sentences(words, count):
 
 
 def small():
-    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
-        points = lambda text: " ".join(f"{ord(c):X}" for c in text)
-        rules.write("".join(f"{points(a)}\t{points(b)}\n" for a, b in RULES.items()))
-        rules.flush()
-        return train(sentences(WORDS, 400), vocab_size=420, hard_vocab_limit=False,
-                     normalization_rule_tsv=rules.name, user_defined_symbols=["<sign>", *EXTRA[-4:]])
+    points = lambda text: " ".join(f"{ord(c):X}" for c in text)
+    # The name of the rules' file is in the model.
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
+        pathlib.Path("rules.tsv").write_text("".join(f"{points(a)}\t{points(b)}\n" for a, b in RULES.items()))
+        return train(sentences(WORDS, 400), vocab_size=420, hard_vocab_limit=False, normalization_rule_tsv="rules.tsv",
+                     user_defined_symbols=["<sign>", *EXTRA[-4:]])
 
 
 def field(number, content):
