@@ -58,7 +58,7 @@ pub(crate) fn train(
     let mut adamw = AdamW::new(groups, options.adamw);
     let data = random_step(batch, visual_tokens, text_tokens);
     let step = LargestStep {
-        frames: data.batches[0].frames / batch as usize,
+        frames: data.batches[0].batch.frames / batch as usize,
         prompt: 0,
         target: text_tokens as usize,
         devices: 1,
