@@ -118,12 +118,14 @@ fn devices_and_resuming() {
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         lines.filter_map(|line| line["loss"].as_f64()).collect()
     };
-    let slow = "--set optimiser.lr_visual=5e-5 --set optimiser.lr_language=1e-4";
+    // Equal but for rounding, which is coarse in bfloat16.
+    let slow =
+        "--set language_model.dtype=f32 --set optimiser.lr_visual=5e-5 --set optimiser.lr_language=1e-4";
     train(place.path(), "one", &format!("{steps} {slow}")).exits(0);
     train_on("cpu,cpu", place.path(), "two", &format!("{steps} {slow}")).exits(0);
     let (one, two) = (losses("one"), losses("two"));
     assert_eq!((one.len(), two.len()), (12, 12));
-    assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-3), "{one:?}\n{two:?}");
+    assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-4), "{one:?}\n{two:?}");
 }
 
 /// An output layer that shares its weight with the embeddings gets one of its own in the exported model.
