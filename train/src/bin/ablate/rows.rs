@@ -13,6 +13,8 @@ pub(crate) enum Table {
     Readings,
     /// Mouthing of another clip: what a second stream gives that says nothing of the clip
     Control,
+    /// The study's: the components alone and together, and the control with the alignment alone
+    Study,
 }
 
 /// Settings of one row, laid over those that all rows share.
@@ -44,14 +46,25 @@ impl Row {
 const FULL: Row = component("both+vt+sm", 24.71, &["head.streams=both"]);
 const SPATIAL: Row = component("spatial", 19.87, &["head.streams=spatial", "loss.alpha=0", "loss.beta=0"]);
 
+const MOUTHING: Row = component("mouthing", 12.73, &["head.streams=mouthing", "loss.alpha=0", "loss.beta=0"]);
+const BOTH: Row = component("both", 18.93, &["head.streams=both", "loss.alpha=0", "loss.beta=0"]);
+const SPATIAL_VT: Row = component("spatial+vt", 20.72, &["head.streams=spatial", "loss.beta=0"]);
+const BOTH_VT: Row = component("both+vt", 22.33, &["head.streams=both", "loss.beta=0"]);
+
 /// In the order of the paper's Table 5.
-const COMPONENTS: &[Row] = &[
+const COMPONENTS: &[Row] = &[SPATIAL, MOUTHING, BOTH, SPATIAL_VT, BOTH_VT, FULL];
+
+/// The names are those that the verdicts go by.
+const STUDY: &[Row] = &[
     SPATIAL,
-    component("mouthing", 12.73, &["head.streams=mouthing", "loss.alpha=0", "loss.beta=0"]),
-    component("both", 18.93, &["head.streams=both", "loss.alpha=0", "loss.beta=0"]),
-    component("spatial+vt", 20.72, &["head.streams=spatial", "loss.beta=0"]),
-    component("both+vt", 22.33, &["head.streams=both", "loss.beta=0"]),
+    MOUTHING,
+    BOTH,
+    SPATIAL_VT,
+    row("mouthing+vt", &["head.streams=mouthing", "loss.beta=0"]),
+    BOTH_VT,
+    row("both+sm", &["head.streams=both", "loss.alpha=0"]),
     FULL,
+    row("shuffled+vt", &["head.streams=both", "loss.beta=0", "shuffle_mouthing=true"]),
 ];
 
 const READINGS: &[Row] = &[
@@ -74,6 +87,7 @@ impl Table {
             Self::Components => COMPONENTS,
             Self::Readings => READINGS,
             Self::Control => CONTROL,
+            Self::Study => STUDY,
         }
     }
 
@@ -83,6 +97,7 @@ impl Table {
             Self::Components => "ablation",
             Self::Readings => "readings",
             Self::Control => "control",
+            Self::Study => "study",
         }
     }
 
@@ -91,6 +106,20 @@ impl Table {
         let mut others = match (self, row) {
             (_, 0) => Vec::new(),
             (Self::Components, row) => vec![row - 1, 0],
+            // Each with what it adds something to; the control with the hands alone and with its own mouthing.
+            (Self::Study, row) => {
+                let below: &[&str] = match STUDY[row].name {
+                    "spatial+vt" | "mouthing" => &["spatial"],
+                    "both" => &["spatial", "mouthing"],
+                    "mouthing+vt" => &["mouthing"],
+                    "both+vt" => &["spatial+vt", "both"],
+                    "both+sm" => &["both"],
+                    "both+vt+sm" => &["both+vt"],
+                    _ => &["spatial+vt", "both+vt"],
+                };
+                let place = |name: &&str| STUDY.iter().position(|row| row.name == *name);
+                below.iter().filter_map(place).collect()
+            }
             _ => vec![0],
         };
         others.dedup();
@@ -130,7 +159,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const TABLES: [Table; 3] = [Table::Components, Table::Readings, Table::Control];
+    const TABLES: [Table; 4] = [Table::Components, Table::Readings, Table::Control, Table::Study];
 
     /// No two rows of a table train the same, whichever preset they are laid over.
     #[test]
@@ -153,6 +182,16 @@ mod tests {
         let rows: Vec<&Row> = TABLES.iter().flat_map(|table| table.rows()).collect();
         for one in &rows {
             assert!(rows.iter().all(|other| (one.name == other.name) == (one == other)), "{}", one.name);
+        }
+    }
+
+    /// The study's statements are about differences that its table has.
+    #[test]
+    fn the_study_has_what_is_judged() {
+        for (row, below) in signclip_train::metrics::verdicts::judged_differences() {
+            let found = STUDY.iter().position(|other| other.name == row).expect(row);
+            let against = Table::Study.against(found);
+            assert!(against.iter().any(|&other| STUDY[other].name == below), "{row} on {below}");
         }
     }
 
