@@ -12,12 +12,20 @@ fn every_result_says_where_it_is_from() {
         let text = std::fs::read_to_string(&file).expect("a file");
         let result: Value = serde_json::from_str(&text).expect("JSON");
         let date = result["date"].as_str().unwrap_or_default();
-        assert!(file.file_stem().is_some_and(|name| name.to_string_lossy().contains(date)), "{}", file.display());
+        assert!(
+            file.file_stem().is_some_and(|name| name.to_string_lossy().contains(date)),
+            "{}",
+            file.display()
+        );
         for place in ["/date", "/commit", "/command", "/machine/cpu", "/versions/libtorch"] {
             let field = result.pointer(place).and_then(Value::as_str).unwrap_or_default();
             // The first files were written before this was asked for.
             let known = !field.is_empty() && (field != "not recorded" || date <= "2026-11-26");
-            assert!(known && !field.contains("+changes") || date <= "2026-11-26", "{}: {place}", file.display());
+            assert!(
+                known && !field.contains("+changes") || date <= "2026-11-26",
+                "{}: {place}",
+                file.display()
+            );
         }
         seen += 1;
     }

@@ -171,7 +171,9 @@ fn translations_go_elsewhere() {
     let place = empty();
     write(place.path(), "a.jsonl", predictions(&HYPOTHESES).concat());
     write(place.path(), "b.jsonl", predictions(&["zwei\nzeilen", REFERENCES[1], ""]).concat());
-    evaluate(place.path(), "export-scores b.jsonl --out scores").exits(0).says(&["3 sentences", "comet-score"]);
+    evaluate(place.path(), "export-scores b.jsonl --out scores")
+        .exits(0)
+        .says(&["3 sentences", "comet-score"]);
     let read = |name: &str| std::fs::read_to_string(place.path().join("scores").join(name)).expect(name);
     assert_eq!(read("src.txt"), "clip0\nclip1\nclip2\n");
     assert_eq!(read("hyp.txt"), format!("zwei zeilen\n{}\n\n", REFERENCES[1]));
