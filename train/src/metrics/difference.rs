@@ -107,10 +107,11 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// With n - 1; 0 of a single value.
+/// With n - 1; 0 of a single value. Counted from the first one, so that equal values have none.
 fn variance(values: &[f64]) -> f64 {
-    let mean = mean(values);
-    values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len().max(2) - 1) as f64
+    let from_first: Vec<f64> = values.iter().map(|value| value - values[0]).collect();
+    let mean = mean(&from_first);
+    from_first.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len().max(2) - 1) as f64
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Args {
             (runs, with) if !with.is_empty() => Ok([runs, with]),
             ([a, b], _) => Ok([std::slice::from_ref(a), std::slice::from_ref(b)]),
             (runs, _) => {
-                let what = format!("{} runs on one side and none on the other", runs.len());
+                let what = format!("which of the runs ({}) are to be compared with which?", runs.len());
                 Err(Error::usage(what, "give two runs, or several a side: compare <A>... --with <B>..."))
             }
         }
