@@ -47,14 +47,15 @@ fn lists(folder: &Path) -> String {
         json!({ "name": name, "settings": [], "bleu4": bleu4, "rouge_l": 20.0, "ambiguous_accuracy": accuracy,
                 "by_seed": by_seed, "against": against })
     };
-    let against = |other: &str, difference: f64, p: f64, paper: f64| json!({ "row": other, "difference": difference, "p": p, "paper": paper });
+    let against = |other: &str, difference: f64, interval: [f64; 2], holds: bool, paper: f64| json!({ "row": other, "difference": difference, "interval": interval, "holds": holds, "paper": paper });
     let ablation = json!({
         "features": "cache", "split": "test", "sentences": 2, "seeds": [1, 2], "shared": [], "signatures": ["", ""],
         "bootstrap": { "resamples": 1000, "seed": 12345 },
         "rows": [
             row("spatial", 11.25, Some(0.525), &[seed(1, 11.0), seed(2, 11.5)], &[]),
             row("both+vt+sm", 33.0, None, &[seed(1, 33.0)],
-                &[against("both+vt", 0.25, 0.4, 2.38), against("spatial", 21.75, 0.001, 4.84)]),
+                &[against("both+vt", 0.25, [-1.0, 1.5], false, 2.38),
+                  against("spatial", 21.75, [20.0, 23.5], true, 4.84)]),
         ],
     });
     for (name, json) in [("pairs.json", ambiguous), ("ablation.json", ablation)] {
@@ -79,8 +80,8 @@ fn a_report_of_everything() {
     for part in [
         signature,
         "52.5 %",
-        "+21.75 to spatial, p 0.001; paper +4.84",
-        "both+vt+sm on both+vt: +0.25, p = 0.400; the paper has +2.38",
+        "+21.75 [+20.00, +23.50] to spatial; paper +4.84",
+        "both+vt+sm on both+vt: +0.25 [-1.00, +1.50]; the paper has +2.38",
         "language_model.tuning",
         "data:image/png;base64,",
     ] {

@@ -140,20 +140,56 @@ fn runs_are_compared() {
         "|tok:13a|",
     ]);
     let json = evaluate(place.path(), "compare run b.jsonl --split dev --json").exits(0).json();
-    assert_eq!((&json["a_file"], &json["sentences"]), (&json!("run/dev/predictions.jsonl"), &json!(3)));
+    assert_eq!((&json["a_files"], &json["sentences"]), (&json!(["run/dev/predictions.jsonl"]), &json!(3)));
     for measure in ["bleu4", "chrf", "rouge_l", "rouge_l_slt"] {
         let d = &json["differences"][measure];
         assert_eq!((&d["better"], &d["worse"], &d["equal"]), (&json!(1), &json!(1), &json!(1)), "{measure}");
-        assert!(d["p"].as_f64().is_some_and(|p| p > 0.0 && p <= 1.0), "{d}");
+        // One run a side: an interval of the sentences, and no claim.
+        let [low, difference, high] =
+            ["low", "difference", "high"].map(|key| d[key].as_f64().expect("a number"));
+        assert!(low < difference && difference < high, "{d}");
+        assert_eq!((&d["seeds_known"], &d["holds"]), (&json!(false), &json!(false)), "{d}");
     }
     close(&json["differences"]["bleu4"]["a"], 55.199058915111856);
-    close(&json["a"]["bleu"]["bleu"][3], 55.199058915111856);
+    close(&json["a"][0]["bleu"]["bleu"][3], 55.199058915111856);
 
     let same = evaluate(place.path(), "compare run run --split dev --json").exits(0).json();
-    assert_eq!(
-        (&same["differences"]["chrf"]["p"], &same["differences"]["chrf"]["equal"]),
-        (&json!(1.0), &json!(3))
-    );
+    let chrf = &same["differences"]["chrf"];
+    assert_eq!((&chrf["low"], &chrf["high"], &chrf["equal"]), (&json!(0.0), &json!(0.0), &json!(3)));
+
+    // Several runs a side, of which each has every sentence.
+    let line = "compare run run b.jsonl --with b.jsonl b.jsonl --split dev --json";
+    let several = evaluate(place.path(), line).exits(0).json();
+    let bleu4 = &several["differences"]["bleu4"];
+    close(&bleu4["a"], (2.0 * 55.199058915111856 + bleu4["b"].as_f64().expect("a number")) / 3.0);
+    assert_eq!((&bleu4["seeds_known"], several["a"].as_array().map(Vec::len)), (&json!(true), Some(3)));
+}
+
+/// Translations for other scorers, for a reader, and the study's statements without a study.
+#[test]
+fn translations_go_elsewhere() {
+    let place = empty();
+    write(place.path(), "a.jsonl", predictions(&HYPOTHESES).concat());
+    write(place.path(), "b.jsonl", predictions(&["zwei\nzeilen", REFERENCES[1], ""]).concat());
+    evaluate(place.path(), "export-scores b.jsonl --out scores")
+        .exits(0)
+        .says(&["3 sentences", "comet-score"]);
+    let read = |name: &str| std::fs::read_to_string(place.path().join("scores").join(name)).expect(name);
+    assert_eq!(read("src.txt"), "clip0\nclip1\nclip2\n");
+    assert_eq!(read("hyp.txt"), format!("zwei zeilen\n{}\n\n", REFERENCES[1]));
+    assert_eq!(read("ref.txt"), REFERENCES.join("\n") + "\n");
+
+    evaluate(place.path(), "beside hands=a.jsonl both=b.jsonl --clips clip2,clip1").exits(0).says(&[
+        "| clip2 | reference | heute nacht zwölf grad an der nordsee vier grad in der eifel. |",
+        "| | hands | heute nacht **elf** grad an der **ostsee und** vier grad **im erzgebirge**. |",
+        "| | both | *(empty)* |",
+        "| | both | am nachmittag wird es dann freundlicher. |",
+    ]);
+    evaluate(place.path(), "beside a=a.jsonl --clips nosuch").refuses(&[&["--clips nosuch", "no such clip"]]);
+    evaluate(place.path(), "beside a.jsonl --clips clip1").exits(2).says(&["NAME=RUN"]);
+
+    evaluate(place.path(), "verdicts").refuses(&[&["no table", "--noisy"]]);
+    evaluate(place.path(), "verdicts --noisy nosuch.json").refuses(&[&["nosuch.json"]]);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::level::Level;
+use crate::lexicon::{Language, Usage};
 use crate::plan::{Clip, SPLITS, Split};
 
 /// To be raised whenever the same seed would give other bytes.
@@ -46,11 +48,31 @@ pub(crate) struct Parameters {
     pub(crate) seed: u64,
     /// Width and height of a frame.
     pub(crate) size: [usize; 2],
+    /// Absent in the demo's corpus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) level: Option<Level>,
 }
 
 impl Parameters {
-    pub(crate) fn new(layout: Layout, clips: usize, seed: u64, size: [usize; 2]) -> Self {
-        Self { generator_version: GENERATOR_VERSION, layout, clips, seed, size }
+    pub(crate) fn new(
+        layout: Layout,
+        clips: usize,
+        seed: u64,
+        size: [usize; 2],
+        level: Option<Level>,
+    ) -> Self {
+        Self { generator_version: GENERATOR_VERSION, layout, clips, seed, size, level }
+    }
+
+    pub(crate) fn language(&self) -> Language {
+        match self.layout {
+            Layout::Phoenix => Language::German,
+            Layout::How2sign => Language::English,
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.level.map_or(Usage::Even, |_| Usage::Natural)
     }
 }
 
@@ -170,15 +192,16 @@ mod tests {
     fn only_its_own_directories_are_touched() {
         let temporary = tempfile::tempdir().unwrap();
         let root = temporary.path().join("corpus");
-        let parameters = Parameters::new(Layout::Phoenix, 16, 1, [210, 260]);
-        let others = Parameters::new(Layout::Phoenix, 16, 2, [210, 260]);
+        let parameters = Parameters::new(Layout::Phoenix, 16, 1, [210, 260], None);
+        let others = Parameters::new(Layout::Phoenix, 16, 2, [210, 260], None);
+        let noisy = Parameters::new(Layout::Phoenix, 16, 1, [210, 260], Some(Level::Noisy));
         let counts = Counts::new(&[], &[]);
 
         fs::create_dir(&root).unwrap();
         fs::write(part(&root.join(BEGUN)), "half").unwrap();
         assert_eq!(begin(&root, &parameters).unwrap(), None, "killed while it wrote its first file");
         assert_eq!(begin(&root, &parameters).unwrap(), None, "an interrupted rendering is taken up again");
-        assert!(begin(&root, &others).is_err());
+        assert!(begin(&root, &others).is_err() && begin(&root, &noisy).is_err());
         finish(&root, parameters.clone(), &counts).unwrap();
         assert_eq!(begin(&root, &parameters).unwrap(), Some(counts));
         assert!(begin(&root, &others).is_err());

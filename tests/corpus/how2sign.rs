@@ -11,8 +11,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
 
 use crate::canvas::Canvas;
-use crate::corpus::{Counts, Layout, write_file};
+use crate::corpus::{Counts, Layout, Parameters, write_file};
 use crate::landmarks::Landmarks;
+use crate::level::Utterance;
 use crate::lexicon::Language;
 use crate::plan::{Clip, SPLITS, Split};
 use crate::random::Random;
@@ -46,8 +47,7 @@ type Span = (usize, usize);
 pub(crate) fn render(
     root: &Path,
     clips: &[Clip],
-    seed: u64,
-    size: [usize; 2],
+    parameters: &Parameters,
     done: &(dyn Fn() + Sync),
 ) -> Result<Counts> {
     find_ffmpeg()?;
@@ -56,9 +56,9 @@ pub(crate) fn render(
             root.join("video_level").join(Layout::How2sign.folder(split)).join("rgb_front/raw_videos");
         fs::create_dir_all(&videos).with_context(|| format!("cannot create {}", videos.display()))?;
     }
-    let videos = videos(clips, seed);
+    let videos = videos(clips, parameters.seed);
     let spans: Vec<Vec<Span>> =
-        videos.par_iter().map(|video| render_video(root, video, seed, size, done)).collect::<Result<_>>()?;
+        videos.par_iter().map(|video| render_video(root, video, parameters, done)).collect::<Result<_>>()?;
     let mut frames = vec![0; clips.len()];
     for (video, spans) in videos.iter().zip(&spans) {
         video.clips.iter().zip(spans).for_each(|((index, _), span)| frames[*index] = span.1);
@@ -163,10 +163,10 @@ fn start_ffmpeg(path: &Path, [width, height]: [usize; 2]) -> Result<Child> {
 fn render_video(
     root: &Path,
     video: &Video<'_>,
-    seed: u64,
-    size: [usize; 2],
+    parameters: &Parameters,
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Span>> {
+    let Parameters { seed, level, size, .. } = *parameters;
     let split = Layout::How2sign.folder(video.split);
     let name = video.name();
     let path = root.join("video_level").join(split).join("rgb_front/raw_videos").join(format!("{name}.mp4"));
@@ -196,11 +196,11 @@ fn render_video(
         let pause = vec![performance::resting(); 12 + random.below(14)];
         draw(&pause, &mut random)?;
         first += pause.len();
-        let signs = clip.sentence.signs(Language::English);
-        let bodies = performance::perform(&signs, &scene.manner, &mut random);
+        let name = video.sentence_name(place);
+        let utterance = Utterance::of(&clip.sentence, level, Language::English, seed, &name);
+        let bodies = performance::perform(&utterance, &scene.manner, &mut random);
         let landmarks = draw(&bodies, &mut random)?;
-        landmarks
-            .write(&root.join("landmarks").join(split).join(format!("{}.npy", video.sentence_name(place))))?;
+        landmarks.write(&root.join("landmarks").join(split).join(format!("{name}.npy")))?;
         spans.push((first, bodies.len()));
         first += bodies.len();
         done();

@@ -9,7 +9,7 @@ use crate::geometry::{Point, at};
 use crate::handshape::{BEAK, CLAW, ELL, FIST, FLAT, FOUR, HORNS, INDEX, LITTLE, OPEN, THUMB, VEE, WYE};
 use crate::mouthing::Mouthing;
 use crate::sign::Movement::{Arc, Circle, Line, Shake, Twist};
-use crate::sign::{Hands, Sign};
+use crate::sign::{Hands, Mouthed, Sign};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Slot {
@@ -28,26 +28,69 @@ pub(crate) enum Language {
     English,
 }
 
+/// How the words are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// Every form equally often, whatever is beside it, and all pairs of words.
+    Even,
+    /// As in a language: some forms often and some seldom, and some often together; four pairs of words.
+    Natural,
+}
+
+/// The first words of the four pairs. None is of a slot that a sentence can have twice.
+const FIRST_OF_PAIRS: [&str; 4] = ["HEUTE", "REGEN", "WIND", "KALT"];
+
+/// One sign in so many is not mouthed: seldom where the hands have two meanings, often where they say it all.
+const SILENT: [usize; 2] = [2, 25];
+
 /// What the hands do, its place in the grammar, and the word or the two words that it can mean.
 #[derive(Debug)]
 pub(crate) struct Form {
     pub(crate) slot: Slot,
+    /// All of them; see [`Form::words`].
     pub(crate) words: &'static [Word],
     hands: Hands,
 }
 
 impl Form {
+    /// The words that it can mean.
+    pub(crate) fn words(&self, usage: Usage) -> &'static [Word] {
+        match usage {
+            Usage::Natural if !FIRST_OF_PAIRS.contains(&self.name()) => &self.words[..1],
+            _ => self.words,
+        }
+    }
+
     /// Whether only the mouth says which word is meant.
-    pub(crate) fn is_ambiguous(&self) -> bool {
-        self.words.len() > 1
+    pub(crate) fn is_ambiguous(&self, usage: Usage) -> bool {
+        self.words(usage).len() > 1
+    }
+
+    /// The gloss of its first word.
+    pub(crate) fn name(&self) -> &'static str {
+        self.words[0].gloss
+    }
+
+    pub(crate) fn hands(&self) -> Hands {
+        self.hands
+    }
+
+    /// The form of the same slot that it is taken for: one of a pair for the other; the last three of an odd number in
+    /// a ring.
+    pub(crate) fn neighbour(&self) -> &'static Form {
+        let slot: Vec<&Form> = of_slot(self.slot).collect();
+        let place = slot.iter().position(|form| form.name() == self.name()).unwrap_or_default();
+        let ring = if slot.len().is_multiple_of(2) { slot.len() } else { slot.len() - 3 };
+        if place < ring { slot[place ^ 1] } else { slot[ring + (place + 1 - ring) % 3] }
     }
 
     /// The sign for one of its words.
     pub(crate) fn sign(&self, word: &Word, language: Language) -> Sign {
         Sign {
             hands: self.hands,
+            blurred: None,
             mouthing: Mouthing::of_word(word.mouthed(language)),
-            ambiguous: self.is_ambiguous(),
+            mouthed: Mouthed::AllButOneIn(SILENT[usize::from(self.is_ambiguous(Usage::Even))]),
         }
     }
 }
@@ -76,7 +119,8 @@ impl Word {
         phrase.rsplit(' ').next().unwrap_or(phrase).trim_matches('"')
     }
 
-    fn mouthed(&self, language: Language) -> &'static str {
+    /// What the lips form.
+    pub(crate) fn mouthed(&self, language: Language) -> &'static str {
         self.lips.map_or(self.last(language), |[german, english]| match language {
             Language::German => german,
             Language::English => english,
@@ -97,9 +141,14 @@ const fn form(slot: Slot, words: &'static [Word], hands: Hands) -> Form {
     Form { slot, words, hands }
 }
 
+/// The forms of a slot.
+pub(crate) fn of_slot(slot: Slot) -> impl Iterator<Item = &'static Form> {
+    LEXICON.iter().filter(move |form| form.slot == slot)
+}
+
 /// The pairs of words that only the mouth tells apart, in lower case, as `ambiguous.json` lists them.
-pub(crate) fn ambiguous(language: Language) -> Vec<[String; 2]> {
-    let pair = |form: &Form| match form.words {
+pub(crate) fn ambiguous(language: Language, usage: Usage) -> Vec<[String; 2]> {
+    let pair = |form: &Form| match form.words(usage) {
         [one, other] => Some([one, other].map(|word| word.last(language).to_lowercase())),
         _ => None,
     };
@@ -224,10 +273,31 @@ mod tests {
                     for reach in [0.0, 16.0, 32.0] {
                         let part = hand.palm + at(0.0, -reach).turned(hand.angle);
                         let near = part.x.abs() < 20.0 && (66.0..100.0).contains(&part.y);
-                        assert!(!near, "{} at step {step}: {part:?}", form.words[0].gloss);
+                        assert!(!near, "{} at step {step}: {part:?}", form.name());
                     }
                 }
             }
         }
+    }
+
+    /// Two forms are taken for each other, or three in a ring; none for itself or for one of another slot.
+    #[test]
+    fn neighbours() {
+        for form in LEXICON {
+            let other = form.neighbour();
+            assert!(other.slot == form.slot && other.name() != form.name(), "{}", form.name());
+            let back = [other.neighbour(), other.neighbour().neighbour()];
+            assert!(back.iter().any(|back| back.name() == form.name()), "{}", form.name());
+        }
+        assert_eq!(LEXICON[0].neighbour().name(), "MORGEN");
+    }
+
+    #[test]
+    fn four_pairs() {
+        assert_eq!(
+            ambiguous(Language::German, Usage::Natural).concat(),
+            ["heute", "jetzt", "regen", "schauer", "wind", "sturm", "kalt", "kühl"]
+        );
+        assert_eq!(ambiguous(Language::English, Usage::Even).len(), 10);
     }
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr)]
 #![allow(clippy::disallowed_methods)]
 
+mod best;
 mod canvas;
 mod corpus;
 mod face;
@@ -16,12 +17,14 @@ mod grammar;
 mod handshape;
 mod how2sign;
 mod landmarks;
+mod level;
 mod lexicon;
 mod mouthing;
 mod performance;
 mod phoenix;
 mod plan;
 mod random;
+mod sentences;
 mod sign;
 mod signer;
 
@@ -34,8 +37,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::best::Best;
 use crate::corpus::{Counts, Layout, Parameters};
-use crate::lexicon::Language;
+use crate::level::Level;
 use crate::plan::SPLITS;
 
 /// Draw a small corpus of a signed weather report, in the layout of a real data set.
@@ -46,6 +50,14 @@ use crate::plan::SPLITS;
 ///
 /// A quarter of the signs have two meanings that only the mouth tells apart; ambiguous.json lists these pairs of
 /// words. Either word of a pair is right in half of the cases, in every split.
+///
+/// With --level words have the frequencies of a language, four pairs are left, and 30 % of the signs are not mouthed;
+/// best.json has the best scores that such a corpus allows. noisy: 15 % of the signs have the hands of a neighbour or are
+/// midway to them, and 20 % of the lip shapes are the ones they look like. lagged: noisy, and the lips of a clip are up
+/// to 8 frames early or late.
+///
+/// With --sentences no corpus is drawn, but a text written: sentences of the same grammar, one a line, none of dev and
+/// test. A sentence that differs from one of these only in the words of a pair is left out as well.
 #[derive(Debug, Parser)]
 #[command(
     name = "render-corpus",
@@ -53,11 +65,13 @@ use crate::plan::SPLITS;
     after_help = "Examples:\n  \
     render-corpus --out demo/phoenix\n  \
     render-corpus --out demo/how2sign --layout how2sign --clips 40\n  \
-    render-corpus --out /tmp/tiny --clips 16 --seed 7\n\n\
+    render-corpus --out demo/tiny --clips 16 --seed 7\n  \
+    render-corpus --out study/noisy --clips 2400 --level noisy\n  \
+    render-corpus --out study/noisy.txt --clips 2400 --level noisy --sentences 100000\n\n\
     Exit status: 0 done, or the corpus is there already; 2 it could not be made."
 )]
 struct Arguments {
-    /// Directory to write to: empty, or holding this corpus already
+    /// Directory to write to: empty, or holding this corpus already; the file, with --sentences
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Which data set's files to imitate
@@ -69,6 +83,12 @@ struct Arguments {
     /// Everything random follows from this number
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How much there is to gain from the mouth, and how hard it is [default: the demo's corpus]
+    #[arg(long, value_enum)]
+    level: Option<Level>,
+    /// Write so many sentences instead of a corpus
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    sentences: Option<u32>,
     /// Frame size of how2sign videos, both even [default: 640x360]
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     video_size: Option<[usize; 2]>,
@@ -100,16 +120,24 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let (language, size) = match (arguments.layout, arguments.video_size) {
-        (Layout::Phoenix, None) => (Language::German, [210, 260]),
+    let size = match (arguments.layout, arguments.video_size) {
+        (Layout::Phoenix, None) => [210, 260],
         (Layout::Phoenix, Some(_)) => {
             bail!("--video-size is for --layout how2sign; PHOENIX frames are 210x260")
         }
-        (Layout::How2sign, size) => (Language::English, size.unwrap_or([640, 360])),
+        (Layout::How2sign, size) => size.unwrap_or([640, 360]),
     };
-    let parameters = Parameters::new(arguments.layout, arguments.clips, arguments.seed, size);
-    let (clips, seen) = plan::plan(arguments.clips, arguments.seed, language)?;
+    let &Arguments { layout, clips, seed, level, .. } = arguments;
+    let parameters = Parameters::new(layout, clips, seed, size, level);
+    let (language, usage) = (parameters.language(), parameters.usage());
+    let (clips, seen) = plan::plan(clips, seed, language, usage)?;
     let root = &arguments.out;
+    if let Some(count) = arguments.sentences {
+        let text = sentences::text(count as usize, &clips, &parameters)?;
+        corpus::write_file(root, text.as_bytes())?;
+        writeln!(std::io::stdout(), "{}: {count} sentences", root.display()).ok();
+        return Ok(());
+    }
     if let Some(counts) = corpus::begin(root, &parameters)? {
         let headline = format!("{} holds this corpus already, nothing to do.", root.display());
         report(&headline, root, &parameters, &counts, seen);
@@ -129,13 +157,17 @@ fn run(arguments: &Arguments) -> Result<()> {
     let bar = ProgressBar::new(arguments.clips as u64).with_style(style).with_message("rendering");
     let done = || bar.inc(1);
     let counts = match arguments.layout {
-        Layout::Phoenix => phoenix::render(root, &clips, arguments.seed, &done),
-        Layout::How2sign => how2sign::render(root, &clips, arguments.seed, size, &done),
+        Layout::Phoenix => phoenix::render(root, &clips, &parameters, &done),
+        Layout::How2sign => how2sign::render(root, &clips, &parameters, &done),
     };
     bar.finish_and_clear();
     let counts = counts?;
-    let pairs = serde_json::json!({ "pairs": lexicon::ambiguous(language) });
+    let pairs = serde_json::json!({ "pairs": lexicon::ambiguous(language, usage) });
     corpus::write_file(&root.join("ambiguous.json"), format!("{pairs:#}\n").as_bytes())?;
+    if let Some(level) = level {
+        let best = serde_json::to_string_pretty(&Best::of(level, language))?;
+        corpus::write_file(&root.join("best.json"), (best + "\n").as_bytes())?;
+    }
     corpus::finish(root, parameters.clone(), &counts)?;
     let headline = format!("Rendered in {:.1} s.", started.elapsed().as_secs_f64());
     report(&headline, root, &parameters, &counts, seen);
@@ -162,12 +194,16 @@ fn report(headline: &str, root: &Path, parameters: &Parameters, counts: &Counts,
         }
         Layout::How2sign => ("how2sign_realigned_*.csv", "video_level/<split>/rgb_front/raw_videos/*.mp4"),
     };
+    let best = parameters.level.map(|_| ("best", "best.json"));
     for (what, place) in [
         ("texts", tables),
         ("pictures", pictures),
         ("landmarks", "landmarks/<split>/<clip>.npy"),
         ("ambiguous", "ambiguous.json"),
-    ] {
+    ]
+    .into_iter()
+    .chain(best)
+    {
         text += &format!("{what:>10}: {}\n", root.join(place).display());
     }
     std::io::stdout().write_all(text.as_bytes()).ok();

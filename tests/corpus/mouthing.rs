@@ -3,7 +3,7 @@
 
 use crate::geometry::Blend;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Viseme {
     Rest,
     /// a: wide open.
@@ -75,7 +75,7 @@ impl Blend for Mouth {
     }
 }
 
-/// Two to four visemes.
+/// Two to four visemes; none where nothing is mouthed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mouthing(Vec<Viseme>);
 
@@ -138,6 +138,10 @@ impl Mouthing {
         if visemes.len() == 1 {
             visemes.push(Viseme::Rest);
         }
+        Self(visemes)
+    }
+
+    pub(crate) fn of_visemes(visemes: Vec<Viseme>) -> Self {
         Self(visemes)
     }
 

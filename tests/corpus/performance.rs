@@ -5,9 +5,10 @@
 use crate::figure::BodyPose;
 use crate::geometry::{Blend, at, minimum_jerk};
 use crate::handshape;
+use crate::level::Utterance;
 use crate::mouthing::{Mouth, Viseme};
 use crate::random::Random;
-use crate::sign::{HandPose, Sign};
+use crate::sign::{HandPose, Mouthed, Sign};
 use crate::signer::Manner;
 
 /// Hands lie low in the lap between sentences.
@@ -26,8 +27,6 @@ const AT_MOUTH: HandPose = HandPose {
     shape: handshape::HandShape { fingers: [0.3, 0.8, 0.8, 0.8, 0.8], spread: 0.1 },
 };
 
-/// One sign in so many is not mouthed: seldom where the hands have two meanings, often where they say it all.
-const SILENT: [usize; 2] = [2, 25];
 /// Before one sign in so many the hand passes the mouth.
 const PASSING: usize = 12;
 
@@ -36,17 +35,17 @@ pub(crate) fn resting() -> BodyPose {
 }
 
 /// The whole of a sentence, from rest to rest.
-pub(crate) fn perform(signs: &[Sign], manner: &Manner, random: &mut Random) -> Vec<BodyPose> {
+pub(crate) fn perform(utterance: &Utterance, manner: &Manner, random: &mut Random) -> Vec<BodyPose> {
     let mut hands = Hands { right: vec![RESTING], left: vec![RESTING.mirrored()] };
     let mut lips = vec![(0, Viseme::Rest)];
-    hands.hold(1 + random.below(3));
-    for sign in signs {
+    hands.hold(1 + random.below(3) + utterance.margin);
+    for sign in &utterance.signs {
         let jitter = Jitter::new(random);
         let frames = (5.2 * manner.slowness + random.spread(1.2)).round().max(4.0) as usize;
         let stroke: Vec<(HandPose, HandPose)> = (0..frames)
             .map(|frame| {
                 let time = frame as f32 / (frames - 1) as f32;
-                let (right, left) = sign.hands.pose(time, manner.amplitude);
+                let (right, left) = pose(sign, time, manner.amplitude);
                 (jitter.right(right), left.map_or(RESTING.mirrored(), |pose| jitter.left(pose)))
             })
             .collect();
@@ -58,7 +57,12 @@ pub(crate) fn perform(signs: &[Sign], manner: &Manner, random: &mut Random) -> V
         hands.travel(stroke[0], manner.slowness);
         let onset = hands.right.len();
         stroke.into_iter().for_each(|poses| hands.push(poses));
-        if random.below(SILENT[usize::from(sign.ambiguous)]) == 0 {
+        let silent = match sign.mouthed {
+            Mouthed::Always => false,
+            Mouthed::Never => true,
+            Mouthed::AllButOneIn(many) => random.below(many) == 0,
+        };
+        if silent {
             lips.push((before, Viseme::Rest));
             lips.push((hands.right.len(), Viseme::Rest));
             continue;
@@ -73,12 +77,25 @@ pub(crate) fn perform(signs: &[Sign], manner: &Manner, random: &mut Random) -> V
     }
     let last = hands.right.len();
     hands.travel((RESTING, RESTING.mirrored()), 1.3 * manner.slowness);
-    hands.hold(2 + random.below(3));
+    hands.hold(2 + random.below(3) + utterance.margin);
     lips.push((last + 2, Viseme::Rest));
+    // The first entry is the rest before everything.
+    lips.iter_mut().skip(1).for_each(|(frame, _)| *frame = frame.saturating_add_signed(utterance.lag));
     let mouths = mouth_track(&lips, hands.right.len());
     (hands.right.into_iter().zip(hands.left).zip(mouths))
         .map(|((right, left), mouth)| BodyPose { right, left, mouth })
         .collect()
+}
+
+/// Right and left hand of a sign at `time` in 0..=1 of the stroke; `None`: the left hand rests.
+pub(crate) fn pose(sign: &Sign, time: f32, amplitude: f32) -> (HandPose, Option<HandPose>) {
+    let (right, left) = sign.hands.pose(time, amplitude);
+    let Some((other_right, other_left)) = sign.blurred.map(|hands| hands.pose(time, amplitude)) else {
+        return (right, left);
+    };
+    let resting = |hand: Option<HandPose>| hand.unwrap_or(RESTING.mirrored());
+    let both = left.or(other_left).map(|_| resting(left).blend(resting(other_left), 0.5));
+    (right.blend(other_right, 0.5), both)
 }
 
 struct Hands {
@@ -149,4 +166,65 @@ fn mouth_track(lips: &[(usize, Viseme)], frames: usize) -> Vec<Mouth> {
     }
     mouths.resize(frames, Viseme::Rest.mouth());
     mouths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::level::Level;
+    use crate::lexicon::{LEXICON, Language, Usage};
+    use crate::plan::plan;
+    use crate::sign::Sign;
+
+    /// What is midway between two signs does not hide the mouth either, and is the same from both sides.
+    #[test]
+    fn blurred_hands() {
+        for form in LEXICON {
+            let sign = |one: &crate::lexicon::Form, other: &crate::lexicon::Form| Sign {
+                hands: one.hands(),
+                blurred: Some(other.hands()),
+                mouthing: crate::mouthing::Mouthing::of_visemes(Vec::new()),
+                mouthed: Mouthed::Never,
+            };
+            let (sign, back) = (sign(form, form.neighbour()), sign(form.neighbour(), form));
+            for step in 0..=10 {
+                let ((right, left), (right_back, _)) =
+                    (pose(&sign, step as f32 / 10.0, 1.05), pose(&back, step as f32 / 10.0, 1.05));
+                assert!((right.palm - right_back.palm).length() < 1e-3, "{}", form.name());
+                for hand in [Some(right), left].into_iter().flatten() {
+                    for reach in [0.0, 16.0, 32.0] {
+                        let part = hand.palm + at(0.0, -reach).turned(hand.angle);
+                        let near = part.x.abs() < 20.0 && (66.0..100.0).contains(&part.y);
+                        assert!(!near, "{} at step {step}: {part:?}", form.name());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lips that are late are the same lips later, and the hands are where they were; nothing is cut off at the ends.
+    #[test]
+    fn lips_lag() {
+        let (clips, _) = plan(32, 1, Language::German, Usage::Natural).unwrap();
+        let manner = Manner { slowness: 1.0, amplitude: 1.0 };
+        let perform = |clip: &crate::plan::Clip, lag: isize| {
+            let mut utterance =
+                Utterance::of(&clip.sentence, Some(Level::Lagged), Language::German, 1, "clip");
+            utterance.lag = lag;
+            super::perform(&utterance, &manner, &mut Random::named(1, "clip"))
+        };
+        for clip in &clips {
+            let plain = perform(clip, 0);
+            for lag in [-8, 8_isize] {
+                let moved = perform(clip, lag);
+                assert_eq!(moved.len(), plain.len());
+                assert!(moved.iter().zip(&plain).all(|(a, b)| a.right == b.right && a.left == b.left));
+                let frames = plain.len();
+                for (frame, pose) in plain.iter().enumerate().take(frames - 8).skip(frames / 2) {
+                    assert_eq!(moved[frame.saturating_add_signed(lag)].mouth, pose.mouth, "{frame} {lag}");
+                }
+                assert_eq!(moved[frames - 1].mouth, Viseme::Rest.mouth());
+            }
+        }
+    }
 }

@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use crate::canvas::Canvas;
-use crate::corpus::{Counts, Layout, write_file};
+use crate::corpus::{Counts, Layout, Parameters, write_file};
 use crate::landmarks::Landmarks;
+use crate::level::Utterance;
 use crate::lexicon::Language;
 use crate::plan::{Clip, SPLITS};
 use crate::random::Random;
@@ -26,12 +27,17 @@ fn clip_name(index: usize) -> String {
     format!("demo_{:04}-{}", index / BROADCAST + 1, index % BROADCAST)
 }
 
-pub(crate) fn render(root: &Path, clips: &[Clip], seed: u64, done: &(dyn Fn() + Sync)) -> Result<Counts> {
+pub(crate) fn render(
+    root: &Path,
+    clips: &[Clip],
+    parameters: &Parameters,
+    done: &(dyn Fn() + Sync),
+) -> Result<Counts> {
     let frames: Vec<usize> = clips
         .par_iter()
         .enumerate()
         .map(|(index, clip)| {
-            let frames = render_clip(root, &clip_name(index), clip, seed);
+            let frames = render_clip(root, &clip_name(index), clip, parameters);
             done();
             frames
         })
@@ -50,17 +56,18 @@ pub(crate) fn render(root: &Path, clips: &[Clip], seed: u64, done: &(dyn Fn() + 
     Ok(Counts::new(clips, &frames))
 }
 
-fn render_clip(root: &Path, name: &str, clip: &Clip, seed: u64) -> Result<usize> {
+fn render_clip(root: &Path, name: &str, clip: &Clip, parameters: &Parameters) -> Result<usize> {
     let split = Layout::Phoenix.folder(clip.split);
     let folder = root.join("features/fullFrame-210x260px").join(split).join(name);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let Parameters { seed, level, .. } = *parameters;
     let mut random = Random::named(seed, name);
     let scene = Scene::new(SIZE, &mut random);
     let signer = clip.signer.today(&mut random);
     let [top, bottom] = signer.background;
     let mut canvas = Canvas::new(scene.camera, top, bottom, scene.light)?;
-    let signs = clip.sentence.signs(Language::German);
-    let bodies = performance::perform(&signs, &scene.manner, &mut random);
+    let utterance = Utterance::of(&clip.sentence, level, Language::German, seed, name);
+    let bodies = performance::perform(&utterance, &scene.manner, &mut random);
     let mut landmarks = Landmarks::default();
     for (index, body) in bodies.iter().enumerate() {
         let face = figure::draw(&mut canvas, &signer, scene.head(index), body)?;

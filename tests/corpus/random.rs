@@ -32,6 +32,11 @@ impl Random {
         low + (high - low) * unit
     }
 
+    /// At least 0 and less than 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// Symmetric about zero, bell-shaped, never beyond `limit`.
     pub(crate) fn spread(&mut self, limit: f32) -> f32 {
         (self.between(-limit, limit) + self.between(-limit, limit) + self.between(-limit, limit)) / 3.0

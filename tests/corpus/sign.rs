@@ -8,9 +8,19 @@ use crate::mouthing::Mouthing;
 #[derive(Clone, Debug)]
 pub(crate) struct Sign {
     pub(crate) hands: Hands,
+    /// Hands that they are blurred with: what is shown is midway.
+    pub(crate) blurred: Option<Hands>,
     pub(crate) mouthing: Mouthing,
-    /// Whether the hands have another meaning too.
-    pub(crate) ambiguous: bool,
+    pub(crate) mouthed: Mouthed,
+}
+
+/// Whether the lips form the word. In signing not every word is mouthed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mouthed {
+    Always,
+    Never,
+    /// By chance, one in so many not.
+    AllButOneIn(usize),
 }
 
 /// One hand in one frame.

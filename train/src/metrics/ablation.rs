@@ -77,18 +77,29 @@ pub struct Seed {
 pub struct Against {
     pub row: String,
     pub difference: f64,
-    /// Of the paired bootstrap of sentences, on the means over the seeds (see
-    /// [`p_value`](crate::metrics::bootstrap::p_value)).
-    pub p: f64,
+    /// 95 %, over seeds and sentences (see [`Difference`](crate::metrics::difference::Difference)); absent in tables of
+    /// versions that had a p-value of the sentences alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
+    /// Whether it is called a difference: by Holm's correction for all differences of the table.
+    #[serde(default)]
+    pub holds: bool,
     /// The same difference in the paper's table (PHOENIX14T); null for rows that are not in it.
     pub paper: Option<f64>,
 }
 
 impl Against {
-    /// Whether the paper's difference is here too: of the same sign, and not chance (p < 0.05). `None` where the paper
-    /// has none.
+    /// Whether the paper's difference is here too: of the same sign, and one that holds. `None` where the paper has none.
     pub fn reproduced(&self) -> Option<bool> {
-        self.paper.map(|paper| self.difference * paper > 0.0 && self.p < 0.05)
+        self.paper.map(|paper| self.difference * paper > 0.0 && self.holds)
+    }
+
+    /// The difference with its interval.
+    pub fn shown(&self) -> String {
+        let interval = self
+            .interval
+            .map_or(", no interval".to_owned(), |[low, high]| format!(" [{low:+.2}, {high:+.2}]"));
+        format!("{:+.2}{interval}", self.difference)
     }
 }
 
@@ -119,9 +130,8 @@ impl Ablation {
         let compared = || self.rows.iter().flat_map(|row| row.against.iter().map(move |other| (row, other)));
         let missed = compared().filter(|(_, other)| other.reproduced() == Some(false));
         let line = |(row, other): (&Row, &Against)| {
-            let Against { row: below, difference, p, paper } = other;
-            let paper = paper.unwrap_or_default();
-            format!("{} on {below}: {difference:+.2}, p = {p:.3}; the paper has {paper:+.2}", row.name)
+            let paper = other.paper.unwrap_or_default();
+            format!("{} on {}: {}; the paper has {paper:+.2}", row.name, other.row, other.shown())
         };
         compared().any(|(_, other)| other.paper.is_some()).then(|| missed.map(line).collect())
     }

@@ -5,10 +5,12 @@
 
 pub mod ablation;
 pub mod ambiguous;
+pub mod beside;
 pub mod bleu;
 pub mod bootstrap;
 pub mod chrf;
 pub mod comparison;
+pub mod difference;
 pub mod final_dot;
 pub mod numpy_random;
 pub mod paper_models;
@@ -17,10 +19,13 @@ pub mod predictions;
 pub mod published;
 pub mod rouge;
 pub mod sentence;
+pub mod student_t;
 pub mod summary;
 pub mod tokenizer_13a;
 pub mod tokenizer_zh;
 pub mod units;
+pub mod verdicts;
+pub mod word_diff;
 
 use bleu::{Bleu, BleuCounts, BleuOptions};
 use bootstrap::{Bootstrap, Interval};

@@ -18,7 +18,9 @@ pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
                 table class="numbers" {
                     caption { span {
                     "Means over the seeds; below them, and as strokes on the bar, seed by seed (" (seed_list) "). \
-                     Ambiguous words: share of the words that only the mouth tells apart which were translated right."
+                     Ambiguous words: share of the words that only the mouth tells apart which were translated right. \
+                     In brackets: 95 % interval over seeds and sentences; certain is what remains after Holm's correction \
+                     for the number of differences."
                 } }
                     thead { tr {
                         th scope="col" { "Variant" }
@@ -40,7 +42,8 @@ pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
                         }
                         td { @for other in &row.against {
                             p class="against" {
-                                (format!("{:+.2}", other.difference)) " to " (other.row) ", p " (format!("{:.3}", other.p))
+                                (other.shown()) " to " (other.row)
+                                @if !other.holds { ", not certain" }
                                 @if let Some(paper) = other.paper { "; paper " (format!("{paper:+.2}")) }
                             }
                         } }
@@ -50,10 +53,10 @@ pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
             @match ablation.not_reproduced().as_deref() {
                 None => {}
                 Some([]) => p {
-                    "Every difference of the paper's Table " (ablation.paper_table) " is here too (same sign, p < 0.05)."
+                    "Every difference of the paper's Table " (ablation.paper_table) " is here too (same sign, and certain)."
                 }
                 Some(missed) => {
-                    p { "Of the paper's Table " (ablation.paper_table) " these runs do not show (other sign, or p of 0.05 and more):" }
+                    p { "Of the paper's Table " (ablation.paper_table) " these runs do not show (other sign, or not certain):" }
                     ul { @for line in missed { li { (line) } } }
                 }
             }

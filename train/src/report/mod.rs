@@ -5,6 +5,7 @@
 //! gate and for the features behind words.
 
 mod ablation;
+mod beside;
 mod breakdown;
 mod chart;
 mod clip;
@@ -21,6 +22,7 @@ mod word_map;
 use crate::data::corpus::Corpus;
 use crate::metrics::ablation::Ablation;
 use crate::metrics::ambiguous::AmbiguousWords;
+use crate::metrics::beside::{Named, translations};
 use crate::metrics::final_dot::FinalDot;
 use crate::metrics::predictions::{METRICS, PREDICTIONS, Predictions};
 use crate::metrics::sentence::SentenceCounts;
@@ -59,6 +61,8 @@ pub struct Request<'a> {
     pub ambiguous: Option<&'a Path>,
     /// `ablation.json`.
     pub ablation: Option<&'a Path>,
+    /// Other runs, whose translations of the chosen clips are shown beside each other.
+    pub beside: &'a [Named],
     pub device: Device,
 }
 
@@ -102,6 +106,8 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
         folders.iter().filter(|_| all).map(|folder| Store::open(folder)).collect::<Result<_>>()?;
     let clips = clips(predictions.as_ref(), &stores, &commands)?;
     let chosen = examples::choose(&clips, request.clips)?;
+    let ids: Vec<String> = chosen.iter().map(|(clip, _)| clip.id.clone()).collect();
+    let beside = translations(request.beside, split, &ids)?;
     if let (Some(pairs), Some(file), false) = (&pairs, request.ambiguous, clips.is_empty()) {
         pairs.check(file, split, clips.iter().map(|clip| clip.reference.as_str()))?;
     }
@@ -194,6 +200,7 @@ pub fn write(request: &Request, html: &Path) -> Result<Option<PathBuf>> {
         examples::show(&examples, &context),
         word_map::show(map, absent_map),
         breakdown::show(&clips, pairs.as_ref(), dot, &commands.evaluate, without_store),
+        beside::show(&beside),
         translations::show(&clips, &commands.evaluate),
         settings::show(&info, stores.iter().map(|store| &store.info), &commands.extract)?,
     ];

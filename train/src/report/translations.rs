@@ -2,8 +2,8 @@
 
 use super::clip::Clip;
 use super::page::{missing, section};
+use crate::metrics::word_diff::word_diff;
 use maud::{Markup, html};
-use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices};
 use std::ops::Range;
 
 /// Columns that the table can be sorted by: heading, and the value of a clip (absent values come last).
@@ -55,17 +55,7 @@ fn table(clips: &[Clip]) -> Markup {
 
 /// A reference above its translation.
 pub(super) fn pair(reference: &str, hypothesis: &str) -> Markup {
-    let [old, new] = [reference, hypothesis].map(words);
-    let [of_old, of_new] = [(reference, &old), (hypothesis, &new)]
-        .map(|(text, words)| words.iter().map(|word| &text[word.clone()]).collect::<Vec<_>>());
-    let ops = capture_diff_slices(Algorithm::Myers, &of_old, &of_new);
-    let pieces = |words: &[Range<usize>], range: fn(&DiffOp) -> Range<usize>| -> Vec<(bool, Range<usize>)> {
-        let piece = |op: &DiffOp| {
-            let words = &words[range(op)];
-            Some((op.tag() != DiffTag::Equal, words.first()?.start..words.last()?.end))
-        };
-        ops.iter().filter_map(piece).collect()
-    };
+    let [old, new] = word_diff(reference, hypothesis);
     let side = |text: &str, pieces: &[(bool, Range<usize>)], lacking: fn(&str) -> Markup| {
         let ends = [0].into_iter().chain(pieces.iter().map(|(_, piece)| piece.end));
         html! {
@@ -78,26 +68,14 @@ pub(super) fn pair(reference: &str, hypothesis: &str) -> Markup {
     html! {
         p class="reference" lang="" {
             span class="side" { "reference" }
-            bdi { (side(reference, &pieces(&old, DiffOp::old_range), |words| html! { del { (words) } })) }
+            bdi { (side(reference, &old, |words| html! { del { (words) } })) }
         }
         p class="hypothesis" lang="" {
             span class="side" { "translation" }
-            bdi { (side(hypothesis, &pieces(&new, DiffOp::new_range), |words| html! { ins { (words) } })) }
+            bdi { (side(hypothesis, &new, |words| html! { ins { (words) } })) }
             @if new.is_empty() { em { "(empty)" } }
         }
     }
-}
-
-/// Places of the words of a sentence: split at white space, punctuation at their ends apart.
-fn words(sentence: &str) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    for piece in sentence.split_whitespace() {
-        let start = piece.as_ptr().addr() - sentence.as_ptr().addr();
-        let word = piece.trim_end_matches(['.', ',', '?', '!', ':', ';']);
-        words.extend((!word.is_empty()).then(|| start..start + word.len()));
-        words.extend((start + word.len()..start + piece.len()).map(|mark| mark..mark + 1));
-    }
-    words
 }
 
 #[cfg(test)]

@@ -205,12 +205,13 @@ fn kept(table: &Table, clips: u64, prefix: u64, target: u64, recompute: bool) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::family::Tiny;
     use crate::language::t5::T5Config;
 
     /// The numbers are those of the model when it is built.
     #[test]
     fn parameters_are_those_of_the_model() -> Result<()> {
-        let config = LanguageConfig::tiny(40);
+        let config = Tiny::T5.config(40);
         let widths = BTreeMap::from([("spatial".to_owned(), 12), ("mouthing".to_owned(), 6)]);
         let step = LargestStep { frames: 100, prompt: 5, target: 9, devices: 1 };
         let of = |settings: &[&str]| {

@@ -16,6 +16,8 @@ pub(crate) enum Table {
     /// The paper's Table 6: each language model in a folder of the weights folder; with --preset tiny small ones of each
     /// family, trained from nothing
     Models,
+    /// The study's: the components alone and together, and the control with the alignment alone
+    Study,
 }
 
 /// Settings of one row, laid over those that all rows share.
@@ -49,14 +51,26 @@ const fn component(name: &'static str, paper: f64, settings: &'static [&'static 
 const FULL: Fixed = component("both+vt+sm", 24.71, &["head.streams=both"]);
 const SPATIAL: Fixed = component("spatial", 19.87, &["head.streams=spatial", "loss.alpha=0", "loss.beta=0"]);
 
+const MOUTHING: Fixed =
+    component("mouthing", 12.73, &["head.streams=mouthing", "loss.alpha=0", "loss.beta=0"]);
+const BOTH: Fixed = component("both", 18.93, &["head.streams=both", "loss.alpha=0", "loss.beta=0"]);
+const SPATIAL_VT: Fixed = component("spatial+vt", 20.72, &["head.streams=spatial", "loss.beta=0"]);
+const BOTH_VT: Fixed = component("both+vt", 22.33, &["head.streams=both", "loss.beta=0"]);
+
 /// In the order of the paper's Table 5.
-const COMPONENTS: &[Fixed] = &[
+const COMPONENTS: &[Fixed] = &[SPATIAL, MOUTHING, BOTH, SPATIAL_VT, BOTH_VT, FULL];
+
+/// The names are those that the verdicts go by.
+const STUDY: &[Fixed] = &[
     SPATIAL,
-    component("mouthing", 12.73, &["head.streams=mouthing", "loss.alpha=0", "loss.beta=0"]),
-    component("both", 18.93, &["head.streams=both", "loss.alpha=0", "loss.beta=0"]),
-    component("spatial+vt", 20.72, &["head.streams=spatial", "loss.beta=0"]),
-    component("both+vt", 22.33, &["head.streams=both", "loss.beta=0"]),
+    MOUTHING,
+    BOTH,
+    SPATIAL_VT,
+    row("mouthing+vt", &["head.streams=mouthing", "loss.beta=0"]),
+    BOTH_VT,
+    row("both+sm", &["head.streams=both", "loss.alpha=0"]),
     FULL,
+    row("shuffled+vt", &["head.streams=both", "loss.beta=0", "shuffle_mouthing=true"]),
 ];
 
 const READINGS: &[Fixed] = &[
@@ -80,6 +94,7 @@ impl Table {
             Self::Components => COMPONENTS,
             Self::Readings => READINGS,
             Self::Control => CONTROL,
+            Self::Study => STUDY,
             Self::Models => &[],
         };
         let row = |row: &Fixed| Row {
@@ -97,6 +112,7 @@ impl Table {
             Self::Readings => "readings",
             Self::Control => "control",
             Self::Models => "models",
+            Self::Study => "study",
         }
     }
 
@@ -105,6 +121,20 @@ impl Table {
         let mut others = match (self, row) {
             (_, 0) => Vec::new(),
             (Self::Components, row) => vec![row - 1, 0],
+            // Each with what it adds something to; the control with the hands alone and with its own mouthing.
+            (Self::Study, row) => {
+                let below: &[&str] = match STUDY[row].name {
+                    "spatial+vt" | "mouthing" => &["spatial"],
+                    "both" => &["spatial", "mouthing"],
+                    "mouthing+vt" => &["mouthing"],
+                    "both+vt" => &["spatial+vt", "both"],
+                    "both+sm" => &["both"],
+                    "both+vt+sm" => &["both+vt"],
+                    _ => &["spatial+vt", "both+vt"],
+                };
+                let place = |name: &&str| STUDY.iter().position(|row| row.name == *name);
+                below.iter().filter_map(place).collect()
+            }
             _ => vec![0],
         };
         others.dedup();
@@ -144,7 +174,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const TABLES: [Table; 3] = [Table::Components, Table::Readings, Table::Control];
+    const TABLES: [Table; 4] = [Table::Components, Table::Readings, Table::Control, Table::Study];
 
     /// No two rows of a table train the same, whichever preset they are laid over.
     #[test]
@@ -167,6 +197,16 @@ mod tests {
         let rows: Vec<Row> = TABLES.iter().flat_map(|table| table.fixed()).collect();
         for one in &rows {
             assert!(rows.iter().all(|other| (one.name == other.name) == (one == other)), "{}", one.name);
+        }
+    }
+
+    /// The study's statements are about differences that its table has.
+    #[test]
+    fn the_study_has_what_is_judged() {
+        for (row, below) in signclip_train::metrics::verdicts::judged_differences() {
+            let found = STUDY.iter().position(|other| other.name == row).expect(row);
+            let against = Table::Study.against(found);
+            assert!(against.iter().any(|&other| STUDY[other].name == below), "{row} on {below}");
         }
     }
 

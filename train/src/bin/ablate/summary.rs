@@ -7,7 +7,8 @@ use signclip_train::data::corpus::Corpus;
 use signclip_train::metrics::Scores;
 use signclip_train::metrics::ablation::{Ablation, Against, COMPONENTS_TABLE, Resampling, Row, Seed};
 use signclip_train::metrics::ambiguous::{AmbiguousWords, Cases};
-use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, p_value, resample};
+use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, resample};
+use signclip_train::metrics::difference::{Difference, RunScore, hold};
 use signclip_train::metrics::numpy_random::SEED;
 use signclip_train::metrics::predictions::{Line, Predictions};
 use signclip_train::metrics::published::main_dot;
@@ -52,6 +53,10 @@ impl Scored {
             cases,
         })
     }
+
+    fn bleu4(&self) -> RunScore<'_> {
+        RunScore { score: self.scores.get(Measure::Bleu4), resamples: &self.resamples }
+    }
 }
 
 /// Of runs that are finished, on the split `corpus`.
@@ -67,11 +72,26 @@ pub(crate) fn summarise(
     let first = &scored[0];
     let of_row = |row: usize| -> Vec<&Scored> { scored.iter().skip(row).step_by(rows.len()).collect() };
     let by_row: Vec<Vec<&Scored>> = (0..rows.len()).map(of_row).collect();
-    let against = |row: usize, other: usize| {
-        let [a, b] = [&by_row[other], &by_row[row]].map(|row| mean_resamples(row));
-        let difference = mean(&bleu4(&by_row[row])) - mean(&bleu4(&by_row[other]));
-        let paper = rows[row].paper.zip(rows[other].paper).map(|(row, other)| row - other);
-        Against { row: rows[other].name.clone(), difference, p: p_value(&a, &b, difference), paper }
+    let pairs: Vec<(usize, usize)> = (0..rows.len())
+        .flat_map(|row| args.table.against(row).into_iter().map(move |other| (row, other)))
+        .collect();
+    let difference = |&(row, other): &(usize, usize)| {
+        let [a, b] = [other, row].map(|row| by_row[row].iter().map(|run| run.bleu4()).collect::<Vec<_>>());
+        Difference::of(&a, &b, corpus.len())
+    };
+    let differences: Vec<Difference> = pairs.iter().map(difference).collect();
+    let holds = hold(&differences);
+    let against = |row: usize| {
+        let of_row = pairs.iter().zip(&differences).zip(&holds).filter(move |((pair, _), _)| pair.0 == row);
+        let of_other =
+            |((&(_, other), difference), &holds): ((&(usize, usize), &Difference), &bool)| Against {
+                row: rows[other].name.clone(),
+                difference: difference.difference,
+                interval: Some([difference.low, difference.high]),
+                holds,
+                paper: rows[row].paper.zip(rows[other].paper).map(|(row, other)| row - other),
+            };
+        of_row.map(of_other).collect::<Vec<_>>()
     };
     let row_summary = |(number, row): (usize, &rows::Row)| {
         let seeds = &by_row[number];
@@ -90,7 +110,7 @@ pub(crate) fn summarise(
             bleu4_deviation: deviation(&bleu4(seeds)),
             ambiguous_accuracy_deviation: accuracy.as_deref().and_then(deviation),
             by_seed: seeds.iter().map(|s| of_seed(s)).collect(),
-            against: args.table.against(number).into_iter().map(|other| against(number, other)).collect(),
+            against: against(number),
         }
     };
     Ok(Ablation {
@@ -144,7 +164,8 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
         let against: Vec<String> = (row.against.iter())
             .map(|a| {
                 let paper = a.paper.map_or(String::new(), |paper| format!("; paper {paper:+.2}"));
-                format!("{:+.2} on {} (p = {:.3}{paper})", a.difference, a.row, a.p)
+                let doubt = if a.holds { "" } else { ", not certain" };
+                format!("{} on {}{doubt}{paper}", a.shown(), a.row)
             })
             .collect();
         let _ = writeln!(
@@ -161,8 +182,9 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
     }
     let _ = writeln!(
         out,
-        "\nMeans over the seeds ± standard deviation. p: paired bootstrap of the sentences on these means, {} \
-         resamples. BLEU-4: `{}`. ROUGE-L: `{}`.",
+        "\nMeans over the seeds ± standard deviation. In brackets: 95 % interval of the bootstrap over seeds and sentences, \
+         {} resamples; not certain: may be chance, by Holm's correction for all differences of the table, or because one \
+         seed says nothing of the spread between seeds. BLEU-4: `{}`. ROUGE-L: `{}`.",
         bootstrap.resamples, signatures[0], signatures[1]
     );
     if let Some(cases) = ablation.ambiguous_cases {
@@ -178,7 +200,7 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
             [] => {
                 writeln!(
                     out,
-                    "\nEvery difference of the paper's Table {table} is here too (same sign, p < 0.05)."
+                    "\nEvery difference of the paper's Table {table} is here too (same sign, and certain)."
                 )
             }
             missed => writeln!(out, "\nOf the paper's Table {table} not shown here: {}.", missed.join("; ")),
@@ -201,12 +223,6 @@ fn of_seed(scored: &Scored) -> Seed {
 
 fn bleu4(seeds: &[&Scored]) -> Vec<f64> {
     seeds.iter().map(|s| s.scores.get(Measure::Bleu4)).collect()
-}
-
-/// Mean over the seeds in each resample of the sentences, which is the same for all runs.
-fn mean_resamples(seeds: &[&Scored]) -> Vec<f64> {
-    let resamples = seeds.first().map_or(0, |s| s.resamples.len());
-    (0..resamples).map(|i| mean(&seeds.iter().map(|s| s.resamples[i]).collect::<Vec<_>>())).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -1,7 +1,7 @@
-//! `evaluate compare`: two runs side by side.
+//! `evaluate compare`: two configurations side by side.
 
 use serde::Serialize;
-use signclip_common::Result;
+use signclip_common::{Error, Result};
 use signclip_train::data::split::check_split;
 use signclip_train::metrics::comparison::Comparison;
 use signclip_train::metrics::final_dot::FinalDot;
@@ -10,15 +10,18 @@ use signclip_train::metrics::published::main_dot;
 use signclip_train::metrics::units::Units;
 use std::path::PathBuf;
 
-/// Compare the translations of two runs: scores, differences, paired bootstrap test
+/// Compare translations of two configurations: scores, differences with intervals over seeds and sentences
+///
+/// `compare A B` compares two runs, and knows nothing of the spread between seeds. `compare A... --with B...` compares
+/// several runs of one configuration, which differ in their seed, with several of another.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder of a run that was evaluated, or a predictions.jsonl
-    #[arg(value_name = "A")]
-    a: PathBuf,
-    /// What to compare it with
-    #[arg(value_name = "B")]
-    b: PathBuf,
+    /// Folders of runs that were evaluated, or predictions.jsonl
+    #[arg(value_name = "A", required = true)]
+    runs: Vec<PathBuf>,
+    /// What to compare them with
+    #[arg(long, value_name = "B", num_args = 1..)]
+    with: Vec<PathBuf>,
     /// Split, where A or B is a run's folder
     #[arg(long, value_name = "NAME", default_value = "test")]
     split: String,
@@ -30,33 +33,58 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    fn sides(&self) -> Result<[&[PathBuf]; 2]> {
+        match (self.runs.as_slice(), self.with.as_slice()) {
+            (runs, with) if !with.is_empty() => Ok([runs, with]),
+            ([a, b], _) => Ok([std::slice::from_ref(a), std::slice::from_ref(b)]),
+            (runs, _) => {
+                let what = format!("which of the runs ({}) are to be compared with which?", runs.len());
+                Err(Error::usage(what, "give two runs, or several a side: compare <A>... --with <B>..."))
+            }
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     check_split("--split", &args.split)?;
-    let (a, b) = (Predictions::read(&args.a, &args.split)?, Predictions::read(&args.b, &args.split)?);
-    let b_lines = a.partners(&b)?;
-    // Scores of other translations beside B tell that they were not finished, whatever the rules.
-    b.references()?;
-    let references: Vec<&str> = a.lines.iter().map(|line| line.reference.as_str()).collect();
-    let of_a: Vec<&str> = a.lines.iter().map(|line| line.hypothesis.as_str()).collect();
-    let of_b: Vec<&str> = b_lines.iter().map(|line| line.hypothesis.as_str()).collect();
-    let known = a.references()?;
+    let [a, b] = args.sides()?;
+    let read = |paths: &[PathBuf]| -> Result<Vec<Predictions>> {
+        paths.iter().map(|path| Predictions::read(path, &args.split)).collect()
+    };
+    let [a, b] = [read(a)?, read(b)?];
+    let first = &a[0];
+    let texts = |side: &[Predictions]| -> Result<Vec<Vec<String>>> {
+        let of_run = |run: &Predictions| {
+            // Scores of other translations beside a run tell that they were not finished, whatever the rules.
+            run.references()?;
+            Ok(first.partners(run)?.into_iter().map(|line| line.hypothesis.clone()).collect())
+        };
+        side.iter().map(of_run).collect()
+    };
+    let references: Vec<String> = first.lines.iter().map(|line| line.reference.clone()).collect();
+    let known = first.references()?;
     let dot = known.as_ref().map_or(FinalDot::AsGiven, |known| main_dot(known.rules));
     let units = args.tokenise.or(known.map(|known| known.units)).unwrap_or_default();
-    let comparison = Comparison::of(&of_a, &of_b, &references, units, dot);
-    let (a_file, b_file) = (a.file.display().to_string(), b.file.display().to_string());
+    let comparison = Comparison::of(&texts(&a)?, &texts(&b)?, &references, units, dot);
+    let files =
+        |side: &[Predictions]| side.iter().map(|run| run.file.display().to_string()).collect::<Vec<_>>();
+    let (a_files, b_files) = (files(&a), files(&b));
     if args.json {
-        println!("{:#}", serde_json::json!(Compared { a_file, b_file, comparison }));
+        println!("{:#}", serde_json::json!(Printed { a_files, b_files, comparison }));
     } else {
-        println!("A: {a_file}\nB: {b_file}\n{}", comparison.table().trim_end());
+        a_files.iter().for_each(|file| println!("A: {file}"));
+        b_files.iter().for_each(|file| println!("B: {file}"));
+        println!("{}", comparison.table().trim_end());
     }
     Ok(())
 }
 
 /// What is printed as JSON.
 #[derive(Serialize)]
-struct Compared {
-    a_file: String,
-    b_file: String,
+struct Printed {
+    a_files: Vec<String>,
+    b_files: Vec<String>,
     #[serde(flatten)]
     comparison: Comparison,
 }

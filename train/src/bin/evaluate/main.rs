@@ -1,13 +1,16 @@
-//! `evaluate`: translate a split with a trained run and score it; report on a run; compare two runs; score any two text
-//! files; merge an adapter.
+//! `evaluate`: translate a split with a trained run and score it; report on a run; compare two configurations; judge the
+//! study; score any two text files, or export translations for other scorers; merge an adapter.
 
 #![allow(clippy::print_stdout)]
 
+mod beside;
 mod compare;
 mod export;
+mod export_scores;
 mod report;
 mod run;
 mod score;
+mod verdicts;
 
 use clap::{Parser, Subcommand};
 use signclip_common::panics::program;
@@ -19,8 +22,11 @@ Examples:
   evaluate --run runs/phoenix --split test
   evaluate --run runs/phoenix --split dev --features cache/phoenix
   evaluate report runs/phoenix --sheets sheets
-  evaluate compare runs/a runs/b
+  evaluate compare runs/a/seed-* --with runs/b/seed-*
+  evaluate beside spatial=runs/spatial both=runs/both --clips clip-1,clip-7
   evaluate export runs/phoenix --out flan-t5-phoenix
+  evaluate export-scores runs/phoenix --out scores
+  evaluate verdicts --noisy runs/noisy/study.json
   evaluate score hypotheses.txt references.txt --json
 
 With --run: writes <run>/<split>/predictions.jsonl, with the scores of each sentence, and
@@ -42,10 +48,13 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Beside(beside::Args),
     Compare(compare::Args),
     Export(export::Args),
+    ExportScores(export_scores::Args),
     Report(report::Args),
     Score(score::Args),
+    Verdicts(verdicts::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,10 +64,13 @@ fn main() -> ExitCode {
     memory::start();
     program(|| {
         let done = match (&args.command, &args.run) {
+            (Some(Command::Beside(args)), _) => beside::run(args),
             (Some(Command::Compare(args)), _) => compare::run(args),
             (Some(Command::Export(args)), _) => export::run(args),
+            (Some(Command::ExportScores(args)), _) => export_scores::run(args),
             (Some(Command::Report(args)), _) => report::run(args),
             (Some(Command::Score(args)), _) => score::run(args),
+            (Some(Command::Verdicts(args)), _) => verdicts::run(args),
             (None, Some(args)) => run::run(args),
             // Without a subcommand --run is required.
             (None, None) => Ok(()),

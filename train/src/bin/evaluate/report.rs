@@ -5,6 +5,7 @@ use signclip_common::regular_file;
 use signclip_common::store::STORE_FILE;
 use signclip_common::{Error, Result, devices};
 use signclip_train::data::split::check_split;
+use signclip_train::metrics::beside::Named;
 use signclip_train::metrics::predictions::PREDICTIONS;
 use signclip_train::report::{GENERATOR, Request, write};
 use signclip_train::training::places::PlaceFlags;
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     /// Table of an ablation, ablation.json
     #[arg(long, value_name = "FILE")]
     ablation: Option<PathBuf>,
+    /// Another run, under a name, whose translations of the chosen clips are shown; may be given again
+    #[arg(long, value_name = "NAME=RUN")]
+    beside: Vec<Named>,
     /// Device: a CUDA number or cpu [default: the first CUDA device, else cpu]
     #[arg(long, value_name = "DEVICE")]
     gpus: Option<String>,
@@ -68,6 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         clips: &args.clips,
         ambiguous: args.ambiguous.as_deref(),
         ablation: args.ablation.as_deref(),
+        beside: &args.beside,
         device,
     };
     let gate = write(&request, &out)?;
