@@ -67,13 +67,15 @@ mod tests {
     use super::*;
 
     /// Written by Python 3.11: `pickle.dumps({"info": [{"name": "S1", "label_char": ["今", "天"], "length": 3},
-    /// {"name": "S2"}]}, protocol=0)`.
-    const PLAIN: &str = "(dp0\nVinfo\np1\n(lp2\n(dp3\nVname\np4\nVS1\np5\nsVlabel_char\np6\n(lp7\nV\\u4eca\np8\naV\\u5929\np9\nasVlength\np10\nI3\nsa(dp11\ng4\nVS2\np12\nsas.";
+    /// {"name": "S2"}]}, protocol=2)`.
+    const PLAIN: &[u8] = b"\x80\x02}q\x00X\x04\x00\x00\x00infoq\x01]q\x02(}q\x03(X\x04\x00\x00\x00nameq\x04X\x02\x00\x00\x00\
+        S1q\x05X\n\x00\x00\x00label_charq\x06]q\x07(X\x03\x00\x00\x00\xe4\xbb\x8aq\x08X\x03\x00\x00\x00\xe5\xa4\xa9q\teX\x06\
+        \x00\x00\x00lengthq\nK\x03u}q\x0bh\x04X\x02\x00\x00\x00S2q\x0cses.";
 
-    fn read(text: &str) -> Result<Vec<Vec<Option<Field>>>, String> {
+    fn read(content: &[u8]) -> Result<Vec<Vec<Option<Field>>>, String> {
         let place = tempfile::tempdir().expect("a folder");
         let file = place.path().join("labels.pkl");
-        std::fs::write(&file, text).expect("written");
+        std::fs::write(&file, content).expect("written");
         read_records(&file, "info", &["name", "label_char", "length"]).map_err(|e| e.to_string())
     }
 
@@ -87,9 +89,9 @@ mod tests {
     #[test]
     fn a_class_is_refused_in_one_line() {
         for (class, name) in [
-            ("cos\nsystem\n(Vtrue\ntR.", "os.system"),
-            ("(dp0\nVinfo\np1\ncargparse\nNamespace\n)Rs.", "argparse.Namespace"),
-            ("(dp0\nVinfo\np1\ncmy.module\nClip\n)Rs.", "my.module.Clip"),
+            (&b"cos\nsystem\n(Vtrue\ntR."[..], "os.system"),
+            (&b"(dp0\nVinfo\np1\ncargparse\nNamespace\n)Rs."[..], "argparse.Namespace"),
+            (&b"(dp0\nVinfo\np1\ncmy.module\nClip\n)Rs."[..], "my.module.Clip"),
         ] {
             let error = read(class).unwrap_err();
             assert!(
@@ -97,7 +99,7 @@ mod tests {
                 "{error}"
             );
         }
-        assert!(read("(dp0\n.").unwrap_err().contains("info"));
-        assert!(read("(lp0\n.").is_err());
+        assert!(read(b"(dp0\n.").unwrap_err().contains("info"));
+        assert!(read(b"(lp0\n.").is_err());
     }
 }

@@ -16,7 +16,7 @@ const PRECISION: &str = "ROUGE-L P";
 pub fn summary(scores: &Scores, beside: Option<&Beside>, rules: TextRules) -> String {
     let paper = beside.and_then(Beside::paper);
     let paper_column = if paper.is_some() { "the paper" } else { "" };
-    let mut out = format!("{:<9}{:>6}  {:<16} {paper_column:>9}\n", "", "score", "95 % interval");
+    let mut out = format!("{:<10}{:>6}  {:<16} {paper_column:>9}\n", "", "score", "95 % interval");
     let of_paper = |name: &str| {
         let paper = paper.as_ref()?;
         match name.strip_prefix("BLEU-") {
@@ -40,7 +40,7 @@ pub fn summary(scores: &Scores, beside: Option<&Beside>, rules: TextRules) -> St
     for row in rows {
         let interval = row.interval.map_or(String::new(), |i| format!("[{:.2}, {:.2}]", i.low, i.high));
         let published = of_paper(&row.name).map_or(String::new(), |value| format!("{value:.2}"));
-        let line = format!("{:<9}{:>6.2}  {interval:<16} {published:>9}", row.name, row.value);
+        let line = format!("{:<10}{:>6.2}  {interval:<16} {published:>9}", row.name, row.value);
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{}", line.trim_end());
     }
