@@ -17,7 +17,7 @@
 //!
 //! E is everything that can be seen of a clause. Evidence of a sign that weighs its words alike is one in this sum.
 //! The lag of the lips costs nothing here: it is one number for a clip, and seen where lips and hands are compared.
-//! Not counted: the sentences of train, which those of test are not.
+//! Not counted: the sentences of train, which those of test are not; hands that pass in front of the mouth.
 
 use std::collections::BTreeMap;
 
