@@ -13,7 +13,7 @@ fn of_extract() {
     let root = phoenix().display();
     for (arguments, parts) in [
         ("", ["nothing to extract", "--dataset"]),
-        ("--dataset nosuch", ["data set \"nosuch\"", "known: how2sign, phoenix;"]),
+        ("--dataset nosuch", ["data set \"nosuch\"", "known: csl-daily, how2sign, phoenix;"]),
         ("--dataset phoenix --root nosuch", ["phoenix was not found", "nosuch (--root)"]),
         ("--dataset phoenix --root .", [".: no annotation file", "PHOENIX-2014-T.train.corpus.csv"]),
         ("--dataset phoenix --root ROOT --limit 0", ["no clips to extract", "--limit"]),

@@ -304,7 +304,7 @@ fn sheets_of_long_names() {
     // Something is where the sheet should go.
     std::fs::remove_file(&sheets[0]).expect("removed");
     std::fs::create_dir_all(sheets[0].join("below")).expect("a folder");
-    run("again").exits(1).says(&["no sheet: xxx", "1 clips"]);
+    run("again").exits(1).says(&["no sheet: xxx", "1 clip;"]);
     assert_eq!(ids(&store(&place.path().join("again"), "all")), [long.as_str()]);
     assert!(!place.path().join("again/all/failures-00000.jsonl").exists());
 }

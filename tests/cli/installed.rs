@@ -36,7 +36,8 @@ fn a_program_alone_knows_data_sets_and_weights() {
     for name in ["signs", "phoenix"] {
         elsewhere(&program, &format!("--dataset {name} {plan}"), Some(&own)).exits(0);
     }
-    elsewhere(&program, "--dataset nosuch", Some(&own)).says(&["known: how2sign, phoenix, signs;"]);
+    elsewhere(&program, "--dataset nosuch", Some(&own))
+        .says(&["known: csl-daily, how2sign, phoenix, signs;"]);
     let absent = place.path().join("absent");
     elsewhere(&program, &format!("--dataset phoenix {plan}"), Some(&absent))
         .refuses(&[&["absent: no such folder", "$SIGNCLIP_MANIFESTS"]]);

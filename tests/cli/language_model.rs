@@ -181,7 +181,7 @@ fn missing_files_of_a_folder_are_named_at_once() {
         "download",
     ]]);
     std::fs::remove_file(folder.join("config.json")).expect("removed");
-    train(place.path(), "run", "").refuses(&[&["was not found"]]);
+    train(place.path(), "run", "").refuses(&[&["flan-t5-xl", "no config.json"]]);
 }
 
 /// The sentences of a split that its model cannot write are counted before training, with an example.

@@ -231,7 +231,7 @@ fn train_on(
     if collective.leads() {
         let sharing = devices.len().max(collective.size());
         let on_cpu = devices.iter().filter(|&&device| device == Device::Cpu).count();
-        info.requirements(&train, &text, devices[0], sharing)?.tell(on_cpu);
+        info.requirements(&folder, &train, &text, devices[0], sharing)?.tell(on_cpu);
     }
     let job = Job { check: args.check, info, train, dev, text, folder };
     let state = match devices {

@@ -381,9 +381,20 @@ impl RunInfo {
         Ok((model, state))
     }
 
-    /// What training on `corpus`, which has been tokenised by `text`, will take of each of so many devices.
+    /// The settings of the run in `folder`, which keeps the adapter that it started from.
+    fn settings_in(&self, folder: &Path) -> TrainConfig {
+        let mut settings = self.settings.clone();
+        let own = folder.join(FIRST_ADAPTER);
+        if let Some(adapter) = settings.language_model.adapter.as_mut().filter(|_| own.is_dir()) {
+            *adapter = own;
+        }
+        settings
+    }
+
+    /// What training in `folder` on `corpus`, which has been tokenised by `text`, will take of each of so many devices.
     pub fn requirements(
         &self,
+        folder: &Path,
         corpus: &Corpus,
         text: &Text,
         device: Device,
@@ -396,8 +407,8 @@ impl RunInfo {
             target: (0..corpus.len()).map(|clip| corpus.target(clip).len()).max().unwrap_or_default(),
             devices,
         };
-        let (folder, config) = (self.language_model.as_deref(), self.language_config(text)?);
-        Requirements::of(&self.settings, folder, &config, kind, &corpus.widths(), step)
+        let (model, config) = (self.language_model.as_deref(), self.language_config(text)?);
+        Requirements::of(&self.settings_in(folder), model, &config, kind, &corpus.widths(), step)
     }
 
     /// Build the model of the run in `folder` on `device`.
@@ -406,11 +417,6 @@ impl RunInfo {
         let kind = devices::compute_kind(&self.settings.language_model.dtype, device)?;
         devices::warn_of_slow_bf16(kind, &[device]);
         let base = LanguageBase { config, folder: self.language_model.as_deref(), kind };
-        let mut settings = self.settings.clone();
-        let own = folder.join(FIRST_ADAPTER);
-        if let Some(adapter) = settings.language_model.adapter.as_mut().filter(|_| own.is_dir()) {
-            *adapter = own;
-        }
-        SignClip::new(&settings, &base, corpus, text, &self.prompt, device)
+        SignClip::new(&self.settings_in(folder), &base, corpus, text, &self.prompt, device)
     }
 }
