@@ -94,7 +94,7 @@ fn payloads_that_changed() {
     let shard = split.join("spatial-00000-00000.npy");
     write_at(&shard, 5000, &[0x55; 12]);
     let done = extract(place.path(), "--verify --out .");
-    done.exits(1).says(&["checksum differs in ./test/spatial-00000-00000.npy", "1 problems"]);
+    done.exits(1).says(&["checksum differs in ./test/spatial-00000-00000.npy", "1 problem;"]);
     let report = extract(place.path(), "--verify --out . --json");
     let problems = report.exits(1).json()["test"]["problems"].as_array().map_or(0, Vec::len);
     assert_eq!(problems, 1, "{report}");
