@@ -156,7 +156,7 @@ fn long_gaps_are_named_and_may_be_zeros() {
     let json = marked(place.path(), "--json --out json").json();
     assert_eq!(json["all"]["long_gaps"]["clip"], json!([[0.8, 3.24]]));
 
-    // Another store: a run that goes on otherwise is refused.
+    // Another store: a run that continues otherwise is refused.
     marked(place.path(), "--out out --max-gap 2").refuses(&[&["store.json", "max_gap", "null", "2.0"]]);
     marked(place.path(), "--out zeros --max-gap 2")
         .exits(0)

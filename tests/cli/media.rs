@@ -142,7 +142,7 @@ fn a_data_set_that_has_changed() {
     extract().exits(0).says(&["1 clip not in the data set any more", "e.g. b"]);
 }
 
-/// A clip that failed and was taken out of the data set is forgotten; one that was not asked for is not told again.
+/// A clip that failed and was taken out of the data set is forgotten; one that was not asked for is not reported again.
 #[test]
 fn failures_of_other_clips() {
     let place = empty();

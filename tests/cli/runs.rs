@@ -92,7 +92,7 @@ fn features_that_are_spoiled() {
     }
 }
 
-/// A run goes on with the clips that it began with.
+/// A run resumes with the clips that it began with.
 #[test]
 fn other_clips_than_at_the_beginning() {
     let place = empty();
@@ -241,7 +241,7 @@ fn runs_that_are_spoiled() {
     evaluate("--split nosuch").refuses(&[&["cache/nosuch/store.json", "no feature store"]]);
     evaluate("--split ../../x").refuses(&[&["../../x", "not a split"]]);
     evaluate("--features nosuch").refuses(&[&["nosuch/test/store.json", "no feature store"]]);
-    // A run goes on with the settings it began with.
+    // A run resumes with the settings it began with.
     train(place.path(), "--features cache --run run --set seed=7").refuses(&[&[
         "run/config.json, settings.seed",
         "began with 0",

@@ -96,7 +96,7 @@ fn a_loss_that_explodes_is_kept() {
     assert_eq!(tensors["spatial.lengths"].size(), [6], "the clips of both devices");
 }
 
-/// A disk that is full when a checkpoint is written: the one before it stays, and the run goes on from there.
+/// A disk that is full when a checkpoint is written: the one before it stays, and the run resumes from there.
 #[test]
 fn a_full_disk_spoils_no_checkpoint() {
     let place = empty();

@@ -195,7 +195,7 @@ fn nothing_stays_behind() {
     if let Some(extract) = alive {
         send("-KILL", extract);
     }
-    assert_eq!(alive, None, "extract goes on");
+    assert_eq!(alive, None, "extract continues");
 }
 
 /// `extract --like`: the same features as by the flags themselves, and a refusal where that cannot be.

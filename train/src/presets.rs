@@ -12,7 +12,7 @@ use crate::language::settings::{LanguageSettings, TuningKind};
 use crate::language::targets::Targets;
 use crate::training::adamw::AdamWConfig;
 use crate::training::schedule::DecayBy;
-use signclip_common::store::{MOUTHING, SPATIAL};
+use signclip_common::store::{MOTION, MOUTHING, SPATIAL};
 
 impl TrainConfig {
     /// A small model trained from nothing in minutes on a CPU: for trying the programs out.
@@ -143,9 +143,6 @@ impl TrainConfig {
         }
     }
 }
-
-/// The stream of VideoMAE.
-const MOTION: &str = "motion";
 
 /// Rank 16, alpha 32 and dropout 0.1 on these layers.
 fn lora(targets: &[&str]) -> LoraConfig {

@@ -82,7 +82,7 @@ mod tests {
     }
 
     /// Tokens 1 and 4 end a text. By hand: of "3 1" (0.4), "2 4" (0.24), "2 1" (0.18), "2 2" (0.12) the first two are results,
-    /// and nothing that goes on can beat them.
+    /// and nothing that continues can beat them.
     #[test]
     fn any_end_token_ends_a_text() {
         let step = |tokens: &[i64], _: Option<&Moves>| {
