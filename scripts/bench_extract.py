@@ -3,12 +3,12 @@
     bench_extract.py EXTRACT BENCH PEERS DATA
 
 EXTRACT and BENCH are the programs `extract` and `bench_extract`, PEERS the folder of peer_extract.py, DATA that of the real
-clips. Each turn runs, in bf16 and in fp32: the gesture stage alone, the whole of `extract`, and the peer, which reports
-its gesture stage and its whole; then the motion stage alone, and scripts/peer_motion.py beside it. Loading and process start
+clips. Each turn runs, in bf16 and in fp32: the spatial stage alone, the whole of `extract`, and the peer, which reports
+its spatial stage and its whole; then the motion stage alone, and scripts/peer_motion.py beside it. Loading and process start
 are in neither side's time. All figures of a turn are in benches/extract-<date>-<processor>.json; the last line is one JSON object of medians:
 
-    share_*           arithmetic of the published algorithm in the gesture stage, per second, over that of the products
-    ratio_*           the peer's seconds a frame over ours, gesture stage
+    share_*           arithmetic of the published algorithm in the spatial stage, per second, over that of the products
+    ratio_*           the peer's seconds a frame over ours, spatial stage
     pipeline_ratio_*  the same, both streams from the file on
     motion_ratio_*    the peer's seconds a window of VideoMAE-Large over ours, motion stage; motion_share_* its arithmetic
     *_default         ours with its default compute type on this CPU, the peer with its own (fp32)
@@ -81,7 +81,7 @@ for number in range(TURNS):
     for dtype in DTYPES:
         t = turn(dtype)
         turns[dtype].append(t)
-        print(f"turn {number + 1} {NAME[dtype]}: gesture stage {t['ours_stage']:.3f} s a frame, peer {t['peer_stage']:.3f}, "
+        print(f"turn {number + 1} {NAME[dtype]}: spatial stage {t['ours_stage']:.3f} s a frame, peer {t['peer_stage']:.3f}, "
               f"{t['stage']['gflops']:.0f} of {t['stage']['peak_gflops']:.0f} GFLOP/s; "
               f"motion {t['ours_motion']:.3f} s a window, peer {t['peer_motion']:.3f}; "
               f"whole {t['ours_whole']:.3f} s a frame, peer {t['peer_whole']:.3f}, device {100 * t['busy']:.1f} % busy", flush=True)

@@ -2,7 +2,7 @@
 
     bench_scaling.py EXTRACT VIDEO
 
-The gesture stage at its official size in fp32, computed weights. The last line is one JSON object: `scaling`, the median
+The spatial stage at its official size in fp32, computed weights. The last line is one JSON object: `scaling`, the median
 over the turns of frames per second with `--gpus cpu,cpu` over those with `--gpus cpu`.
 """
 import json

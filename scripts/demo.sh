@@ -22,7 +22,7 @@ extract --split train,dev
 # Contact sheets of the test split alone, which the report shows: drawing them takes a third of the time.
 extract --split test --preview "$place/sheets"
 run extract --verify --out "$place/cache"
-step 'train: a small model from nothing, on the gesture and the mouthing stream'
+step 'train: a small model from nothing, on the spatial and the mouthing stream'
 run train --features "$place/cache" --run "$place/runs/demo" --preset tiny
 step 'evaluate: the test split'
 run evaluate --run "$place/runs/demo" --split test

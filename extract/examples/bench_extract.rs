@@ -1,4 +1,4 @@
-//! Timing of the gesture and the motion stage, and of the matrix product that they are held against.
+//! Timing of the spatial and the motion stage, and of the matrix product that they are held against.
 //!
 //! ```text
 //! bench_extract peak    --dtype bf16                              products of 2048×2048 matrices
@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
-/// Time the gesture and the motion stage of `extract`.
+/// Time the spatial and the motion stage of `extract`.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]

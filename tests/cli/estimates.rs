@@ -11,13 +11,13 @@ fn number(value: &Value) -> f64 {
 /// Networks and other threads are busy for a part of the time, and the devices as long as their networks.
 #[track_caller]
 fn plausible(stages: &Value) -> f64 {
-    let [decode, crop, faces, gesture, lips, write] =
-        ["decode", "crop", "faces", "gesture", "lips", "write"].map(|stage| number(&stages[stage]));
-    let device = faces + gesture + lips;
+    let [decode, crop, faces, spatial, lips, write] =
+        ["decode", "crop", "faces", "spatial", "lips", "write"].map(|stage| number(&stages[stage]));
+    let device = faces + spatial + lips;
     for share in [decode + crop, device, write] {
         assert!(share > 0.0 && share <= 1.0, "{stages}");
     }
-    assert!(gesture > 0.0 && lips > 0.0 && decode > 0.0 && crop > 0.0, "{stages}");
+    assert!(spatial > 0.0 && lips > 0.0 && decode > 0.0 && crop > 0.0, "{stages}");
     device
 }
 

@@ -165,12 +165,12 @@ impl Heartbeat {
     /// What people see on the console, as fields.
     fn log(&self) {
         let progress = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shares { decode, crop, faces, gesture, motion, lips, write, waiting } = progress.stages;
+        let Shares { decode, crop, faces, spatial, motion, lips, write, waiting } = progress.stages;
         let RankProgress { clips, done, failed, frames, frames_total, .. } = *progress;
         let (per_second, seconds_left) = (progress.rate(), progress.left());
         tracing::info!(
             target: LOG_ONLY, clips, done, failed, frames, frames_total, per_second, seconds_left, decode, crop, faces,
-            gesture, motion, lips, write, waiting, "progress"
+            spatial, motion, lips, write, waiting, "progress"
         );
     }
 

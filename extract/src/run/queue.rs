@@ -26,7 +26,7 @@ pub(super) enum Request {
 impl Request {
     pub(super) fn stage(&self) -> Stage {
         match self {
-            Self::Spatial(..) => Stage::Gesture,
+            Self::Spatial(..) => Stage::Spatial,
             Self::Motion(..) => Stage::Motion,
             Self::Faces(..) | Self::Landmarks(..) => Stage::Faces,
             Self::Mouthing(..) => Stage::Lips,

@@ -14,7 +14,7 @@ pub enum Stage {
     /// Face detector and landmark network, in the threads of the devices.
     Faces,
     /// CLIP with S², in the same threads.
-    Gesture,
+    Spatial,
     /// VideoMAE, in the same threads.
     Motion,
     /// AV-HuBERT, in the same threads.
@@ -43,7 +43,7 @@ pub struct Shares {
     pub decode: f64,
     pub crop: f64,
     pub faces: f64,
-    pub gesture: f64,
+    pub spatial: f64,
     /// 0 in files of versions that did not have it.
     #[serde(default)]
     pub motion: f64,
@@ -90,7 +90,7 @@ impl Stages {
             decode: share(Stage::Decode, self.readers),
             crop: share(Stage::Crop, self.readers),
             faces: share(Stage::Faces, self.devices),
-            gesture: share(Stage::Gesture, self.devices),
+            spatial: share(Stage::Spatial, self.devices),
             motion: share(Stage::Motion, self.devices),
             lips: share(Stage::Lips, self.devices),
             write: share(Stage::Write, 1),
@@ -102,14 +102,14 @@ impl Stages {
 impl Shares {
     /// Share of the device threads' time spent in networks.
     pub fn device(&self) -> f64 {
-        self.faces + self.gesture + self.motion + self.lips
+        self.faces + self.spatial + self.motion + self.lips
     }
 
     /// The stage that a faster run would need more of: the largest one of the busiest threads.
     pub fn limiting(&self) -> &'static str {
         let readers = [("decode", self.decode), ("crop", self.crop)];
         let devices =
-            [("faces", self.faces), ("gesture", self.gesture), ("motion", self.motion), ("lips", self.lips)];
+            [("faces", self.faces), ("spatial", self.spatial), ("motion", self.motion), ("lips", self.lips)];
         let threads: [&[(&str, f64)]; 3] = [&devices, &readers, &[("write", self.write)]];
         let sum = |stages: &[(&str, f64)]| stages.iter().map(|(_, share)| share).sum::<f64>();
         let busiest = threads.into_iter().max_by(|a, b| sum(a).total_cmp(&sum(b)));
@@ -123,7 +123,7 @@ impl std::fmt::Display for Shares {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shares = [
             self.device(),
-            self.gesture,
+            self.spatial,
             self.motion,
             self.faces,
             self.lips,
@@ -131,10 +131,10 @@ impl std::fmt::Display for Shares {
             self.crop,
             self.write,
         ];
-        let [device, gesture, motion, faces, lips, decode, crop, write] = shares.map(|x| 100.0 * x);
+        let [device, spatial, motion, faces, lips, decode, crop, write] = shares.map(|x| 100.0 * x);
         write!(
             f,
-            "device {device:.0} % busy (gesture {gesture:.0}, motion {motion:.0}, faces {faces:.0}, lips {lips:.0}), {:.1} waiting, decode \
+            "device {device:.0} % busy (spatial {spatial:.0}, motion {motion:.0}, faces {faces:.0}, lips {lips:.0}), {:.1} waiting, decode \
              {decode:.0} %, crop {crop:.0} %, write {write:.0} %",
             self.waiting
         )
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn shares_are_of_the_threads_that_do_the_work() {
         let stages = Stages::new(4, 2);
-        assert_eq!(stages.time(Stage::Gesture, || std::thread::sleep(Duration::from_millis(3))), ());
+        assert_eq!(stages.time(Stage::Spatial, || std::thread::sleep(Duration::from_millis(3))), ());
         // One thread of each, busy since the beginning.
         for stage in [Stage::Decode, Stage::Faces, Stage::Write] {
             stages.spent[stage as usize].store(stages.begun.elapsed().as_nanos() as u64, Relaxed);
@@ -162,15 +162,15 @@ mod tests {
             near(shares.decode, 0.25) && near(shares.faces, 0.5) && near(shares.write, 1.0),
             "{shares:?}"
         );
-        assert!(shares.gesture > 0.0 && shares.gesture <= 0.5, "{shares:?}");
+        assert!(shares.spatial > 0.0 && shares.spatial <= 0.5, "{shares:?}");
         assert_eq!((shares.waiting, shares.crop, shares.lips), (1.5, 0.0, 0.0));
     }
 
     #[test]
     fn the_largest_stage_of_the_busiest_threads_limits() {
         let shares =
-            Shares { decode: 0.45, crop: 0.3, faces: 0.2, gesture: 0.4, lips: 0.2, ..Shares::default() };
-        assert_eq!(shares.limiting(), "gesture");
+            Shares { decode: 0.45, crop: 0.3, faces: 0.2, spatial: 0.4, lips: 0.2, ..Shares::default() };
+        assert_eq!(shares.limiting(), "spatial");
         assert_eq!(Shares { crop: 0.5, ..shares }.limiting(), "crop");
         assert_eq!(Shares { write: 1.0, ..shares }.limiting(), "write");
     }

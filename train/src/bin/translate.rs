@@ -254,7 +254,8 @@ struct Extracted {
 #[derive(Debug, Deserialize)]
 struct Stages {
     faces: f64,
-    gesture: f64,
+    spatial: f64,
+    motion: f64,
     lips: f64,
 }
 
@@ -263,13 +264,16 @@ impl Extracted {
     fn seconds_by_stage(all: &[Self], total: f64) -> Vec<(&'static str, f64)> {
         let sum =
             |share: fn(&Stages) -> f64| all.iter().map(|one| one.seconds * share(&one.stages)).sum::<f64>();
-        let [all, faces, hands, lips] = [sum(|_| 1.0), sum(|s| s.faces), sum(|s| s.gesture), sum(|s| s.lips)];
+        let all = sum(|_| 1.0);
+        let [faces, hands, motion, lips] =
+            [sum(|s| s.faces), sum(|s| s.spatial), sum(|s| s.motion), sum(|s| s.lips)];
         vec![
             ("load the networks", total - all),
             ("faces", faces),
             ("hands", hands),
+            ("motion", motion),
             ("lips", lips),
-            ("decode and cut", (all - faces - hands - lips).max(0.0)),
+            ("decode and cut", (all - faces - hands - motion - lips).max(0.0)),
         ]
     }
 }
