@@ -5,7 +5,7 @@ use super::foreign::Foreign;
 use crate::media::frame_folder;
 use rayon::prelude::*;
 use signclip_common::manifest::{Clip, Media};
-use signclip_common::store::{Failure, StoreDtype};
+use signclip_common::store::{Failure, RowRule, StoreDtype};
 use signclip_common::{Error, Result};
 use std::path::Path;
 
@@ -56,8 +56,7 @@ fn frames(
     files: &[ArrayFile],
     pictures: Option<usize>,
 ) -> Result<(usize, bool), String> {
-    let exact =
-        streams.iter().zip(files).find(|(stream, _)| stream.rows.stride == 1 && stream.rows.window == 1);
+    let exact = streams.iter().zip(files).find(|(stream, _)| stream.rows == RowRule::EACH_FRAME);
     let covered = |(stream, file): (&Foreign, &ArrayFile)| {
         (file.rows - 1).saturating_mul(stream.rows.stride).saturating_add(stream.rows.window)
     };

@@ -3,7 +3,7 @@
 use super::foreign::Foreign;
 use super::survey::Arrays;
 use crate::run::changed;
-use crate::run::failures::Earlier;
+use crate::run::failures::{Earlier, record};
 use crate::run::heartbeat::Heartbeat;
 use crate::run::interrupt;
 use crate::run::stages::{Stage, Stages};
@@ -26,15 +26,6 @@ pub struct Imported {
     pub frames_unknown: usize,
     /// Clips that were not tried because the run was asked to end.
     pub left: usize,
-}
-
-impl Imported {
-    fn record(&mut self, failure: Failure, store: &StoreWriter) -> Result<()> {
-        tracing::warn!("{}: {}", failure.id, failure.reason);
-        store.add_failure(&failure)?;
-        self.failures.push(failure);
-        Ok(())
-    }
 }
 
 /// One split's work.
@@ -100,12 +91,15 @@ impl Work<'_> {
         };
         let arrays = match found {
             Ok(arrays) => arrays,
-            Err(failure) => return done.record(failure.clone(), store),
+            Err(failure) => return record(failure.clone(), store, &mut done.failures),
         };
         let read = || arrays.files.iter().map(|file| file.read()).collect::<Result<Vec<_>>>();
         let rows = match stages.time(Stage::Decode, read) {
             Ok(rows) => rows,
-            Err(error) => return done.record(Failure { stage: "open".to_owned(), ..failed(error) }, store),
+            Err(error) => {
+                let failure = Failure { stage: "open".to_owned(), ..failed(error) };
+                return record(failure, store, &mut done.failures);
+            }
         };
         match stages.time(Stage::Write, || self.store(clip, arrays, &rows, store)) {
             Ok(()) => {
@@ -115,7 +109,7 @@ impl Work<'_> {
                 Ok(())
             }
             Err(error @ (Error::Io { .. } | Error::Input { .. })) => Err(error),
-            Err(error) => done.record(failed(error), store),
+            Err(error) => record(failed(error), store, &mut done.failures),
         }
     }
 

@@ -6,6 +6,7 @@
 //! * [`squash_lanczos`]: OpenCV's `INTER_LANCZOS4` without keeping the aspect, as the PHOENIX14T pictures of SpaMo
 //!   were made.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use opencv::core::{CV_8UC3, Mat, Size};
@@ -42,6 +43,14 @@ fn resize_crop(frame: &Frame, filter: Filter, size: usize) -> Frame {
     let (width, height) = (size * frame.width / short, size * frame.height / short);
     let (left, top) = ((width - size) / 2, (height - size) / 2);
     resize_part(frame, filter, (width, height), left..left + size, top..top + size)
+}
+
+/// The frame at the (width, height) that its data set prescribes by [`squash_lanczos`], or as it is.
+pub fn squashed(frame: &Frame, size: Option<(usize, usize)>) -> Result<Cow<'_, Frame>> {
+    match size {
+        Some((width, height)) => Ok(Cow::Owned(squash_lanczos(frame, width, height)?)),
+        None => Ok(Cow::Borrowed(frame)),
+    }
 }
 
 /// OpenCV's `resize` with `INTER_LANCZOS4` to `width`×`height`, whatever the aspect.

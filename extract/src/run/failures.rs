@@ -4,6 +4,14 @@ use signclip_common::Result;
 use signclip_common::store::{Failure, StoreWriter};
 use std::collections::HashSet;
 
+/// A clip that failed: told at once, recorded in the store, and kept among the `failures` of this run.
+pub(crate) fn record(failure: Failure, store: &StoreWriter, failures: &mut Vec<Failure>) -> Result<()> {
+    tracing::warn!("{}: {}", failure.id, failure.reason);
+    store.add_failure(&failure)?;
+    failures.push(failure);
+    Ok(())
+}
+
 /// What earlier runs left in the list.
 pub struct Earlier {
     /// Of clips that this run is to try again.

@@ -9,7 +9,7 @@ use crate::media::remark::Remark;
 use crate::recipe::Recipe;
 use crate::run::changed::{size_and_time, source};
 use crate::run::clip::{Clips, Encoded};
-use crate::run::failures::Earlier;
+use crate::run::failures::{Earlier, record};
 use crate::run::faults::Working;
 use crate::run::heartbeat::Heartbeat;
 use crate::run::in_flight::InFlight;
@@ -57,16 +57,6 @@ pub struct Outcome {
     pub left: usize,
 }
 
-impl Outcome {
-    /// A clip that failed: told at once, and recorded in the store.
-    fn record(&mut self, failure: Failure, store: &StoreWriter) -> Result<()> {
-        tracing::warn!("{}: {}", failure.id, failure.reason);
-        store.add_failure(&failure)?;
-        self.failures.push(failure);
-        Ok(())
-    }
-}
-
 /// One split's work.
 pub struct Work<'a> {
     pub clips: &'a [Clip],
@@ -109,7 +99,8 @@ impl Work<'_> {
                 "the program has crashed over it twice and passes over it; convert its video, then try it again with \
                  --only {id}"
             );
-            outcome.record(Failure { id: id.clone(), stage: "decode".to_owned(), reason }, store)?;
+            let failure = Failure { id: id.clone(), stage: "decode".to_owned(), reason };
+            record(failure, store, &mut outcome.failures)?;
         }
         todo.sort_by_key(|&clip| !in_flight.is_suspect(&self.clips[clip].id));
         let ids = todo.iter().map(|&clip| self.clips[clip].id.as_str());
@@ -201,7 +192,7 @@ impl Work<'_> {
                         Ok(None) => {}
                         // Not the fault of the clip.
                         Err(_) if working.none() => stop.store(true, Ordering::Relaxed),
-                        Err(failure) => outcome.record(failure, store)?,
+                        Err(failure) => record(failure, store, &mut outcome.failures)?,
                     }
                     heartbeat.count(outcome.already_done + outcome.stored, outcome.failures.len());
                     let (stored, failed) = (outcome.stored, outcome.failures.len());
@@ -248,7 +239,8 @@ impl Work<'_> {
             }
             Err(error) => {
                 let (stage, reason) = ("store".to_owned(), error.to_string());
-                return outcome.record(Failure { id: clip.id.clone(), stage, reason }, store);
+                let failure = Failure { id: clip.id.clone(), stage, reason };
+                return record(failure, store, &mut outcome.failures);
             }
         }
         // The features are safe: a sheet that cannot be written is not a reason to stop.

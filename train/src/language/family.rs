@@ -174,13 +174,12 @@ pub enum Tiny {
 }
 
 impl Tiny {
+    /// All of them by their names.
+    pub const NAMED: [(&'static str, Self); 2] = [("tiny", Self::T5), ("tiny-llama", Self::Llama)];
+
     /// The model with this name, if it is one of them.
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "tiny" => Some(Self::T5),
-            "tiny-llama" => Some(Self::Llama),
-            _ => None,
-        }
+        Self::NAMED.into_iter().find(|(known, _)| *known == name).map(|(_, tiny)| tiny)
     }
 
     /// With so many tokens.

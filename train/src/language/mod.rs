@@ -9,6 +9,7 @@ pub mod adapter;
 pub(crate) mod attend;
 pub mod beam_search;
 pub mod cache;
+mod config_fields;
 pub mod cut;
 pub mod dropout;
 pub mod family;

@@ -2,14 +2,13 @@
 
 use super::video_mae::{OTHER_KEYS, VideoMae, VideoMaeConfig};
 use crate::media::frame::Frame;
-use crate::media::resize::{squash_lanczos, video_mae_resize_crop};
+use crate::media::resize::{squashed, video_mae_resize_crop};
 use crate::streams::layers::pictures;
 use crate::streams::layers::rows::finite_rows;
 use serde::{Deserialize, Serialize};
 use signclip_common::Result;
 use signclip_common::store::RowRule;
 use signclip_common::weights::Weights;
-use std::borrow::Cow;
 use std::sync::Arc;
 use tch::{Device, Tensor};
 
@@ -50,10 +49,7 @@ impl MotionConfig {
 
     /// Resize one decoded frame for the network. Runs on any thread; no tensor is involved.
     pub fn prepare(&self, frame: &Frame) -> Result<Picture> {
-        let frame = match self.squash {
-            Some((width, height)) => Cow::Owned(squash_lanczos(frame, width, height)?),
-            None => Cow::Borrowed(frame),
-        };
+        let frame = squashed(frame, self.squash)?;
         Ok(video_mae_resize_crop(&frame, self.network.image_size as usize).rgb.into())
     }
 }

@@ -3,13 +3,12 @@
 use super::clip_vision::{ClipVision, ClipVisionConfig, OTHER_KEYS};
 use super::s2::{self, S2Source};
 use crate::media::frame::Frame;
-use crate::media::resize::{clip_resize_crop, squash_lanczos};
+use crate::media::resize::{clip_resize_crop, squashed};
 use crate::streams::layers::pictures;
 use crate::streams::layers::rows::finite_rows;
 use serde::{Deserialize, Serialize};
 use signclip_common::Result;
 use signclip_common::weights::Weights;
-use std::borrow::Cow;
 use tch::{Device, Tensor};
 
 /// Mean and standard deviation of CLIP's image processor, by channel (R, G, B).
@@ -35,10 +34,7 @@ impl SpatialConfig {
     /// Resize one decoded frame for the tower. Runs on any thread; no tensor is involved.
     pub fn prepare(&self, frame: &Frame) -> Result<Prepared> {
         let size = self.tower.image_size as usize;
-        let frame = match self.squash {
-            Some((width, height)) => Cow::Owned(squash_lanczos(frame, width, height)?),
-            None => Cow::Borrowed(frame),
-        };
+        let frame = squashed(frame, self.squash)?;
         Ok(Prepared {
             small: clip_resize_crop(&frame, size).rgb,
             double: (self.s2_source == S2Source::Frame).then(|| clip_resize_crop(&frame, 2 * size).rgb),

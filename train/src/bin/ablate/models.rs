@@ -3,14 +3,12 @@
 use crate::Args;
 use crate::rows::Row;
 use signclip_common::{Error, Result, places};
-use signclip_train::language::family::LanguageConfig;
+use signclip_train::language::family::{LanguageConfig, Tiny};
 use signclip_train::language::folder::is_model;
 use signclip_train::metrics::paper_models::PaperModels;
 use signclip_train::training::setting_flags::Preset;
 use std::collections::BTreeSet;
 
-/// Small models that are trained from nothing, one of each family.
-const FROM_NOTHING: &[&str] = &["tiny", "tiny-llama"];
 /// The model that the others are compared with, where it is there: the paper's.
 const REFERENCE: &str = "flan-t5-xl";
 
@@ -24,7 +22,7 @@ pub(crate) fn rows(args: &Args, paper: Option<&PaperModels>) -> Result<Vec<Row>>
         ));
     }
     let mut names: Vec<String> = match args.settings.preset {
-        Preset::Tiny => FROM_NOTHING.iter().map(|name| (*name).to_owned()).collect(),
+        Preset::Tiny => Tiny::NAMED.iter().map(|(name, _)| (*name).to_owned()).collect(),
         _ => found(args)?,
     };
     names.sort_by_key(|name| name != REFERENCE);

@@ -1,6 +1,7 @@
 //! Hugging Face `config.json` of a Llama.
 
 use super::rope::{RopeScaling, inverse_frequencies};
+use crate::language::config_fields::ConfigFields;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signclip_common::{Error, Result};
@@ -176,9 +177,8 @@ impl LlamaConfig {
 
     /// Refuse what this network is not, naming the field; `file` is for messages.
     pub fn check(&self, file: &Path) -> Result<()> {
-        let bad = |field: &str, value: String, remedy: &str| {
-            Err(Error::input(file, field, format!("{value} is not supported"), remedy.to_owned()))
-        };
+        let fields = ConfigFields(file);
+        let bad = |field: &str, value: String, remedy: &str| Err(fields.unsupported(field, &value, remedy));
         let sizes = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -187,12 +187,7 @@ impl LlamaConfig {
             ("num_attention_heads", self.num_attention_heads),
             ("num_key_value_heads", self.key_value_heads()),
         ];
-        for (field, size) in sizes {
-            // The upper bound keeps products of two sizes far from overflow; real sizes are far below it.
-            if !(1..=1 << 24).contains(&size) {
-                return bad(field, size.to_string(), "a size is between 1 and 16777216");
-            }
-        }
+        fields.sizes(&sizes)?;
         if self.num_attention_heads % self.key_value_heads() != 0 {
             let remedy = "the heads of the queries are a multiple of these";
             return bad("num_key_value_heads", self.key_value_heads().to_string(), remedy);
@@ -208,13 +203,8 @@ impl LlamaConfig {
                 return bad(field, "true".to_owned(), SUPPORTED);
             }
         }
-        if !(0.0..1.0).contains(&self.attention_dropout) {
-            let remedy = "give a number from 0 to below 1";
-            return bad("attention_dropout", self.attention_dropout.to_string(), remedy);
-        }
-        if !(self.rms_norm_eps >= 0.0 && self.rms_norm_eps.is_finite()) {
-            return bad("rms_norm_eps", self.rms_norm_eps.to_string(), "released models have 1e-5");
-        }
+        fields.dropout("attention_dropout", self.attention_dropout)?;
+        fields.epsilon("rms_norm_eps", self.rms_norm_eps, "1e-5")?;
         if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
             return bad("rope_theta", self.rope_theta.to_string(), "released models have 500000");
         }
@@ -225,13 +215,10 @@ impl LlamaConfig {
         if self.eos_token_id.ids().is_empty() {
             return bad("eos_token_id", "[]".to_owned(), "name the token that ends a text");
         }
-        let ends = self.eos_token_id.ids().iter().map(|id| ("eos_token_id", *id));
-        for (field, id) in ends.chain([("bos_token_id", self.bos_token_id)]) {
-            if !(0..self.vocab_size).contains(&id) {
-                return bad(field, id.to_string(), "an id is below vocab_size");
-            }
-        }
-        Ok(())
+        let mut ids: Vec<(&str, i64)> =
+            self.eos_token_id.ids().iter().map(|id| ("eos_token_id", *id)).collect();
+        ids.push(("bos_token_id", self.bos_token_id));
+        fields.ids(&ids, self.vocab_size)
     }
 
     /// Heads of keys and values.

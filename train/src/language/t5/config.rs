@@ -1,5 +1,6 @@
 //! Hugging Face `config.json` of a T5.
 
+use crate::language::config_fields::ConfigFields;
 use serde::{Deserialize, Serialize};
 use signclip_common::{Error, Result};
 use std::path::Path;
@@ -126,9 +127,8 @@ impl T5Config {
 
     /// Refuse what this network is not, naming the field; `file` is for messages.
     pub fn check(&self, file: &Path) -> Result<()> {
-        let bad = |field: &str, value: String, remedy: &str| {
-            Err(Error::input(file, field, format!("{value} is not supported"), remedy.to_owned()))
-        };
+        let fields = ConfigFields(file);
+        let bad = |field: &str, value: String, remedy: &str| Err(fields.unsupported(field, &value, remedy));
         let sizes = [
             ("vocab_size", self.vocab_size),
             ("d_model", self.d_model),
@@ -138,12 +138,7 @@ impl T5Config {
             ("num_decoder_layers", self.decoder_layers()),
             ("num_heads", self.num_heads),
         ];
-        for (field, size) in sizes {
-            // The upper bound keeps products of two sizes far from overflow; real sizes are far below it.
-            if !(1..=1 << 24).contains(&size) {
-                return bad(field, size.to_string(), "a size is between 1 and 16777216");
-            }
-        }
+        fields.sizes(&sizes)?;
         if self.feed_forward_proj != "gated-gelu" {
             let remedy = "use a T5 1.1, Flan-T5 or mT5, whose feed-forward layers are gated-gelu";
             return bad("feed_forward_proj", format!("{:?}", self.feed_forward_proj), remedy);
@@ -155,27 +150,14 @@ impl T5Config {
         if !(buckets / 2 + 1..=128).contains(&distance) {
             return bad("relative_attention_max_distance", distance.to_string(), "released models have 128");
         }
-        if !(0.0..1.0).contains(&self.dropout_rate) {
-            return bad("dropout_rate", self.dropout_rate.to_string(), "give a number from 0 to below 1");
-        }
-        if !(self.layer_norm_epsilon >= 0.0 && self.layer_norm_epsilon.is_finite()) {
-            return bad(
-                "layer_norm_epsilon",
-                self.layer_norm_epsilon.to_string(),
-                "released models have 1e-6",
-            );
-        }
+        fields.dropout("dropout_rate", self.dropout_rate)?;
+        fields.epsilon("layer_norm_epsilon", self.layer_norm_epsilon, "1e-6")?;
         let ids = [
             ("pad_token_id", self.pad_token_id),
             ("eos_token_id", self.eos_token_id),
             ("decoder_start_token_id", self.decoder_start_token_id),
         ];
-        for (field, id) in ids {
-            if !(0..self.vocab_size).contains(&id) {
-                return bad(field, id.to_string(), "an id is below vocab_size");
-            }
-        }
-        Ok(())
+        fields.ids(&ids, self.vocab_size)
     }
 
     /// Ids of special tokens, as every tokenizer of T5 has them.
