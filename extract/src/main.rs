@@ -6,9 +6,10 @@ use clap::parser::ValueSource;
 use signclip_common::panics::program;
 use signclip_common::{command_line, commit, environment, memory};
 use signclip_extract::cli::args::{Cli, Command};
-use signclip_extract::cli::like::Like;
+use signclip_extract::cli::like::{Like, refuse_recipe_flags};
 use signclip_extract::cli::unused::unused_flags;
 use signclip_extract::cli::{convert, doctor, dry_run, extract, fetch, import, libraries, status, verify};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -26,8 +27,9 @@ fn main() -> ExitCode {
         Some(Command::Status(args)) => status::report(&args),
         None => {
             let args = &cli.run;
-            let like = args.like.as_deref().map(Like::read).transpose().map_err(|e| vec![e])?;
             let given = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
+            let read = |store: &PathBuf| refuse_recipe_flags(given).and_then(|()| Like::read(store));
+            let like = args.like.as_ref().map(read).transpose().map_err(|e| vec![e])?;
             // Before there is any log.
             let unused = unused_flags(args, like.as_ref().map(|like| &like.recipe), given);
             unused.iter().for_each(|unused| eprintln!(" WARN {unused}"));

@@ -97,11 +97,15 @@ fn fields_that_are_missing() {
     edit_line(place.path(), "train", &id, |line| {
         line["streams"].as_object_mut().expect("an object").remove(SPATIAL);
     });
-    verify(place.path())
-        .exits(1)
-        .says(&[&format!("clip {id:?}: the stream spatial is missing in its index line")]);
-    train(place.path(), "--features cache --run run")
-        .refuses(&[&["the stream spatial is missing in its index line", remedy]]);
+    verify(place.path()).exits(1).says(&[
+        &format!("clip {id:?}: the stream spatial is missing in its index line in "),
+        "clips-00000.jsonl",
+    ]);
+    train(place.path(), "--features cache --run run").refuses(&[&[
+        "clips-00000.jsonl",
+        "the stream spatial is missing in its index line",
+        remedy,
+    ]]);
     // The description.
     cache(place.path());
     let file = place.path().join("cache/train/store.json");

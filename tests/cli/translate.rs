@@ -216,7 +216,14 @@ fn features_like_those_of_a_store() {
     assert!(payloads("a") == payloads("b") && payloads("a") == payloads("c"));
     assert_eq!(store(&place.path().join("a"), "test").info, store(&place.path().join("b"), "test").info);
     like("nosuch", "--out d").refuses(&[&["nosuch"]]);
-    like("a", "--salt 7 --out d").exits(2).says(&["--like", "--salt"]);
+    let refused = like("a", "--salt 7 --streams mouthing --out d");
+    refused.refuses(&[&["--like", "leave out --salt --streams"]]);
+    assert!(!refused.stderr.contains("--fan"), "{refused}");
+    like("a", &format!("--landmarks {} --out d", phoenix().join("landmarks").display())).refuses(&[&[
+        "--landmarks",
+        "found the landmarks of a",
+        "leave it out",
+    ]]);
     // Other weights than are there.
     copy(&place.path().join("a"), &place.path().join("other"));
     let file = place.path().join("other/test/store.json");

@@ -165,7 +165,15 @@ impl Store {
             ),
         };
         let place = format!("clip {id:?}");
-        Err(Error::input(self.shard_of(clip, stream), place, problem.text(stream), remedy))
+        Err(Error::input(self.file_of(&problem, clip, stream), place, problem.text(stream), remedy))
+    }
+
+    /// The file that a problem with the rows of a clip in `stream` is in.
+    pub(super) fn file_of(&self, problem: &Problem, clip: usize, stream: &str) -> PathBuf {
+        match problem {
+            Problem::NoStream => index_path(&self.folder, self.ranks[clip]),
+            Problem::Changed | Problem::NotFinite(_) => self.shard_of(clip, stream),
+        }
     }
 
     /// What is wrong with the rows of a clip in `stream`.
@@ -200,7 +208,7 @@ impl Store {
             self.maps.insert(key, maps);
         }
         for (map, (stream, info)) in self.maps[&key].iter().zip(&self.info.streams) {
-            // A line without the stream is reported when the stream is asked for.
+            // A line without the stream is named when the stream is asked for.
             let Some(rows) = record.streams.get(stream) else { continue };
             let wanted = info.rows.rows(record.frames);
             if rows.rows != wanted {

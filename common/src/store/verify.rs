@@ -40,12 +40,12 @@ pub fn verify(folder: &Path, mut tick: impl FnMut(u64)) -> Result<Report> {
         report.frames += record.frames;
         for stream in store.info.streams.keys() {
             if let Some(problem) = store.problem(clip, stream) {
+                let file = store.file_of(&problem, clip, stream);
                 let what = match problem {
                     Problem::Changed => "checksum differs".to_owned(),
                     other => other.text(stream),
                 };
-                let shard = store.shard_of(clip, stream);
-                report.problems.push(format!("clip {:?}: {what} in {}", record.id, shard.display()));
+                report.problems.push(format!("clip {:?}: {what} in {}", record.id, file.display()));
             }
             let (Some(rows), Some(features)) = (record.streams.get(stream), store.features(clip, stream))
             else {

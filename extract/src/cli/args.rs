@@ -150,7 +150,7 @@ pub struct RunArgs {
     pub inputs: InputFlags,
     /// Make the features as those of this store were made (cache/NAME or one split of it): its networks, weights and
     /// settings; refused where a weight file is another one by now
-    #[arg(long, value_name = "STORE", conflicts_with = "RecipeFlags")]
+    #[arg(long, value_name = "STORE")]
     pub like: Option<PathBuf>,
     #[command(flatten)]
     pub recipe: RecipeFlags,

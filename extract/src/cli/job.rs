@@ -76,7 +76,7 @@ pub fn sources(
     recipe: &Recipe,
     wanted: &BTreeMap<Network, Wanted>,
 ) -> Result<Sources, Problems> {
-    let landmarks = args.inputs.check_landmarks(recipe).err();
+    let landmarks = args.inputs.check_landmarks(recipe, args.like.as_deref()).err();
     match (Sources::find(recipe, wanted, args.inputs.weights.as_deref()), landmarks) {
         (Ok(sources), None) => Ok(sources),
         (sources, landmarks) => Err(sources.err().unwrap_or_default().into_iter().chain(landmarks).collect()),

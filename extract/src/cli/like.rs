@@ -2,10 +2,11 @@
 //!
 //! The store's description has the recipe. Weights that are not there any more, or are others by now, are refused by name.
 
-use crate::cli::recipe_flags::{InputFlags, own_lips, published_lips};
+use crate::cli::recipe_flags::{InputFlags, RecipeFlags, own_lips, published_lips};
 use crate::recipe::Recipe;
 use crate::streams::config::Network;
 use crate::weights::sources::Wanted;
+use clap::Args;
 use signclip_common::manifest::Dataset;
 use signclip_common::store::{STORE_FILE, StoreInfo};
 use signclip_common::{Error, Result, difference};
@@ -17,6 +18,20 @@ pub struct Like {
     info: StoreInfo,
     file: PathBuf,
     pub recipe: Recipe,
+}
+
+/// Refuses flags of the recipe that were `given` (by their names in [`RecipeFlags`]) beside `--like`.
+pub fn refuse_recipe_flags(given: impl Fn(&str) -> bool) -> Result<()> {
+    let flags = RecipeFlags::augment_args(clap::Command::new(""));
+    let beside = flags.get_arguments().filter(|flag| given(flag.get_id().as_str()));
+    let beside: Vec<String> =
+        beside.map(|flag| format!("--{}", flag.get_long().unwrap_or_default())).collect();
+    if beside.is_empty() {
+        return Ok(());
+    }
+    let flags = beside.join(" ");
+    let what = format!("--like takes what decides the features from the store, {flags} would change it");
+    Err(Error::usage(what, format!("leave out {flags}, or --like")))
 }
 
 impl Like {

@@ -169,17 +169,24 @@ pub struct RecipeFlags {
 }
 
 impl InputFlags {
-    /// Whether landmarks are given where the recipe takes them from files, and nowhere else.
-    pub fn check_landmarks(&self, recipe: &Recipe) -> Result<()> {
+    /// Whether landmarks are given where the recipe, that of the store `like` or of the flags, takes them from files, and
+    /// nowhere else.
+    pub fn check_landmarks(&self, recipe: &Recipe, like: Option<&Path>) -> Result<()> {
         match (&self.landmarks, recipe.mouthing().map(|(config, _)| config.landmarks)) {
             (None, Some(LandmarkSource::Files)) => {
                 let what = "--landmark-source files: the mouth is cut by landmarks from files, and no folder is named";
                 Err(Error::usage(what, "add --landmarks DIR, with DIR/CLIP.npy"))
             }
-            (Some(_), Some(LandmarkSource::Fan | LandmarkSource::Retinaface5)) => {
-                let what = "--landmarks names files, --landmark-source a network";
-                Err(Error::usage(what, "give one of the two"))
-            }
+            (Some(_), Some(LandmarkSource::Fan | LandmarkSource::Retinaface5)) => Err(match like {
+                Some(store) => {
+                    let what = format!("--landmarks: a network found the landmarks of {}", store.display());
+                    Error::usage(what, "leave it out, the same network finds these")
+                }
+                None => {
+                    let what = "--landmarks names files, --landmark-source a network";
+                    Error::usage(what, "give one of the two")
+                }
+            }),
             (Some(folder), _) if !folder.is_dir() => Err(Error::input(
                 folder,
                 "",

@@ -354,7 +354,7 @@ fn rows_in(rule: RowRule, first: usize, taken: usize, frames: usize) -> (usize, 
     (begin, end.min(all).saturating_sub(begin).max(1))
 }
 
-/// Whether the stores have the streams that are wanted, each once, and rows that can be fused.
+/// Whether the stores have the streams that are wanted, each once, each store one of them, and rows that can be fused.
 fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKind) -> Result<()> {
     let first = &stores[0];
     let all: Vec<&str> =
@@ -385,6 +385,18 @@ fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKind) -> Resu
                 return Err(Error::input(&first.folder, "streams", what, remedy));
             }
         }
+    }
+    let used = |store: &&Store| wanted.names().any(|name| store.info.streams.contains_key(name));
+    if let Some(store) = stores.iter().find(|store| !used(store)) {
+        let there: Vec<&str> = store.info.streams.keys().map(String::as_str).collect();
+        let wanted: Vec<&str> = wanted.names().collect();
+        let what = format!(
+            "none of its streams ({}) is used: head.streams is {}",
+            there.join(", "),
+            wanted.join(",")
+        );
+        let remedy = "leave it out of --features, or name one of its streams in head.streams";
+        return Err(Error::input(&store.folder, "streams", what, remedy));
     }
     match rules.iter().find(|(_, rule)| *rule != rules[0].1) {
         Some((name, _)) if fusion != FusionKind::AlongTime => {
