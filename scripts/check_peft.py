@@ -1,4 +1,4 @@
-"""Adapters between SignClip and Hugging Face PEFT, both ways, on a small T5 and a small Llama of random weights.
+"""Adapters between SignClip and Hugging Face PEFT, both ways, on a small T5, a small mT5 and a small Llama of random weights.
 
 Every kind of adapter that PEFT makes is either read as PEFT itself reads it again, and merged as PEFT merges it, or refused
 by the name of the field. Run by `just check-peft`. In float32 all logits must agree to 1e-4.
@@ -16,13 +16,15 @@ import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora.config import CordaConfig, LoraGAConfig
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+from transformers import (LlamaConfig, LlamaForCausalLM, MT5Config, MT5ForConditionalGeneration, T5Config,
+                          T5ForConditionalGeneration)
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 warnings.filterwarnings("ignore")
 PROGRAM = Path(sys.argv[1])
 TOLERANCE = 1e-4
+TOKENS = 20
 failures = []
 
 
@@ -84,6 +86,21 @@ class T5:
         return model(inputs_embeds=tensors["inputs_embeds"], attention_mask=tensors["attention_mask"], decoder_input_ids=ids).logits
 
 
+class MT5(T5):
+    """T5 under another name. Whatever its configuration says, transformers 5 calls the output layer tied and does not scale."""
+    heads, reader = ("own", "tied"), MT5ForConditionalGeneration
+
+    @staticmethod
+    def model(head):
+        config = MT5Config(vocab_size=256, d_model=64, d_ff=128, d_kv=16, num_layers=3, num_heads=4,
+                           decoder_start_token_id=0)
+        model = MT5ForConditionalGeneration(config)
+        if head == "own":
+            model.config.tie_word_embeddings = False
+            model.lm_head.weight = torch.nn.Parameter(torch.randn(256, 64) * 0.1)
+        return model
+
+
 class Llama:
     """Decoder alone, with an output layer of its own as 8B, or one that shares its weight with the embeddings as 3B."""
     task, heads = "CAUSAL_LM", ("own", "tied")
@@ -97,7 +114,7 @@ class Llama:
     @staticmethod
     def model(head):
         config = LlamaConfig(vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4,
-                             num_key_value_heads=2, rms_norm_eps=1e-5, tie_word_embeddings=head == "tied",
+                             num_key_value_heads=2, rms_norm_eps=1e-5, initializer_range=0.1, tie_word_embeddings=head == "tied",
                              rope_parameters={"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
                                               "high_freq_factor": 4.0, "original_max_position_embeddings": 16})
         model = LlamaForCausalLM(config)
@@ -140,6 +157,22 @@ def counting(logits, tensors):
 def theirs(model, tensors):
     with torch.no_grad():
         return counting(family.logits(model, tensors), tensors)
+
+
+def same_text(what, folder, at):
+    """Greedy search on the first of the inputs, which has no padding: the same tokens here and in transformers."""
+    inputs = load_file(at / "batch.safetensors")["inputs_embeds"][:1]
+    with torch.no_grad():
+        found = load(folder).generate(inputs_embeds=inputs, attention_mask=torch.ones(1, inputs.shape[1], dtype=torch.int64),
+                                      do_sample=False, num_beams=1, max_new_tokens=TOKENS)
+    # transformers begins with the start token of a decoder that has an encoder.
+    want = found[0].tolist()[int(family.task == "SEQ_2_SEQ_LM"):]
+    command = [PROGRAM, "greedy", "--base", folder, "--batch", at / "batch.safetensors", "--tokens", str(TOKENS)]
+    got = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    print(f"{what:66} {len(got)} tokens {'equal' if got == want else 'DIFFER'}")
+    if got != want:
+        failures.append(what)
+        print(got, want)
 
 
 def rewrite(adapter, fields):
@@ -186,6 +219,7 @@ def both_ways(at, head):
             check(f"made here ({name}), merged by PEFT", theirs(model.merge_and_unload(), tensors), want)
         ours("merge", base=at / "base", adapter=adapter, out=at / f"merged_{name}")
         check(f"made here ({name}), merged here, read by transformers", theirs(load(at / f"merged_{name}"), tensors), want)
+        same_text(f"made here ({name}), merged here, greedy text", at / f"merged_{name}", at)
 
     def read_and_merged(name, adapter, want):
         """PEFT's own reload is what it had, ours is the same, and so is the model that it is merged into here."""
@@ -269,7 +303,7 @@ def both_ways(at, head):
     print(f"fields of this PEFT that nobody has looked at: {', '.join(new) or 'none'} (refused where they say something)")
 
 
-for family in (T5, Llama):
+for family in (MT5, Llama, T5):
     print(family.__name__)
     for head in family.heads:
         with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@
 //! adapter make   --base MODEL --batch FILE --out DIR --logits FILE        train a little, write the adapter
 //! adapter logits --base MODEL --batch FILE [--adapter DIR] --logits FILE  read a model, and an adapter
 //! adapter merge  --base MODEL --adapter DIR --out DIR                     a model without an adapter
+//! adapter greedy --base MODEL --batch FILE --tokens N                     ids of the first input's text, as JSON
 //! ```
 //!
 //! `--batch` is a safetensors file with `inputs_embeds [b, s, d]`, `attention_mask [b, s]` and `labels [b, t]`, which of a
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 use signclip_common::safetensors_file::{self, SafetensorsFile};
 use signclip_common::weights::Weights;
 use signclip_common::{Error, Result, atomic};
+use signclip_train::language::beam_search::BeamSearchConfig;
 use signclip_train::language::family::LanguageConfig;
 use signclip_train::language::lora::LoraConfig;
 use signclip_train::language::targets::Targets;
@@ -69,6 +71,15 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// The text that greedy search finds for the first of the inputs
+    Greedy {
+        #[arg(long)]
+        base: PathBuf,
+        #[arg(long)]
+        batch: PathBuf,
+        #[arg(long)]
+        tokens: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -108,6 +119,11 @@ fn run(command: &Command) -> Result<()> {
             write(logits, &no_grad(|| Ok::<_, Error>(Batch::open(batch)?.logits(&model)))?)
         }
         Command::Merge { base, adapter, out } => adapter::merge(base, adapter, out),
+        Command::Greedy { base, batch, tokens } => {
+            let (_, model) = load(base, Tuning::Frozen)?;
+            println!("{:?}", Batch::open(batch)?.greedy(&model, *tokens)?);
+            Ok(())
+        }
     }
 }
 
@@ -151,5 +167,19 @@ impl Batch {
                 llama.logits(&llama.forward(&self.inputs_bsd, &self.mask_bs, false), false)
             }
         }
+    }
+
+    /// Ids of at most `tokens` tokens for the first input, which has no padding.
+    fn greedy(&self, model: &LanguageModel, tokens: usize) -> Result<Vec<i64>> {
+        let search = BeamSearchConfig { num_beams: 1, max_length: tokens + 1, ..BeamSearchConfig::default() };
+        let inputs_bsd = self.inputs_bsd.narrow(0, 0, 1);
+        let mask_bs = self.mask_bs.narrow(0, 0, 1);
+        let mut texts = match model {
+            LanguageModel::T5(t5) => {
+                t5.generate(&no_grad(|| t5.encode(&inputs_bsd, &mask_bs, false)), &mask_bs, &search)?
+            }
+            LanguageModel::Llama(llama) => llama.generate(&inputs_bsd, &mask_bs, &search)?,
+        };
+        Ok(texts.remove(0).remove(0).ids)
     }
 }

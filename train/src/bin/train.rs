@@ -40,9 +40,9 @@ Examples:
   train --features cache/own --from runs/phoenix --run runs/own   begin with the weights of a run
 
 Running the same command again continues after the last checkpoint, also with more epochs: the
-learning rates then follow the schedule of the new number from there on. docs/cluster.md shows mpirun and
-Slurm. All settings with their values are in <run>/config.json; any of them can be set with --set
-or in a --config file.
+learning rates then follow the schedule of the new number from there on. docs/cluster.md shows
+mpirun and Slurm. All settings with their values are in <run>/config.json; any of them can be set
+with --set or in a --config file.
 
 Exit codes: 0 done; 2 could not run.";
 

@@ -49,7 +49,8 @@ impl LanguageConfig {
             return Err(Error::input(file, "quantization_config", what, remedy));
         }
         match model.model_type.as_str() {
-            "t5" | "mt5" => T5Config::parse(text, file).map(Self::T5),
+            "t5" => T5Config::parse(text, file).map(Self::T5),
+            "mt5" => T5Config::parse(text, file).map(|config| Self::T5(config.as_mt5())),
             "llama" => LlamaConfig::parse(text, file).map(Self::Llama),
             other => Err(Error::input(file, "model_type", format!("{other:?} is not supported"), remedy)),
         }

@@ -125,6 +125,12 @@ impl T5Config {
         Ok(config)
     }
 
+    /// The same file read as an mT5's. transformers 5 writes `tie_word_embeddings: true` for every mT5, stores an output layer
+    /// of its own where there is one, and never scales its input; the released ones say false.
+    pub fn as_mt5(self) -> Self {
+        Self { scale_decoder_outputs: self.tie_word_embeddings.then_some(false), ..self }
+    }
+
     /// Refuse what this network is not, naming the field; `file` is for messages.
     pub fn check(&self, file: &Path) -> Result<()> {
         let fields = ConfigFields(file);
@@ -209,7 +215,12 @@ mod tests {
             "tie_word_embeddings": false, "tokenizer_class": "T5Tokenizer", "use_cache": true,
             "vocab_size": 250112}"#;
         let config = T5Config::parse(mt5, Path::new("config.json")).expect("valid");
-        assert_eq!(config, T5Config::xl().multilingual());
+        assert_eq!(config.as_mt5(), T5Config::xl().multilingual());
+
+        // As transformers 5.24 writes it again: its `lm_head` is in the file, and nothing is scaled.
+        let again = mt5.replace("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+        let again = T5Config::parse(&again, Path::new("config.json")).expect("valid").as_mt5();
+        assert!(!again.ties_head(true) && again.ties_head(false) && !again.scales_outputs());
     }
 
     fn message(from: &str, to: &str) -> String {
