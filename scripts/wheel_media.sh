@@ -60,8 +60,11 @@ run dav1d ninja install
 # --- FFmpeg: reads files, decodes; no encoder, no network, nothing under the GPL ----------------------------------
 
 debian=$(version_of ffmpeg)
+# The hypot of before glibc 2.35, so that this one is not asked for: it is for the scale of turned pictures.
+echo '__asm__(".symver hypot,hypot@GLIBC_2.2.5");' >"$place/build/glibc.h"
 ffmpeg=(
-    --prefix="$place/prefix" --enable-shared --disable-static --extra-version="${debian#*-}" --extra-cflags="$flags"
+    --prefix="$place/prefix" --enable-shared --disable-static --extra-version="${debian#*-}"
+    --extra-cflags="$flags -include $place/build/glibc.h"
     --extra-ldflags='-Wl,-z,relro -Wl,-z,now' --disable-debug --disable-doc --disable-programs --disable-autodetect
     --disable-network --disable-avdevice --disable-avfilter --disable-postproc --disable-swresample
     --disable-encoders --disable-muxers --disable-hwaccels --disable-protocols --enable-protocol=file

@@ -15,7 +15,8 @@ pub(crate) const fn at(x: f32, y: f32) -> Point {
 
 impl Point {
     pub(crate) fn length(self) -> f32 {
-        self.x.hypot(self.y)
+        // As `hypot`, which would ask for a glibc of 2022.
+        (f64::from(self.x).powi(2) + f64::from(self.y).powi(2)).sqrt() as f32
     }
 
     /// Turned clockwise (as seen in the picture) by `degrees`.

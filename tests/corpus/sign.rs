@@ -134,7 +134,7 @@ impl Hands {
             Movement::Hold | Movement::Twist(_) => at(0.0, 0.0),
             Movement::Line(x, y) => at(x, y) * course,
             Movement::Arc(x, y, bulge) => {
-                let across = at(-y, x) * (bulge / x.hypot(y).max(1.0));
+                let across = at(-y, x) * (bulge / at(x, y).length().max(1.0));
                 at(x, y) * course + across * (PI * course).sin()
             }
             Movement::Circle(radius) => {

@@ -6,7 +6,7 @@ use crate::run::queue::Queue;
 use crate::run::stages::Stage;
 use crate::streams::clip_stream::Numbered;
 use crate::streams::mouthing::crop::landmarks::POINTS;
-use crate::streams::mouthing::faces::face::Face;
+use crate::streams::mouthing::faces::face::{Face, distance};
 use crate::streams::mouthing::faces::scene::Thumbnail;
 use crate::streams::mouthing::faces::signer::{Look, Signer};
 use crate::streams::mouthing::landmark_file::LandmarkFile;
@@ -200,8 +200,8 @@ impl Enlarged {
 
     /// Points in the frame of the face in the middle of the picture, if there is one.
     fn points(&self, faces: &[Face]) -> Option<[[f32; 2]; 5]> {
-        let middle = Self::SIDE as f32 / 2.0;
-        let off = |face: &Face| (face.centre()[0] - middle).hypot(face.centre()[1] - middle);
+        let middle = [Self::SIDE as f32 / 2.0; 2];
+        let off = |face: &Face| distance(face.centre(), middle);
         let face = faces.iter().min_by(|a, b| off(a).total_cmp(&off(b)))?;
         let place = |[x, y]: [f32; 2]| [self.corner[0] + x * self.scale, self.corner[1] + y * self.scale];
         (off(face) < Self::WIDTH / 2.0).then(|| face.points.map(place))
@@ -245,7 +245,7 @@ fn middle(points: &[[f32; 2]]) -> ([f32; 2], f32) {
     let n = points.len().max(1) as f32;
     let sum = points.iter().fold([0.0, 0.0], |sum, p| [sum[0] + p[0], sum[1] + p[1]]);
     let centre = sum.map(|s| s / n);
-    let distance = points.iter().map(|p| (p[0] - centre[0]).hypot(p[1] - centre[1])).sum::<f32>();
+    let distance = points.iter().map(|&point| distance(point, centre)).sum::<f32>();
     (centre, distance / n)
 }
 

@@ -6,7 +6,7 @@
 //! back is preferred. Not in the reference (`detector.py` of mpc001/auto_avsr), which takes the largest face of each
 //! frame anew.
 
-use super::face::Face;
+use super::face::{Face, distance};
 use super::tracks::{Beside, ESTABLISHED, LATELY, PAUSE, Sighting, Track, Tracks};
 use std::cmp::Ordering;
 
@@ -246,15 +246,13 @@ fn is_guest(track: &Track) -> bool {
 /// Whether two faces are about where one person's is in shots by two cameras. Somebody who is there together with the
 /// signer has a place of his own.
 fn is_near(a: &Face, b: &Face) -> bool {
-    let [dx, dy] = [0, 1].map(|axis| b.centre()[axis] - a.centre()[axis]);
-    dx.hypot(dy) <= a.width().max(b.width())
+    distance(a.centre(), b.centre()) <= a.width().max(b.width())
 }
 
 /// How far apart two faces are in place, in widths, and in size.
 fn unlike(a: &Face, b: &Face) -> f32 {
     let (width, other) = (a.width().max(1.0), b.width().max(1.0));
-    let [dx, dy] = [0, 1].map(|axis| b.centre()[axis] - a.centre()[axis]);
-    dx.hypot(dy) / width + (other / width).ln().abs()
+    distance(a.centre(), b.centre()) / width + (other / width).ln().abs()
 }
 
 #[cfg(test)]

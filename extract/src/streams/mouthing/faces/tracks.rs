@@ -1,6 +1,6 @@
 //! Every face of a clip over time: which face of a picture is which of the picture before, and where the film cuts.
 
-use super::face::Face;
+use super::face::{Face, distance};
 use crate::streams::mouthing::crop::similarity::Similarity;
 use crate::streams::mouthing::picture_size::PictureSize;
 
@@ -243,7 +243,7 @@ impl Track {
         // A velocity says little about the time after the next few frames.
         let ahead = frames.min(3) as f32;
         let gap = [0, 1].map(|axis| face.centre()[axis] - centre[axis] - self.velocity[axis] * ahead);
-        let moved = gap[0].hypot(gap[1]) / width;
+        let moved = distance(gap, [0.0; 2]) / width;
         let growth = (face.width() / width).max(width / face.width().max(1.0));
         let fits = moved <= REACH + hidden && growth <= GROWTH + hidden;
         let smooth = moved <= SMOOTH + hidden && growth <= SMOOTH_GROWTH + hidden;
@@ -257,7 +257,7 @@ impl Track {
         // Half of the old velocity remains: one frame's jitter must not throw the expectation off.
         self.velocity = [0, 1].map(|axis| (self.velocity[axis] + (now[axis] - before[axis]) / frames) / 2.0);
         let points = self.face.points.iter().zip(&face.points);
-        let moved: f32 = points.map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).sum();
+        let moved: f32 = points.map(|(&a, &b)| distance(a, b)).sum();
         self.movement += moved / 5.0 / face.width().max(1.0);
         self.sightings += 1;
         if look - self.look > 1 && frame - self.last > PAUSE {
