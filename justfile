@@ -246,17 +246,8 @@ bench-generate: (_bench "generate")
 # a large model on random bf16 weights: load, three steps, peak memory, plain and recomputing; one clip translated (xl,
 # mt5-xl, llama-3.2-3b or llama-3.1-8b, which takes steps only recomputing; writes 5.7 to 16 GB, removed)
 bench-xl model="xl":
-    #!/usr/bin/env bash
-    set -euo pipefail
     cargo build --release --workspace --example bench
-    bench=target/release/examples/bench folder=target/bench/{{ model }}-bf16
-    trap 'rm -rf "$folder"' EXIT
-    $bench weights --size {{ model }} --dtype bf16 --out "$folder"
-    if [[ {{ model }} != llama-3.1-8b ]]; then
-        $bench train --model "$folder" --dtype bf16 --steps 2
-    fi
-    $bench train --model "$folder" --dtype bf16 --steps 2 --recompute
-    $bench generate --model "$folder" --dtype bf16 --batch 1 --repeat 1
+    python3 scripts/bench_xl.py {{ model }} target/release/examples/bench
 
 _bench what:
     #!/usr/bin/env bash
