@@ -55,9 +55,10 @@ test:
 test-avx2:
     ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2 {{ just_executable() }} test
 
-# the numbers of each network against its reference (cases in $SIGNCLIP_GOLDEN, else ../shared/golden)
-golden:
-    cargo test --release --workspace --test golden -- --nocapture
+# the numbers of each network against its reference (cases in $SIGNCLIP_GOLDEN, else ../shared/golden); `just golden 0`: on a GPU
+golden device="cpu":
+    SIGNCLIP_DEVICE={{ device }} NVIDIA_TF32_OVERRIDE=0 TORCH_CUDNN_SDPA_DEPRIORITIZED=1 \
+        cargo test --release --workspace --test golden -- --nocapture
 
 # faces and mouths on real clips, with numbers (clips and weights in $SIGNCLIP_TEST_DATA, else ../shared/data)
 faces:

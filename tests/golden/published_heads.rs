@@ -1,6 +1,6 @@
 //! The heads of published code against PyTorch references of their formulas: SpaMo's, and that of the paper's authors.
 
-use crate::case::{Case, further};
+use crate::case::{Case, device, further, on_cpu};
 use signclip_common::synthetic;
 use signclip_common::weights::Weights;
 use signclip_train::config::TrainConfig;
@@ -11,7 +11,7 @@ use signclip_train::head::streams::{StreamBatch, StreamBatches, Streams};
 use signclip_train::head::temporal::{Steps, valid};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 const MOTION: &str = "motion";
 
@@ -33,7 +33,7 @@ fn weights(case: &Case, temperature: &str, scale: f64) -> Weights {
         tensors.insert(key, tensor);
     }
     tensors.insert(temperature.to_owned(), Tensor::from(scale as f32));
-    Weights::memory(tensors, Path::new(&case.name), Device::Cpu, Kind::Float)
+    Weights::memory(tensors, Path::new(&case.name), device(), Kind::Float)
 }
 
 fn check(case: &Case, name: &str, got: &Tensor, kind: &str) {
@@ -42,7 +42,7 @@ fn check(case: &Case, name: &str, got: &Tensor, kind: &str) {
 }
 
 fn input(case: &Case, name: &str) -> Tensor {
-    case.tensor(name).copy().set_requires_grad(true)
+    case.input(name).copy().set_requires_grad(true)
 }
 
 fn stream(rows: &Tensor, lengths: &Tensor) -> StreamBatch {
@@ -61,7 +61,7 @@ fn check_gradients(case: &Case, weights: &Weights, inputs: &[(&str, &Tensor)]) {
 
 /// Σ ⟨token, probe⟩ over valid steps, over their number.
 fn probed(case: &Case, tokens: &Tensor, lengths: &Tensor) -> Tensor {
-    (tokens * case.tensor("probe")).sum(Kind::Float) / lengths.sum(Kind::Float)
+    (tokens * case.input("probe")).sum(Kind::Float) / lengths.sum(Kind::Float)
 }
 
 fn spamo(name: &str) {
@@ -80,13 +80,13 @@ fn spamo(name: &str) {
     let head = weights.build(&[], |root| SignHead::new(root, &config, &widths, &loss)).expect("all keys");
 
     let (motion, z_t) = (input(&case, "motion"), input(&case, "z_t"));
-    let mut batch = StreamBatches::from([(MOTION.to_owned(), stream(&motion, &case.tensor("windows")))]);
+    let mut batch = StreamBatches::from([(MOTION.to_owned(), stream(&motion, &case.input("windows")))]);
     let spatial = joint.then(|| input(&case, "spatial"));
     if let Some(spatial) = &spatial {
-        batch.insert("spatial".to_owned(), stream(spatial, &case.tensor("frames")));
+        batch.insert("spatial".to_owned(), stream(spatial, &case.input("frames")));
     }
     let out = head.forward(&batch, false).expect("all streams");
-    assert_eq!(out.out_lengths, case.tensor("out_lengths"), "{name}: valid steps");
+    assert_eq!(on_cpu(&out.out_lengths), case.tensor("out_lengths"), "{name}: valid steps");
     for (name, got) in
         [("joined", &out.fused), ("conv", &out.conv), ("tokens", &out.tokens), ("z_v", &out.z_v)]
     {
@@ -97,7 +97,7 @@ fn spamo(name: &str) {
                 let valid = valid(&case.tensor("windows"), got.size()[1]).unsqueeze(-1);
                 let [max_abs, rel_l2] =
                     ["max_abs", "rel_l2"].map(|bound| case.tolerance(&format!("outputs/{bound}")));
-                let difference = (case.tensor(name) - got) * &valid;
+                let difference = (case.tensor(name) - on_cpu(got)) * &valid;
                 let relative = difference.norm() / (case.tensor(name) * valid).norm();
                 assert!(difference.abs().max().double_value(&[]) <= max_abs, "{name}");
                 assert!(relative.double_value(&[]) <= rel_l2, "{name}");
@@ -130,7 +130,7 @@ fn signmouth(name: &str) {
         let loss = LossConfig { vt_mean: over, sm_over: over, ..loss };
         let head = weights.build(&[], |root| SignHead::new(root, &config, &widths, &loss)).expect("all keys");
         let [spatial, mouth, z_t] = ["spatial", "mouth", "z_t"].map(|name| input(&case, name));
-        let lengths = case.tensor("lengths");
+        let lengths = case.input("lengths");
         let batch = [("spatial", &spatial), ("mouthing", &mouth)]
             .map(|(name, rows)| (name.to_owned(), stream(rows, &lengths)));
         let out = head.forward(&batch.into(), false).expect("both streams");
@@ -146,7 +146,7 @@ fn signmouth(name: &str) {
         check(&case, name, got, "losses");
     }
     let (weights, out, [spatial, mouth, z_t], [l_vt, l_sm, l_frame]) = run(Steps::Valid);
-    assert_eq!(out.out_lengths, case.tensor("out_lengths"), "{name}: valid steps");
+    assert_eq!(on_cpu(&out.out_lengths), case.tensor("out_lengths"), "{name}: valid steps");
     let (gate, z_s, z_m) = (out.gate.as_ref(), out.z_s.as_ref(), out.z_m.as_ref());
     for (name, got) in [
         ("gate", gate.expect("a gate")),
@@ -159,7 +159,7 @@ fn signmouth(name: &str) {
     ] {
         check(&case, name, got, "outputs");
     }
-    let prompt = case.tensor("prompt").unsqueeze(0).expand([out.tokens.size()[0], -1, -1], false);
+    let prompt = case.input("prompt").unsqueeze(0).expand([out.tokens.size()[0], -1, -1], false);
     let prompt_lengths = out.out_lengths.full_like(number(&case, "prompt"));
     let (sequence, _) = join(&[(&out.sequence, &out.sequence_lengths), (&prompt, &prompt_lengths)]);
     check(&case, "sequence", &sequence, "outputs");
