@@ -115,6 +115,27 @@ demo: build
 wheel *options: setup
     @python3 scripts/wheel.py {{ options }}
 
+# what checks and measures a GPU, for a machine with nothing but a driver and torch, into dist/ (docs/gpu.md)
+gpu-bundle *options: setup
+    @python3 scripts/gpu_bundle.py {{ options }}
+
+# is everything right on this GPU? The newest bundle of dist/ with a Python that has torch: `just gpu-check python3 --device 0`
+gpu-check python="python3" *options:
+    @{{ just_executable() }} _bundled {{ python }} gpu_check.py {{ options }}
+
+# how fast on this GPU, beside the peers: `just bench-gpu python3 --device 0`
+bench-gpu python="python3" *options:
+    @{{ just_executable() }} _bundled {{ python }} bench_gpu.py {{ options }}
+
+_bundled python script *options:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    bundle=$(ls -t dist/signclip-gpu-*.tar.xz 2>/dev/null | head -n 1)
+    [[ $bundle ]] || { echo 'there is no bundle in dist/: just gpu-bundle' >&2; exit 2; }
+    folder=target/gpu
+    rm -rf $folder && mkdir -p $folder && tar -xf "$bundle" -C $folder --strip-components=1
+    {{ python }} $folder/{{ script }} {{ options }}
+
 # the wheel in a root without compiler, FFmpeg or OpenCV, as a user without root (debootstrap, as root; gigabytes)
 check-wheel *options: build
     python3 scripts/check_wheel.py {{ options }}
