@@ -119,7 +119,7 @@ def extraction(report, device, place, frames):
                 ours = extract(place / f"device-{key}-{dtype}", device, *options, "--dtype", dtype)[0]
                 return compare(ours, on_cpu(key, options), **bounds)
             report.measure(f"extract, {name}, {dtype}, against the CPU", work)
-    for list_of in (f"{device},{device}", f"{device},cpu"):
+    for list_of in dict.fromkeys((f"{device},{device}", f"{device},cpu")):
         def work(list_of=list_of):
             ours = extract(place / f"replicas-{list_of.replace(',', '-')}", list_of, *whole, "--dtype", "f32")[0]
             return compare(ours, on_cpu("small", whole))
@@ -138,9 +138,10 @@ def corpus(place):
     return options
 
 
-def train_options(place, run, device, epochs=3):
+def train_options(place, run, device, *settings):
+    settings = ("optimiser.epochs=3", "language_model.dtype=f32", "checkpoint_every=2", *settings)
     return ["--features", place / "cache", "--run", place / run, "--preset", "tiny", "--gpus", device,
-            "--set", f"optimiser.epochs={epochs}", "--set", "language_model.dtype=f32", "--set", "checkpoint_every=2"]
+            *(word for setting in settings for word in ("--set", setting))]
 
 
 def losses(run):
@@ -194,8 +195,10 @@ def training(report, device, place):
     report.measure("train, f32, against the CPU", against_cpu)
 
     def replicas():
-        call("train", *train_options(place, "run-replicas", f"{device},{device}"))
-        return compare_losses(losses(place / "run-replicas"), losses(place / "run-device"), STEPS, LOSS)
+        # Each device has dropout masks of its own.
+        for run, where in (("run-one", device), ("run-two", f"{device},{device}")):
+            call("train", *train_options(place, run, where, "language_model.dropout=0"))
+        return compare_losses(losses(place / "run-two"), losses(place / "run-one"), STEPS, LOSS)
     report.measure(f"train --gpus {device},{device}", replicas)
 
     def killed_training():

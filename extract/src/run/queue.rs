@@ -296,31 +296,29 @@ mod tests {
     /// Two kinds of requests of several clips, on a device that takes up to four pieces of each together.
     #[test]
     fn requests_of_one_kind_pass_together() {
-        let (queue, requests) = queue(8);
-        let waiting: Vec<_> = (0..4_u8)
-            .flat_map(|i| {
-                let crop = |side: usize| FaceCrop {
-                    picture: Frame::filled(side, 1, [i; 3]),
-                    bounds: CropBox { left: 0, top: 0, right: 1, bottom: 1 },
-                };
-                [queue.motion(vec![vec![]; 2]), queue.motion(vec![])]
-                    .into_iter()
-                    .map(Ok)
-                    .chain([Err(queue.landmarks(vec![crop(1), crop(2)]))])
-            })
-            .take(8)
-            .collect();
+        let (queue, requests) = queue(9);
+        let crop = || FaceCrop {
+            picture: Frame::filled(1, 1, [0; 3]),
+            bounds: CropBox { left: 0, top: 0, right: 1, bottom: 1 },
+        };
+        for _ in 0..3 {
+            drop((
+                queue.motion(vec![vec![]; 2]),
+                queue.motion(vec![]),
+                queue.landmarks(vec![crop(), crop()]),
+            ));
+        }
         let mut aside = VecDeque::new();
-        let kinds = |taken: &[Request]| {
+        let mut turn = |most: usize| {
+            let taken = requests.next(&mut aside, |_| most);
             taken.iter().map(|request| (request.stage(), request.pieces())).collect::<Vec<_>>()
         };
-        let mut turn = |most: usize| kinds(&requests.next(&mut aside, |_| most));
         use Stage::{Faces, Motion};
         assert_eq!(turn(4), [(Motion, 2), (Motion, 0), (Motion, 2)]);
         assert_eq!(turn(0), [(Faces, 2)], "the CPU takes one");
         assert_eq!(turn(4), [(Motion, 0), (Motion, 2), (Motion, 0)]);
-        assert_eq!(turn(100), [(Faces, 2)]);
-        drop((queue, waiting));
+        assert_eq!(turn(100), [(Faces, 2), (Faces, 2)]);
+        drop(queue);
         assert!(requests.next(&mut aside, |_| 4).is_empty());
     }
 
