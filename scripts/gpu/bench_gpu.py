@@ -76,11 +76,11 @@ def encoders(report, device, sizes):
 
 def whole(report, device, sizes, place):
     """Both streams from files on: seconds without loading."""
-    def extract(name, lists, *options):
+    def extract(name, lists, *options, **variables):
         def work(lists=lists):
             with Watch() as watch:
                 said, _ = call("extract", *options, "--preset", sizes.preset, "--weights", HERE / "data" / "weights", "--gpus", lists,
-                               "--dtype", sizes.dtype, "--out", place / f"{name}-{lists.replace(',', '-')}", "--json", codes=(0, 1))
+                               "--dtype", sizes.dtype, "--out", place / f"{name}-{lists.replace(',', '-')}", "--json", codes=(0, 1), **variables)
             done = list(last_json(said).values())[0]
             stages = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in done["stages"].items() if stage != "waiting" and share)
             smi = "" if watch.busy is None else f", nvidia-smi {100 * watch.busy:.0f} %"
@@ -97,6 +97,9 @@ def whole(report, device, sizes, place):
     several = ",".join([device] * 3)
     for lists in (device, several):
         extract("mp4", lists, "--dataset", place / "videos.jsonl")
+        # What face networks in TF32 would gain; their features are not those of float32.
+        if device != "cpu" and lists == device:
+            extract("mp4, faces in TF32", lists, "--dataset", place / "videos.jsonl", NVIDIA_TF32_OVERRIDE=1)
         extract("PNG 210x260", lists, "--dataset", "phoenix", "--root", place / "corpus", "--split", "train", "--limit", sizes.limit)
 
 

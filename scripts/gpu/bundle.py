@@ -27,6 +27,7 @@ def command(program, *arguments):
 
 
 def environment(**more):
+    """Variables of a program; `more` wins."""
     # As the programs set it for themselves; the tests cannot.
     return {**launcher.environment(), "NVIDIA_TF32_OVERRIDE": "0", "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",
             **{name: str(value) for name, value in more.items()}}

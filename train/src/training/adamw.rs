@@ -109,9 +109,13 @@ impl AdamW {
 
     /// Set all gradients to zero.
     pub fn zero_grad(&mut self) {
-        for slot in &mut self.slots {
-            slot.parameter.zero_grad();
+        let _guard = tch::no_grad_guard();
+        let grads = self.slots.iter().map(|slot| slot.parameter.grad()).filter(Tensor::defined).collect();
+        let (joined, large) = apart(grads);
+        for mut grad in large.into_iter().chain(joined.iter().map(|joined| joined.flat.shallow_clone())) {
+            let _ = grad.zero_();
         }
+        joined.iter().for_each(Joined::write_back);
     }
 
     /// Scale all gradients together so that their global L2 norm is at most `max_norm`, as
@@ -119,22 +123,28 @@ impl AdamW {
     /// and the caller must not step.
     pub fn clip_grad_norm(&mut self, max_norm: f64) -> f64 {
         let _guard = tch::no_grad_guard();
-        let mut grads: Vec<Tensor> =
+        let grads: Vec<Tensor> =
             self.slots.iter().map(|s| s.parameter.grad()).filter(Tensor::defined).collect();
         if grads.is_empty() {
             return 0.0;
         }
         // Not libtorch's norm: on the CPU it adds millions of squares one by one in float32 and is off by 1e-4.
-        let (small, large): (Vec<&Tensor>, Vec<&Tensor>) = grads.iter().partition(|grad| card::joins(grad));
-        let joined = (!small.is_empty())
-            .then(|| Tensor::cat(&small.iter().map(|grad| grad.reshape([-1])).collect::<Vec<_>>(), 0));
-        let squares: Vec<Tensor> =
-            joined.iter().chain(large).map(|grad| grad.square().sum(grad.kind())).collect();
+        let (mut joined, large) = apart(grads);
+        let squares: Vec<Tensor> = joined
+            .iter()
+            .map(|joined| &joined.flat)
+            .chain(&large)
+            .map(|grad| grad.square().sum(grad.kind()))
+            .collect();
         let total = Tensor::stack(&squares, 0).sum(Kind::Double).sqrt().double_value(&[]);
         let factor = max_norm / (total + 1e-6);
         if total.is_finite() && factor < 1.0 {
-            for grad in &mut grads {
-                *grad *= factor;
+            for mut grad in large {
+                grad *= factor;
+            }
+            if let Some(joined) = &mut joined {
+                joined.flat *= factor;
+                joined.write_back();
             }
         }
         total
@@ -208,16 +218,38 @@ impl Rates {
         parameter -= &exp_avg / denominator * (self.lr / self.correction1);
     }
 
-    /// The same for many, one behind the other: a GPU starts some 30 kernels instead of 14 for each. All are one-dimensional.
+    /// The same for many: a GPU starts some 30 kernels instead of 14 for each. All are one-dimensional.
     fn update_joined(&self, slots: &[[Tensor; 4]]) {
-        let of = |i: usize| slots.iter().map(|slot| &slot[i]).collect::<Vec<_>>();
-        let flat = [0, 1, 2, 3].map(|i| Tensor::cat(&of(i), 0));
-        self.update(flat.each_ref().map(Tensor::shallow_clone));
-        let sizes: Vec<i64> = slots.iter().map(|slot| slot[0].size()[0]).collect();
-        for (i, flat) in flat.iter().take(3).enumerate() {
-            flat.split_with_sizes_copy_out(&of(i), &sizes, 0);
-        }
+        let joined =
+            [0, 1, 2, 3].map(|i| Joined::of(slots.iter().map(|slot| slot[i].shallow_clone()).collect()));
+        self.update(joined.each_ref().map(|joined| joined.flat.shallow_clone()));
+        joined[..3].iter().for_each(Joined::write_back);
     }
+}
+
+/// One-dimensional tensors, and a copy of them one behind the other.
+struct Joined {
+    parts: Vec<Tensor>,
+    flat: Tensor,
+}
+
+impl Joined {
+    fn of(parts: Vec<Tensor>) -> Self {
+        Self { flat: Tensor::cat(&parts, 0), parts }
+    }
+
+    /// Gives the tensors what the copy is by now.
+    fn write_back(&self) {
+        let sizes: Vec<i64> = self.parts.iter().map(|part| part.size()[0]).collect();
+        self.flat.split_with_sizes_copy_out(&self.parts, &sizes, 0);
+    }
+}
+
+/// Those that are handled as one, if there are any, and the others.
+fn apart(grads: Vec<Tensor>) -> (Option<Joined>, Vec<Tensor>) {
+    let (small, large): (Vec<Tensor>, Vec<Tensor>) = grads.into_iter().partition(card::joins);
+    let views: Vec<Tensor> = small.iter().map(|grad| grad.view(-1)).collect();
+    ((!views.is_empty()).then(|| Joined::of(views)), large)
 }
 
 /// Elements updated at once on the CPU: all that an update touches of them fits the cache of a core, so that its
