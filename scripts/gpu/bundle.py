@@ -86,8 +86,8 @@ class Report:
                       "commit": built.COMMIT, "torch": built.TORCH, "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}
         self.rows, self.begun, self.end = [], time.monotonic(), time.monotonic() + 60 * minutes
 
-    def row(self, name, verdict, said, **figures):
-        self.rows.append({"row": name, "verdict": verdict, "said": said, **figures})
+    def row(self, name, verdict, said, seconds=0.0, figures=None):
+        self.rows.append({"row": name, "verdict": verdict, "said": said, "seconds": round(seconds, 1), "figures": figures or {}})
         print(f"{verdict:7} {name:44} {said}", flush=True)
 
     def measure(self, name, work):
@@ -102,7 +102,7 @@ class Report:
             verdict, said, figures = "skipped", str(reason), {}
         except Exception as error:  # noqa: BLE001
             verdict, said, figures = "FAILED", str(error), {}
-        return self.row(name, verdict, said, seconds=round(time.monotonic() - begun, 1), **figures)
+        return self.row(name, verdict, said, time.monotonic() - begun, figures)
 
     def close(self, path):
         """The table, the file, and the exit code."""
@@ -110,7 +110,7 @@ class Report:
         print(f"\n{self.facts['what']} on {self.facts['device']} {self.facts['card'] or self.facts['cpu']}, torch {built.TORCH}, "
               f"commit {built.COMMIT}, {time.monotonic() - self.begun:.0f} s")
         for row in self.rows:
-            print(f"| {row['row']:44} | {row['verdict']:7} | {row.get('seconds', 0):6.1f} s | {row['said'].splitlines()[0][:110]} |")
+            print(f"| {row['row']:44} | {row['verdict']:7} | {row['seconds']:6.1f} s | {row['said'].splitlines()[0][:110]} |")
         print("; ".join(f"{verdicts.count(v)} {v}" for v in sorted(set(verdicts))))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**self.facts, "rows": self.rows}, indent=1) + "\n")

@@ -108,3 +108,31 @@ impl SpatialEncoder {
 pub fn normalise(rgb_nhw3: &Tensor) -> Tensor {
     Normalise::new(MEAN, STD, rgb_nhw3.device()).forward(rgb_nhw3)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+
+    /// Alone, among others, and filled up as a card's batches are.
+    #[test]
+    fn a_row_does_not_depend_on_its_neighbours() {
+        let config =
+            SpatialConfig { tower: ClipVisionConfig::tiny(), s2_source: S2Source::Upsampled, squash: None };
+        let weights = Weights::synthetic(3, Device::Cpu, Kind::Float);
+        let encoder = SpatialEncoder::load(&weights, &config, Device::Cpu).expect("computed weights");
+        let frames: Vec<Prepared> = [[200, 10, 30], [0, 90, 250], [60, 60, 60]]
+            .map(|colour| config.prepare(&Frame::filled(80, 70, colour)).expect("an image"))
+            .into();
+        let _frozen = tch::no_grad_guard();
+        let rows = |frames: &[&Prepared]| encoder.forward(frames);
+        let alone: Vec<Tensor> = frames.iter().map(|frame| rows(&[frame])).collect();
+        let together = rows(&card::filled(&frames, Device::Cuda(0)));
+        assert_eq!(together.size()[0], 4);
+        for (row, alone) in (0..).zip(&alone) {
+            let gap = (together.narrow(0, row, 1) - alone).norm() / alone.norm();
+            assert!(gap.double_value(&[]) < 1e-5, "row {row}: {gap}");
+        }
+        assert!((&alone[0] - &alone[1]).norm().double_value(&[]) > 1e-2, "different pictures");
+    }
+}
