@@ -111,7 +111,7 @@ pub(crate) fn generate(
     let prefix = Prefix {
         before_p: none(),
         tokens_btd: Tensor::randn([clips, visual_tokens, model.width()], (Kind::Float, device)),
-        lengths_b: Tensor::full([clips], visual_tokens, (Kind::Int64, device)),
+        lengths_b: Tensor::full([clips], visual_tokens, (Kind::Int64, Device::Cpu)),
         behind_q: none(),
     };
     // No id is -1, so that every search runs to the length.
@@ -145,7 +145,10 @@ fn random_step(batch: &Batch, text_tokens: i64) -> Step {
     let frames = visual_tokens * 4 + 12;
     let stream = |(name, width): (&str, i64)| {
         let rows = Tensor::randn([clips, frames, width], (Kind::Float, device));
-        (name.to_owned(), StreamBatch { rows, lengths: Tensor::full([clips], frames, (Kind::Int64, device)) })
+        (
+            name.to_owned(),
+            StreamBatch { rows, lengths: Tensor::full([clips], frames, (Kind::Int64, Device::Cpu)) },
+        )
     };
     let padded = batch::Batch {
         clips: (0..clips as usize).collect(),
