@@ -119,6 +119,10 @@ wheel *options: setup
 gpu-bundle *options: setup
     @python3 scripts/gpu_bundle.py {{ options }}
 
+# the newest bundle on the CPU, in a root without compiler, FFmpeg or OpenCV (debootstrap, as root; gigabytes)
+check-gpu-bundle *options:
+    python3 scripts/check_gpu_bundle.py {{ options }}
+
 # is everything right on this GPU? The newest bundle of dist/ with a Python that has torch: `just gpu-check python3 --device 0`
 gpu-check python="python3" *options:
     @{{ just_executable() }} _bundled {{ python }} gpu_check.py {{ options }}
