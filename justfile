@@ -55,9 +55,10 @@ test:
 test-avx2:
     ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2 {{ just_executable() }} test
 
-# the numbers of each network against its reference (cases in $SIGNCLIP_GOLDEN, else ../shared/golden)
-golden:
-    cargo test --release --workspace --test golden -- --nocapture
+# the numbers of each network against its reference (cases in $SIGNCLIP_GOLDEN, else ../shared/golden); `just golden 0`: on a GPU
+golden device="cpu":
+    SIGNCLIP_DEVICE={{ device }} NVIDIA_TF32_OVERRIDE=0 TORCH_CUDNN_SDPA_DEPRIORITIZED=1 \
+        cargo test --release --workspace --test golden -- --nocapture
 
 # faces and mouths on real clips, with numbers (clips and weights in $SIGNCLIP_TEST_DATA, else ../shared/data)
 faces:
@@ -113,6 +114,31 @@ demo: build
 # a wheel with all programs into dist/, for pip (`just wheel torch=2.11`: beside that torch; docs/packaging.md)
 wheel *options: setup
     @python3 scripts/wheel.py {{ options }}
+
+# what checks and measures a GPU, for a machine with nothing but a driver and torch, into dist/ (docs/gpu.md)
+gpu-bundle *options: setup
+    @python3 scripts/gpu_bundle.py {{ options }}
+
+# the newest bundle on the CPU, in a root without compiler, FFmpeg or OpenCV (debootstrap, as root; gigabytes)
+check-gpu-bundle *options:
+    python3 scripts/check_gpu_bundle.py {{ options }}
+
+# is everything right on this GPU? The newest bundle of dist/ with a Python that has torch: `just gpu-check python3 --device 0`
+gpu-check python="python3" *options:
+    @{{ just_executable() }} _bundled {{ python }} gpu_check.py {{ options }}
+
+# how fast on this GPU, beside the peers: `just bench-gpu python3 --device 0`
+bench-gpu python="python3" *options:
+    @{{ just_executable() }} _bundled {{ python }} bench_gpu.py {{ options }}
+
+_bundled python script *options:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    bundle=$(ls -t dist/signclip-gpu-*.tar.xz 2>/dev/null | head -n 1)
+    [[ $bundle ]] || { echo 'there is no bundle in dist/: just gpu-bundle' >&2; exit 2; }
+    folder=target/gpu
+    rm -rf $folder && mkdir -p $folder && tar -xf "$bundle" -C $folder --strip-components=1
+    {{ python }} $folder/{{ script }} {{ options }}
 
 # the wheel in a root without compiler, FFmpeg or OpenCV, as a user without root (debootstrap, as root; gigabytes)
 check-wheel *options: build

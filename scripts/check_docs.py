@@ -18,9 +18,9 @@ import tempfile
 just, programs, demo = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
 root = pathlib.Path(__file__).resolve().parent.parent
 OURS = ["extract", "train", "evaluate", "translate", "ablate", "render-corpus"]
-# Flags of other programs that the pages speak of (Slurm, MPI, apt, cargo, FFmpeg's configure, the authors' script), and a hidden
+# Flags of other programs that the pages speak of (Slurm, MPI, apt, cargo, FFmpeg's configure, the authors' script, the bundle for a GPU), and a hidden
 # one of ours.
-OTHERS = set("""--batch-size --disable-network --enable-gpl --enable-libdav1d --enable-zlib --write-manuals
+OTHERS = set("""--device --batch-size --disable-network --enable-gpl --enable-libdav1d --enable-zlib --write-manuals
     --signal --gpus-per-node --gpus-per-task --array --nodes --export --hostfile --bind-to --mpi --no-install-recommends
     --release --workspace --bins --features --logdir --help --version --kill-on-bad-exit""".split())
 faults = []

@@ -141,8 +141,8 @@ class Root:
             os.chown(each, 1000, 1000)
 
 
-def install(root, wheel, torch, packages):
-    """venv and pip, from wheels that are downloaded outside: the root needs no certificates."""
+def download(root, torch, packages):
+    """The folder of torch's wheels for the root's Python, filled once: the root needs no certificates."""
     wheels = ROOTS / f"wheels-{root.python}-{torch}-{packages}"
     if not wheels.exists():
         fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version", root.python,
@@ -155,10 +155,15 @@ def install(root, wheel, torch, packages):
         else:
             output(*fetch, "--no-deps", f"torch=={torch}", *FEW)
         Path(f"{wheels}.part").rename(wheels)
+    return wheels
+
+
+def install(root, wheel, torch, packages):
+    """venv and pip, from wheels that are downloaded outside."""
     # Bound, not copied: gigabytes.
     inside = root.folder / "wheels"
     inside.mkdir(exist_ok=True)
-    output("mount", "--bind", wheels, inside)
+    output("mount", "--bind", download(root, torch, packages), inside)
     try:
         root.give(wheel, wheel.name)
         root.run("python3", "-m", "venv", "v")

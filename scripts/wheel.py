@@ -71,30 +71,45 @@ def commit():
     return known.stdout.strip() or "unknown"
 
 
-def build(folder):
-    """All programs; the folder they are in. The C++ parts are those of `just build`, and built once."""
+def cargo(folder, *arguments):
+    """What `cargo` prints, for the sources in a folder of `sources`. The C++ parts are those of `just build`, and built once."""
     environment = {**os.environ, "SIGNCLIP_COMMIT": commit()}
     if folder != ROOT:
         # Set for the ROOT's own libtorch, it would win over the copy's settings.
         for variable in ("LIBTORCH", "LD_LIBRARY_PATH", "CARGO_TARGET_DIR"):
             environment.pop(variable, None)
-    run("cargo", "build", "--release", "--workspace", "--bins", cwd=folder, env=environment)
+    return output("cargo", *arguments, "--release", "--workspace", cwd=folder, env=environment)
+
+
+def build(folder):
+    """All programs; the folder they are in."""
+    cargo(folder, "build", "--bins")
     return folder / "target" / "release"
 
 
 # --- What goes into the wheel ---------------------------------------------------------------------------------
 
 
-def place_programs(built, package):
+def place_program(program, package, name):
+    """One program, stripped; it finds the package's libraries, and those of a torch beside the package."""
+    shutil.copy2(program, package / "bin" / name)
+    run("strip", package / "bin" / name)
+    find_in(package / "bin" / name, "$ORIGIN/../lib:$ORIGIN/../../torch/lib")
+
+
+def place_package(built, package, version, torch):
+    """What runs: the programs, their libraries, and the module that starts them."""
     for folder in ("bin", "lib"):
         (package / folder).mkdir(parents=True)
     for name in PROGRAMS:
-        shutil.copy2(built / name, package / "bin" / name)
-        run("strip", package / "bin" / name)
-        find_in(package / "bin" / name, "$ORIGIN/../lib:$ORIGIN/../../torch/lib")
+        place_program(built / name, package, name)
     for library in (MEDIA / "lib").iterdir():
         shutil.copy2(library, package / "lib" / library.name)
         find_in(package / "lib" / library.name, "$ORIGIN")
+    for name in ("__init__.py", "launcher.py", "store.py", "py.typed"):
+        shutil.copy2(ROOT / "python" / "signclip" / name, package / name)
+    (package / "built.py").write_text(
+        f'"""What this wheel was built from and for."""\n\nVERSION = "{version}"\nCOMMIT = "{commit()}"\nTORCH = "{torch}"\n')
 
 
 def find_in(file, places):
@@ -158,11 +173,7 @@ def assemble(stage, built, version, torch):
     """Everything as it lies in the wheel; the tag."""
     shutil.rmtree(stage, ignore_errors=True)
     package = stage / "signclip"
-    place_programs(built, package)
-    for name in ("__init__.py", "launcher.py", "store.py", "py.typed"):
-        shutil.copy2(ROOT / "python" / "signclip" / name, package / name)
-    (package / "built.py").write_text(
-        f'"""What this wheel was built from and for."""\n\nVERSION = "{version}"\nCOMMIT = "{commit()}"\nTORCH = "{torch}"\n')
+    place_package(built, package, version, torch)
     shutil.copy2(ROOT / "scripts" / "demo.sh", package / "demo.sh")
     shutil.copy2(MEDIA / "about" / "ffmpeg-configuration", package / "ffmpeg-configuration.txt")
 
@@ -209,25 +220,30 @@ def pack(stage, version, tag):
     return wheel
 
 
-def main(arguments):
+def prepare(arguments):
+    """What the command line asks for, with FFmpeg and OpenCV in place: the sources to build, our version, torch's full one."""
     torch = "2.13"
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key != "torch" or value not in TORCH:
-            raise Failed(f"usage: wheel.py [torch={'|'.join(TORCH)}]; {argument!r} is not known")
+            raise Failed(f"usage: [torch={'|'.join(TORCH)}]; {argument!r} is not known")
         torch = value
     for program in ("patchelf", "objdump", "strip", "cargo", "git"):
         if not shutil.which(program):
             raise Failed(f"{program} is missing: apt-get install --no-install-recommends patchelf binutils git")
     full, tch = TORCH[torch]
     run(ROOT / "scripts" / "wheel_media.sh")
-    built = build(sources(torch, tch))
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     # Two wheels of one version may lie beside each other.
     if tch is not None:
         version += f"+torch{torch}"
+    return sources(torch, tch), version, full
+
+
+def main(arguments):
+    folder, version, torch = prepare(arguments)
     stage = TOOLS / "wheel" / torch
-    wheel = pack(stage, version, assemble(stage, built, version, full))
+    wheel = pack(stage, version, assemble(stage, build(folder), version, torch))
     print(f"{wheel.relative_to(ROOT)}  {wheel.stat().st_size / 1e6:.1f} MB")
 
 

@@ -135,6 +135,13 @@ pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
     }
 }
 
+/// Waits until a GPU has done all that was asked of it.
+pub fn synchronize(device: Device) {
+    if let Device::Cuda(number) = device {
+        tch::Cuda::synchronize(number as i64);
+    }
+}
+
 /// Compute type by name: `f32`, `bf16`, or `auto` (bf16 on CUDA devices and on CPUs that multiply it natively).
 pub fn compute_kind(name: &str, device: Device) -> Result<Kind> {
     match name {

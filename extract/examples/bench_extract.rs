@@ -1,10 +1,11 @@
 //! Timing of the spatial and the motion stage, and of the matrix product that they are held against.
 //!
 //! ```text
-//! bench_extract peak    --dtype bf16                              products of 2048×2048 matrices
+//! bench_extract peak    --dtype bf16                              products of matrices, of 2048×2048 on the CPU
 //! bench_extract spatial --dtype bf16 --frames 8                   CLIP with S² on pictures of one colour each
 //! bench_extract spatial --dtype f32 --frames 8 --video a.mp4      the same on the first frames of a video
 //! bench_extract motion  --dtype f32 --frames 24 --video a.mp4     VideoMAE-Large on the windows of so many frames
+//! bench_extract spatial --gpus 0 --frames 256 --prepared          on a GPU, without the time of resizing
 //! ```
 //!
 //! The networks are those of `extract`, at their official size, with computed weights. Each command prints one JSON
@@ -43,7 +44,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Time products of 2048×2048 matrices
+    /// Time products of matrices, of 2048×2048 on the CPU and 8192×8192 on a GPU
     Peak {
         #[command(flatten)]
         machine: Machine,
@@ -75,6 +76,9 @@ struct Pictures {
     /// Take the first frames of this video instead of plain pictures
     #[arg(long)]
     video: Option<PathBuf>,
+    /// Resize the pictures of the spatial stage before the time begins
+    #[arg(long)]
+    prepared: bool,
 }
 
 impl Pictures {
@@ -94,6 +98,17 @@ struct Machine {
     /// Threads of libtorch [default: all cores]
     #[arg(long)]
     threads: Option<NonZero<usize>>,
+    /// The device: a CUDA number or cpu
+    #[arg(long, default_value = "cpu")]
+    gpus: String,
+}
+
+/// Where and in what type a stage is timed.
+#[derive(Clone, Copy)]
+struct Place {
+    device: Device,
+    kind: Kind,
+    threads: usize,
 }
 
 fn main() -> ExitCode {
@@ -110,14 +125,16 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<Value> {
     let (Command::Peak { machine } | Command::Spatial { machine, .. } | Command::Motion { machine, .. }) =
         command;
+    let device = devices::open_one(&machine.gpus)?;
     let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = machine.threads.unwrap_or(cores).get();
     tch::set_num_threads(threads as i32);
-    let kind = devices::compute_kind(&machine.dtype, Device::Cpu)?;
+    let kind = devices::compute_kind(&machine.dtype, device)?;
+    let place = Place { device, kind, threads };
     let mut result = match command {
-        Command::Peak { .. } => json!({ "peak_gflops": median(Products::new(kind).rates(20)) / 1e9 }),
-        Command::Spatial { pictures, .. } => spatial(&pictures.read()?, pictures.turns, kind, threads)?,
-        Command::Motion { pictures, .. } => motion(&pictures.read()?, pictures.turns, kind, threads)?,
+        Command::Peak { .. } => json!({ "peak_gflops": median(Products::new(place).rates(20)) / 1e9 }),
+        Command::Spatial { pictures, .. } => spatial(&pictures.read()?, pictures, place)?,
+        Command::Motion { pictures, .. } => motion(&pictures.read()?, pictures, place)?,
     };
     result["dtype"] = devices::kind_name(kind).into();
     result["threads"] = threads.into();
@@ -137,26 +154,33 @@ fn decode(video: &Path, frames: usize) -> Result<Vec<Frame>> {
 }
 
 /// CLIP with S² on `frames`.
-fn spatial(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result<Value> {
+fn spatial(frames: &[Frame], pictures: &Pictures, place: Place) -> Result<Value> {
     let tower = ClipVisionConfig::vit_large_patch14();
     let flops = s2_flops(&tower);
     let config = SpatialConfig { tower, s2_source: S2Source::Upsampled, squash: None };
-    let encoder = SpatialEncoder::load(&Weights::synthetic(0, Device::Cpu, kind), &config, Device::Cpu)?;
-    let encode = |frames: &[Frame]| -> Result<()> {
-        let prepared = frames.iter().map(|frame| config.prepare(frame)).collect::<Result<Vec<Prepared>>>()?;
-        encoder.encode(&prepared).map(drop)
+    let weights = Weights::synthetic(0, place.device, place.kind);
+    let encoder = SpatialEncoder::load(&weights, &config, place.device)?;
+    let prepare = |frames: &[Frame]| -> Result<Vec<Prepared>> {
+        frames.iter().map(|frame| config.prepare(frame)).collect()
     };
-    let timed = Timed::new(frames, turns, kind, threads, &encode)?;
+    let timed = if pictures.prepared {
+        let encode = |prepared: &[Prepared]| encoder.encode(prepared).map(drop);
+        Timed::new(&prepare(frames)?, pictures.turns, place, &encode)?
+    } else {
+        let encode = |frames: &[Frame]| encoder.encode(&prepare(frames)?).map(drop);
+        Timed::new(frames, pictures.turns, place, &encode)?
+    };
     Ok(told("frame", frames.len(), timed, flops))
 }
 
 /// VideoMAE on the windows of `frames`.
-fn motion(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result<Value> {
+fn motion(frames: &[Frame], pictures: &Pictures, place: Place) -> Result<Value> {
     let network = VideoMaeConfig::large();
     let flops = video_mae_flops(&network);
     let config = MotionConfig { network, stride: STRIDE, squash: None };
     let rule = config.rows();
-    let encoder = MotionEncoder::load(&Weights::synthetic(0, Device::Cpu, kind), &config, Device::Cpu)?;
+    let weights = Weights::synthetic(0, place.device, place.kind);
+    let encoder = MotionEncoder::load(&weights, &config, place.device)?;
     if frames.len() < rule.window {
         let what = format!("--frames {}: less than a window", frames.len());
         return Err(Error::usage(what, format!("give at least {}", rule.window)));
@@ -170,7 +194,7 @@ fn motion(frames: &[Frame], turns: usize, kind: Kind, threads: usize) -> Result<
         let windows = begins.iter().map(|begin| pictures[begin - first..][..rule.window].to_vec());
         encoder.encode(&windows.collect::<Vec<_>>()).map(drop)
     };
-    let timed = Timed::new(&begins, turns, kind, threads, &encode)?;
+    let timed = Timed::new(&begins, pictures.turns, place, &encode)?;
     Ok(told("window", begins.len(), timed, flops))
 }
 
@@ -193,16 +217,16 @@ struct Timed {
 }
 
 impl Timed {
-    /// Once to warm up on an item for each thread, then `turns` times on all. As in `extract` every thread has items of its own,
-    /// and libtorch one thread in each; the products have all threads.
+    /// Once to warm up, on an item for each thread of the CPU or on all of a GPU, then `turns` times on all. As in `extract`
+    /// every thread of the CPU has items of its own, and libtorch one thread in each; the products have all threads.
     fn new<T: Sync>(
         items: &[T],
         turns: usize,
-        kind: Kind,
-        threads: usize,
+        place: Place,
         encode: &(impl Fn(&[T]) -> Result<()> + Sync),
     ) -> Result<Self> {
         memory::keep();
+        let threads = if place.device == Device::Cpu { place.threads } else { 1 };
         let stage = |items: &[T]| -> Result<f64> {
             tch::set_num_threads(1);
             let begun = Instant::now();
@@ -214,12 +238,13 @@ impl Timed {
                     .try_for_each(|thread| thread.join().unwrap_or_else(|_| panic!("a thread")))
             })?;
             let seconds = begun.elapsed().as_secs_f64();
-            tch::set_num_threads(threads as i32);
+            tch::set_num_threads(place.threads as i32);
             Ok(seconds)
         };
-        let products = Products::new(kind);
+        let products = Products::new(place);
         products.rates(2);
-        stage(&items[..threads.min(items.len())])?;
+        let first = if place.device == Device::Cpu { threads.min(items.len()) } else { items.len() };
+        stage(&items[..first])?;
         let (mut seconds, mut peaks) = (Vec::new(), products.rates(5));
         for _ in 0..turns {
             seconds.push(stage(items)?);
@@ -259,24 +284,27 @@ struct Products {
     a: Tensor,
     b: Tensor,
     product: Tensor,
+    device: Device,
 }
 
 impl Products {
-    const SIDE: i64 = 2048;
-
-    fn new(kind: Kind) -> Self {
+    fn new(place: Place) -> Self {
         tch::manual_seed(0);
-        let matrix = || Tensor::randn([Self::SIDE; 2], (Kind::Float, Device::Cpu)).to_kind(kind);
-        Self { a: matrix(), b: matrix(), product: matrix() }
+        // Large enough to fill the device.
+        let side = if place.device == Device::Cpu { 2048 } else { 8192 };
+        let matrix = || Tensor::randn([side; 2], (Kind::Float, place.device)).to_kind(place.kind);
+        Self { a: matrix(), b: matrix(), product: matrix(), device: place.device }
     }
 
     /// Floating-point operations per second of each of `n` products.
     fn rates(&self, n: usize) -> Vec<f64> {
         let _frozen = tch::no_grad_guard();
         let rate = |_| {
+            devices::synchronize(self.device);
             let begun = Instant::now();
             let _ = self.a.matmul_out(&self.product, &self.b);
-            2.0 * (Self::SIDE as f64).powi(3) / begun.elapsed().as_secs_f64()
+            devices::synchronize(self.device);
+            2.0 * (self.a.size()[0] as f64).powi(3) / begun.elapsed().as_secs_f64()
         };
         (0..n).map(rate).collect()
     }

@@ -52,7 +52,8 @@ fn watch(queue: &Queue, path: &Path) -> Seen {
     let mut stream = FrameReader::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
     let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
     let mut seen = Seen { name, found: Vec::new(), sources: Vec::new() };
-    let mut points = FacePoints::Detected(Box::new(Detected::new(queue.clone(), None, 1)));
+    let config = RetinaFaceConfig::mobilenet025();
+    let mut points = FacePoints::Detected(Box::new(Detected::new(queue.clone(), &config, None, 1)));
     loop {
         let window = stream.next_window(16).unwrap_or_else(|e| panic!("{e}"));
         if window.is_empty() {

@@ -2,11 +2,11 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::case::{Case, Difference, further};
+use crate::case::{Case, Difference, device, further, on_cpu};
 use signclip_common::weights::Weights;
 use signclip_extract::streams::mouthing::lips::config::LipConfig;
 use signclip_extract::streams::mouthing::lips::encoder::{LipEncoder, pad_batch};
-use tch::{Device, IndexOp, Kind, Tensor};
+use tch::{IndexOp, Kind, Tensor};
 
 /// Width of the small network.
 const SMALL_WIDTH: i64 = 96;
@@ -59,7 +59,7 @@ fn run(name: &str) {
 /// Every array of the case.
 fn in_float32(case: &Case, config: &LipConfig, encoder: &LipEncoder) {
     let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
-    let [video, short] = ["video", "video_short"].map(|name| case.tensor(name));
+    let [video, short] = ["video", "video_short"].map(|name| case.input(name));
     let features = |video: &Tensor, padded: Option<&Tensor>, layer: Option<usize>| {
         encoder.features(video, padded, layer).expect("a layer of the network")
     };
@@ -80,7 +80,7 @@ fn in_float32(case: &Case, config: &LipConfig, encoder: &LipEncoder) {
             }
             "batch_last" => {
                 let (batch, padded) = pad_batch(&clips);
-                let (got, want) = (features(&batch, Some(&padded), None), case.tensor(array));
+                let (got, want) = (on_cpu(&features(&batch, Some(&padded), None)), case.tensor(array));
                 for (row, clip) in (0..).zip(&clips) {
                     let [got, want] = [&got, &want].map(|x| x.i(row).narrow(0, 0, clip.size()[0]));
                     case.check_with(&format!("{array}[{row}]"), &got, &want, abs, rel);
@@ -113,9 +113,9 @@ fn frames(x_ntd: &Tensor, what: &str) -> Tensor {
     let end = list.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(list.len());
     let numbers: Vec<i64> = list[..end].split(',').filter_map(|number| number.parse().ok()).collect();
     if numbers.is_empty() {
-        x_ntd.shallow_clone()
+        on_cpu(x_ntd)
     } else {
-        x_ntd.index_select(1, &Tensor::from_slice(&numbers))
+        on_cpu(x_ntd).index_select(1, &Tensor::from_slice(&numbers))
     }
 }
 
@@ -123,7 +123,7 @@ fn frames(x_ntd: &Tensor, what: &str) -> Tensor {
 fn in_bfloat16(case: &Case, config: &LipConfig) {
     const WORST: f64 = 0.999;
     let encoder = LipEncoder::load(&case.weights(Kind::BFloat16), config).expect("all keys of the case");
-    let [video, short] = ["video", "video_short"].map(|name| case.tensor(name));
+    let [video, short] = ["video", "video_short"].map(|name| case.input(name));
     let (batch, padded) = pad_batch(&[video.i((0, 0)), short]);
     let alone = encoder.features(&video, None, None).expect("features");
     let together = encoder.features(&batch, Some(&padded), None).expect("features");
@@ -134,7 +134,7 @@ fn in_bfloat16(case: &Case, config: &LipConfig) {
         ("batch_last[1]", together.i(1), "short_alone"),
     ] {
         let want = case.tensor(want).i(0);
-        let got = got.narrow(0, 0, want.size()[0]).to_kind(Kind::Float);
+        let got = on_cpu(&got.narrow(0, 0, want.size()[0])).to_kind(Kind::Float);
         let least = Tensor::cosine_similarity(&got, &want, 1, 1e-8).min().double_value(&[]);
         println!("{} {name} BFloat16: cosine of the worst frame {least:.6}; at least {WORST}", case.name);
         assert!(least >= WORST, "{} {name}: cosine {least}", case.name);
@@ -152,7 +152,7 @@ fn small() -> LipEncoder {
         conv_pos_groups: 8,
         ..LipConfig::base()
     };
-    let weights = Weights::synthetic(7, Device::Cpu, Kind::Float);
+    let weights = Weights::synthetic(7, device(), Kind::Float);
     LipEncoder::load(&weights, &config).expect("computed weights")
 }
 
@@ -202,5 +202,5 @@ fn avhubert_long_clip() {
 
 /// A clip of t small frames.
 fn noise(t: i64) -> Tensor {
-    Tensor::randn([t, 24, 32], (Kind::Float, Device::Cpu))
+    Tensor::randn([t, 24, 32], (Kind::Float, device()))
 }

@@ -2,16 +2,18 @@
 //!
 //! Everything a test needs (salt, configuration, key list, tolerance) comes from the case, nothing from the test, so
 //! that other folders of cases run through the same tests. The folder is `SIGNCLIP_GOLDEN`, by default
-//! `../shared/golden` beside the workspace; absent cases are skipped with a message.
+//! `../shared/golden` beside the workspace; absent cases are skipped with a message. The device is `SIGNCLIP_DEVICE`.
 
 #![allow(clippy::print_stdout)]
 
 use serde_json::Value;
+use signclip_common::devices;
 use signclip_common::safetensors_file::SafetensorsFile;
 use signclip_common::synthetic;
 use signclip_common::weights::Weights;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use tch::{Device, Kind, Tensor};
 
 /// One case: `<name>.json` and `<name>.safetensors`.
@@ -26,6 +28,28 @@ pub(crate) struct Case {
 pub(crate) fn folder() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden");
     std::env::var_os("SIGNCLIP_GOLDEN").map_or_else(default, PathBuf::from)
+}
+
+/// Where the networks compute: `SIGNCLIP_DEVICE`, as `--gpus` takes it, by default the CPU. Every test asks for it before any
+/// other call of libtorch, which looks for its CUDA half once.
+pub(crate) fn device() -> Device {
+    static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+        let name = std::env::var("SIGNCLIP_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+        let device = devices::open_one(&name).unwrap_or_else(|e| panic!("SIGNCLIP_DEVICE: {e}"));
+        // The programs set it, which a test cannot: other threads run.
+        let exact = std::env::var("NVIDIA_TF32_OVERRIDE").is_ok_and(|value| value == "0");
+        assert!(
+            device == Device::Cpu || exact,
+            "float32 may be TF32 on {device:?}: set NVIDIA_TF32_OVERRIDE=0"
+        );
+        device
+    });
+    *DEVICE
+}
+
+/// A result on the CPU, where tests compute with it.
+pub(crate) fn on_cpu(x: &Tensor) -> Tensor {
+    x.to_device(Device::Cpu)
 }
 
 /// Names of the cases in the folder that begin with one of `families` and are not `known`: further cases run through
@@ -44,6 +68,7 @@ pub(crate) fn further(families: &[&str], known: &[&str]) -> Vec<String> {
 impl Case {
     /// The case `name`, or `None` (with a message) where the folder does not have it.
     pub(crate) fn load(name: &str) -> Option<Self> {
+        let _ = device();
         let folder = folder();
         let path = folder.join(format!("{name}.json"));
         let Ok(text) = std::fs::read_to_string(&path) else {
@@ -56,7 +81,12 @@ impl Case {
         Some(Self { name: name.to_owned(), json, folder, arrays })
     }
 
-    /// Array `name`, in the type it is stored in.
+    /// Array `name` as an input: on the device.
+    pub(crate) fn input(&self, name: &str) -> Tensor {
+        self.tensor(name).to_device(device())
+    }
+
+    /// Array `name`, in the type it is stored in, on the CPU.
     pub(crate) fn tensor(&self, name: &str) -> Tensor {
         let found = self.arrays.tensor(name).unwrap_or_else(|| panic!("{}: no array {name}", self.name));
         found.unwrap_or_else(|e| panic!("{}: {name}: {e}", self.name))
@@ -94,7 +124,7 @@ impl Case {
             (key, tensor)
         };
         let tensors: BTreeMap<String, Tensor> = self.state_dict().into_iter().map(value).collect();
-        Weights::memory(tensors, Path::new(&self.name), Device::Cpu, kind)
+        Weights::memory(tensors, Path::new(&self.name), device(), kind)
     }
 
     /// A number below `tolerance` in the JSON: `tolerance("max_abs")`, `tolerance("grads/rel_l2")`.

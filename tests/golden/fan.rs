@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::case::{Case, Difference, further};
+use crate::case::{Case, Difference, further, on_cpu};
 use signclip_extract::media::frame::Frame;
 use signclip_extract::streams::mouthing::landmarks::fan::{FaceCrop, Fan, FanConfig};
 use tch::{Kind, Tensor};
@@ -66,7 +66,8 @@ fn compare(case: &Case) {
     let stem = fan.stem(&input);
     let every = |x: &Tensor, c: i64| x.slice(1, 0, None, c).slice(2, 0, None, 4).slice(3, 0, None, 4);
     case.check("stem_sub", &every(&stem, 32), abs, rel);
-    let heatmaps = fan.heatmaps(&input);
+    let maps = fan.heatmaps(&input);
+    let heatmaps = on_cpu(&maps);
     case.check("heatmaps_sub", &heatmaps.slice(1, 0, None, 8), abs, rel);
     let flat = heatmaps.flatten(2, 3);
     case.check("heatmap_mean", &flat.mean_dim(-1, false, Kind::Float), abs, rel);
@@ -76,8 +77,8 @@ fn compare(case: &Case) {
     let safe = case.tensor("decode_safe").to_kind(Kind::Bool);
     let want = case.tensor("heatmap_argmax").masked_select(&safe);
     assert_eq!(flat.argmax(-1, false).masked_select(&safe), want, "{}: peaks", case.name);
-    let (points, _) = fan.decode(&heatmaps);
-    check_points(case, "landmarks_heatmap", &points, &safe);
+    let (points, _) = fan.decode(&maps);
+    check_points(case, "landmarks_heatmap", &on_cpu(&points), &safe);
     let found = fan.landmarks(&cuts).expect("landmarks");
     let points: Vec<f32> = found.iter().flat_map(|face| face.points.iter().flatten().copied()).collect();
     check_points(case, "landmarks", &Tensor::from_slice(&points).view([-1, config.num_landmarks, 2]), &safe);

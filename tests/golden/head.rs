@@ -1,6 +1,6 @@
 //! The trainable head against a PyTorch reference of the paper's formulas: outputs, losses, all gradients.
 
-use crate::case::{Case, further};
+use crate::case::{Case, device, further, on_cpu};
 use signclip_common::synthetic;
 use signclip_common::weights::Weights;
 use signclip_train::head::config::{HeadConfig, LossConfig, Widths};
@@ -62,7 +62,7 @@ impl Head {
         for key in ["logit_scale_vt", "logit_scale_sm"] {
             tensors.insert(key.to_owned(), Tensor::from(scale));
         }
-        Weights::memory(tensors, Path::new(&case.name), Device::Cpu, Kind::Float)
+        Weights::memory(tensors, Path::new(&case.name), device(), Kind::Float)
     }
 
     fn inputs(&self) -> Inputs {
@@ -70,15 +70,16 @@ impl Head {
         let (clips, frames) = (lengths.size()[0], lengths.max().int64_value(&[]));
         let Widths { streams, language } = &self.widths;
         let (spatial, mouthing, language) = (streams["spatial"], streams["mouthing"], *language);
-        let mask = valid(&lengths, frames).unsqueeze(-1);
+        let mask = valid(&lengths, frames, Device::Cpu).unsqueeze(-1);
         let input = |name: &str, shape: &[i64]| {
             if self.case.has(name) { self.case.tensor(name) } else { self.regenerate(name, shape) }
         };
+        let there = |x: Tensor| x.to_device(device());
         Inputs {
-            spatial: input("spatial", &[clips, frames, spatial]) * &mask,
-            mouth: input("mouth", &[clips, frames, mouthing]) * &mask,
-            z_t: input("z_t", &[clips, language]),
-            probe: input("probe", &[clips, out_length(self.config.conv, frames), language]),
+            spatial: there(input("spatial", &[clips, frames, spatial]) * &mask),
+            mouth: there(input("mouth", &[clips, frames, mouthing]) * &mask),
+            z_t: there(input("z_t", &[clips, language])),
+            probe: there(input("probe", &[clips, out_length(self.config.conv, frames), language])),
             lengths,
         }
     }
@@ -123,7 +124,7 @@ impl Head {
             let got = got.reshape(self.case.tensor(name).size());
             self.case.check(name, &got, bounds[0], bounds[1]);
         } else if self.case.has(&sub) {
-            let mut got = got.shallow_clone();
+            let mut got = on_cpu(got);
             for (axis, wanted) in self.case.tensor(&sub).size().into_iter().enumerate() {
                 let full = got.size()[axis];
                 let stride = (1..=full).find(|s| (full + s - 1) / s == wanted).expect("a regular sample");

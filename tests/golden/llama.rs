@@ -2,7 +2,8 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::case::{Case, further};
+use crate::case::{Case, device, further, on_cpu};
+use crate::pictures::same_direction;
 use serde_json::json;
 use signclip_train::language::beam_search::{BeamSearchConfig, Hypothesis};
 use signclip_train::language::inputs::IGNORE;
@@ -10,7 +11,7 @@ use signclip_train::language::label_loss;
 use signclip_train::language::llama::{Llama, LlamaConfig};
 use signclip_train::language::tuning::Tuning;
 use std::path::Path;
-use tch::{Kind, Tensor, no_grad_guard};
+use tch::{Device, Kind, Tensor, no_grad_guard};
 
 /// The configuration of a case, which has the fields of `rope_scaling` beside the others.
 fn config(case: &Case) -> LlamaConfig {
@@ -50,15 +51,15 @@ fn llama_in_bf16() {
         let (got, want) = (Forward::new(&model(&case, Kind::BFloat16), &case), case.tensor("logits"));
         let allowed = |measure| 3.0 * case.number(&format!("/measured/bf16_vs_fp32_logits/{measure}"));
         let logits = got.every_third();
-        case.check_with("logits bf16", &logits, &want, allowed("max_abs"), allowed("rel_l2"));
-        let (logits, want) = (logits.flatten(0, -1), want.flatten(0, -1));
-        let cosine = (logits.dot(&want) / (logits.norm() * want.norm())).double_value(&[]);
-        println!("{name} logits bf16: cosine {cosine:.6}");
-        assert!(cosine >= 0.999, "{name}: {cosine}");
+        // On a GPU sums have another order, of which these bounds know nothing: there the direction alone counts.
+        if device() == Device::Cpu {
+            case.check_with("logits bf16", &logits, &want, allowed("max_abs"), allowed("rel_l2"));
+        }
+        same_direction(&case, "logits bf16", &logits, &want, 0.999);
     }
 }
 
-/// The pass over the ids of a case.
+/// The pass over the ids of a case; its results, on the CPU.
 struct Forward {
     mask_bt: Tensor,
     /// Input of every layer, and the output of the final norm.
@@ -68,13 +69,13 @@ struct Forward {
 
 impl Forward {
     fn new(llama: &Llama, case: &Case) -> Self {
-        let (ids_bt, mask_bt) = (case.tensor("input_ids"), case.tensor("attention_mask"));
+        let (ids_bt, mask_bt) = (case.input("input_ids"), case.input("attention_mask"));
         let mut hidden = Vec::new();
-        let mut seen = |x: &Tensor| hidden.push(x.shallow_clone());
+        let mut seen = |x: &Tensor| hidden.push(on_cpu(x));
         let last_btd = llama.forward_seeing(&llama.embed(&ids_bt), &mask_bt, false, &mut seen);
-        let logits_btv = llama.logits(&last_btd, false);
-        hidden.push(last_btd);
-        Self { mask_bt, hidden, logits_btv }
+        let logits_btv = on_cpu(&llama.logits(&last_btd, false));
+        hidden.push(on_cpu(&last_btd));
+        Self { mask_bt: on_cpu(&mask_bt), hidden, logits_btv }
     }
 
     /// Zeros where the mask is 0, as the cases have it.
@@ -140,8 +141,8 @@ fn generation(case: &Case, llama: &Llama) {
         };
         Tensor::stack(&texts.iter().map(row).collect::<Vec<_>>(), 0)
     };
-    let (ids_bt, mask_bt) = (case.tensor("input_ids"), case.tensor("attention_mask"));
-    let (embeds_btd, embeds_mask_bt) = (case.tensor("inputs_embeds"), case.tensor("embeds_mask"));
+    let (ids_bt, mask_bt) = (case.input("input_ids"), case.input("attention_mask"));
+    let (embeds_btd, embeds_mask_bt) = (case.input("inputs_embeds"), case.input("embeds_mask"));
     let prompt = ids_bt.size()[1];
     let search = |num_beams: usize, new_tokens: i64| BeamSearchConfig {
         num_beams,
@@ -177,10 +178,9 @@ fn generation(case: &Case, llama: &Llama) {
 fn tied_and_not() {
     use signclip_common::weights::Weights;
     use std::collections::BTreeMap;
-    use tch::Device;
     let own = LlamaConfig::tiny(40);
     let tied = LlamaConfig { tie_word_embeddings: true, ..own.clone() };
-    let fresh = Weights::fresh(3, Device::Cpu, Kind::Float);
+    let fresh = Weights::fresh(3, device(), Kind::Float);
     Llama::load(&fresh, &own, Tuning::Full).unwrap_or_else(|e| panic!("{e}"));
     let tensors: BTreeMap<String, Tensor> =
         fresh.parameters().into_iter().map(|(name, t)| (name, t.detach())).collect();
@@ -188,7 +188,7 @@ fn tied_and_not() {
         let mut tensors: BTreeMap<_, _> =
             tensors.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect();
         change(&mut tensors);
-        let weights = Weights::memory(tensors, Path::new("a folder"), Device::Cpu, Kind::Float);
+        let weights = Weights::memory(tensors, Path::new("a folder"), device(), Kind::Float);
         let error = Llama::load(&weights, config, Tuning::Frozen).err();
         error.map(|e| e.to_string()).unwrap_or_default()
     };

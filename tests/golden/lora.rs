@@ -1,6 +1,6 @@
 //! LoRA on T5 against Hugging Face PEFT: outputs, gradients, and three steps of AdamW.
 
-use crate::case::Case;
+use crate::case::{Case, device, on_cpu};
 use crate::t5::config as config_of_case;
 use signclip_common::weights::Weights;
 use signclip_train::language::adapter;
@@ -13,7 +13,7 @@ use signclip_train::language::targets::Targets;
 use signclip_train::language::tuning::Tuning;
 use signclip_train::training::adamw::{AdamW, AdamWConfig, ParameterGroup};
 use std::collections::BTreeSet;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 /// The model that the adapters of the cases belong to.
 const BASE: &str = "t5_tiny";
@@ -60,9 +60,9 @@ struct Batch {
 impl Batch {
     fn of(case: &Case) -> Self {
         Self {
-            inputs_bsd: case.tensor("inputs_embeds"),
-            mask_bs: case.tensor("attention_mask"),
-            labels_bt: case.tensor("labels"),
+            inputs_bsd: case.input("inputs_embeds"),
+            mask_bs: case.input("attention_mask"),
+            labels_bt: case.input("labels"),
         }
     }
 
@@ -76,10 +76,10 @@ impl Batch {
 
     /// Compare logits where the label counts; elsewhere the reference masks positions as keys, too.
     fn check(&self, case: &Case, name: &str, logits_btv: &Tensor) {
-        let counts_bt1 = self.labels_bt.ne(IGNORE).to_kind(Kind::Float).unsqueeze(-1);
+        let counts_bt1 = on_cpu(&self.labels_bt).ne(IGNORE).to_kind(Kind::Float).unsqueeze(-1);
         let (max_abs, rel_l2) = bounds(case, "logits");
         let want = case.tensor(name) * &counts_bt1;
-        case.check_with(name, &(logits_btv * counts_bt1), &want, max_abs, rel_l2);
+        case.check_with(name, &(on_cpu(logits_btv) * counts_bt1), &want, max_abs, rel_l2);
     }
 }
 
@@ -101,7 +101,7 @@ fn golden(name: &str) {
         batch.check(&case, "plain_logits", &logits);
     }
     let (encoder_bsd, logits_btv, loss) = batch.run(&t5);
-    let valid = |x: &Tensor| x * batch.mask_bs.unsqueeze(-1);
+    let valid = |x: &Tensor| on_cpu(x) * on_cpu(&batch.mask_bs).unsqueeze(-1);
     let want = valid(&case.tensor("encoder_last"));
     case.check_with("encoder_last", &valid(&encoder_bsd), &want, logits_abs, logits_rel);
     batch.check(&case, "logits", &logits_btv);
@@ -141,7 +141,7 @@ fn gradients(case: &Case, parameters: &[(String, Tensor)]) {
         Tensor::cat(&tensors.iter().map(|t| t.to_kind(Kind::Double).flatten(0, -1)).collect::<Vec<_>>(), 0)
     };
     let want: Vec<Tensor> = parameters.iter().map(|(name, _)| case.tensor(&format!("grad.{name}"))).collect();
-    let got: Vec<Tensor> = parameters.iter().map(|(_, parameter)| parameter.grad().copy()).collect();
+    let got: Vec<Tensor> = parameters.iter().map(|(_, parameter)| on_cpu(&parameter.grad()).copy()).collect();
     for (((name, _), got), want) in parameters.iter().zip(&got).zip(&want) {
         // The relative bound is for all gradients together: some single ones are near zero.
         let gap = crate::case::Difference::between(got, want);
@@ -164,7 +164,7 @@ fn after(case: &Case, parameters: &[(String, Tensor)]) {
     for (name, parameter) in parameters {
         let clear = case.tensor(&format!("grad.{name}")).abs().gt(1e-5);
         let reference = case.tensor(&format!("after.{name}"));
-        got.push(parameter.detach().masked_select(&clear));
+        got.push(on_cpu(&parameter.detach()).masked_select(&clear));
         want.push(reference.masked_select(&clear));
         parameter.detach().copy_(&reference);
     }
@@ -193,7 +193,7 @@ fn peft_adapter_folder() {
         let again = tempfile::tempdir().expect("a folder");
         let batch = Batch::of(&case);
         for folder in [folder.as_path(), again.path()] {
-            let (lora, adapter) = adapter::open(folder, Device::Cpu).unwrap_or_else(|e| panic!("{e}"));
+            let (lora, adapter) = adapter::open(folder, device()).unwrap_or_else(|e| panic!("{e}"));
             let sorted = |lora: &LoraConfig| match lora.targets.clone() {
                 Some(Targets::Names(names)) => names.into_iter().collect::<BTreeSet<_>>(),
                 other => panic!("{name}: {other:?}"),
@@ -214,7 +214,7 @@ fn peft_adapter_folder() {
 fn fresh_adapter() {
     let Some(base) = Case::load(BASE) else { return };
     let Some(case) = Case::load("lora_qv") else { return };
-    let fresh = Weights::fresh(3, Device::Cpu, Kind::Float);
+    let fresh = Weights::fresh(3, device(), Kind::Float);
     let batch = Batch::of(&case);
     let (_, logits_btv, _) = no_grad(|| batch.run(&load(&base, &case, &fresh)));
     batch.check(&case, "plain_logits", &logits_btv);
@@ -229,15 +229,14 @@ fn fresh_adapter() {
 /// of `A` is zero while `B` is), the same for the same seed and another for another; evaluation has no dropout.
 #[test]
 fn bf16_training_step() {
-    let base = Weights::synthetic(0, Device::Cpu, Kind::BFloat16);
-    let adapter = Weights::fresh(5, Device::Cpu, Kind::Float);
+    let base = Weights::synthetic(0, device(), Kind::BFloat16);
+    let adapter = Weights::fresh(5, device(), Kind::Float);
     let (t5_config, lora) = (T5Config::tiny(40), LoraConfig::default());
     let t5 = T5::load(&base, &t5_config, Tuning::Lora(&lora, &adapter)).unwrap_or_else(|e| panic!("{e}"));
     let shape = [2, 6, t5_config.d_model];
-    let inputs =
-        Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)).sin().reshape(shape);
-    let mask = Tensor::from_slice2(&[[1_i64; 6], [1, 1, 1, 1, 0, 0]]);
-    let labels = Tensor::from_slice2(&[[7_i64, 9, 1], [8, 1, -100]]);
+    let inputs = Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, device())).sin().reshape(shape);
+    let mask = Tensor::from_slice2(&[[1_i64; 6], [1, 1, 1, 1, 0, 0]]).to_device(device());
+    let labels = Tensor::from_slice2(&[[7_i64, 9, 1], [8, 1, -100]]).to_device(device());
     let step = |seed: i64, train: bool| {
         dropout::seed(seed);
         let encoded = t5.encode(&inputs, &mask, train);

@@ -4,11 +4,12 @@
 
 use crate::case::Case;
 use signclip_extract::media::frame::Frame;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
-/// Two vectors whose cosine is at least `least`.
+/// Two arrays of one shape, on any device, whose cosine is at least `least`.
 pub(crate) fn same_direction(case: &Case, what: &str, got: &Tensor, want: &Tensor, least: f64) {
-    let cosine = f64::try_from(got.dot(want) / (got.norm() * want.norm())).unwrap_or(0.0);
+    let [got, want] = [got, want].map(|x| x.to_device(Device::Cpu).to_kind(Kind::Float).flatten(0, -1));
+    let cosine = f64::try_from(got.dot(&want) / (got.norm() * want.norm())).unwrap_or(0.0);
     println!("{} {what}: cosine {cosine:.6}; at least {least}", case.name);
     assert!(cosine >= least, "{what}: cosine {cosine}");
 }

@@ -1,6 +1,6 @@
 //! The heads of published code against PyTorch references of their formulas: SpaMo's, and that of the paper's authors.
 
-use crate::case::{Case, further};
+use crate::case::{Case, device, further, on_cpu};
 use signclip_common::synthetic;
 use signclip_common::weights::Weights;
 use signclip_train::config::TrainConfig;
@@ -33,7 +33,7 @@ fn weights(case: &Case, temperature: &str, scale: f64) -> Weights {
         tensors.insert(key, tensor);
     }
     tensors.insert(temperature.to_owned(), Tensor::from(scale as f32));
-    Weights::memory(tensors, Path::new(&case.name), Device::Cpu, Kind::Float)
+    Weights::memory(tensors, Path::new(&case.name), device(), Kind::Float)
 }
 
 fn check(case: &Case, name: &str, got: &Tensor, kind: &str) {
@@ -42,7 +42,7 @@ fn check(case: &Case, name: &str, got: &Tensor, kind: &str) {
 }
 
 fn input(case: &Case, name: &str) -> Tensor {
-    case.tensor(name).copy().set_requires_grad(true)
+    case.input(name).copy().set_requires_grad(true)
 }
 
 fn stream(rows: &Tensor, lengths: &Tensor) -> StreamBatch {
@@ -61,7 +61,7 @@ fn check_gradients(case: &Case, weights: &Weights, inputs: &[(&str, &Tensor)]) {
 
 /// Σ ⟨token, probe⟩ over valid steps, over their number.
 fn probed(case: &Case, tokens: &Tensor, lengths: &Tensor) -> Tensor {
-    (tokens * case.tensor("probe")).sum(Kind::Float) / lengths.sum(Kind::Float)
+    (tokens * case.input("probe")).sum(Kind::Float) / lengths.sum(Kind::Float)
 }
 
 fn spamo(name: &str) {
@@ -94,10 +94,10 @@ fn spamo(name: &str) {
         match joint || ["tokens", "z_v"].contains(&name) {
             true => check(&case, name, got, "outputs"),
             false => {
-                let valid = valid(&case.tensor("windows"), got.size()[1]).unsqueeze(-1);
+                let valid = valid(&case.tensor("windows"), got.size()[1], Device::Cpu).unsqueeze(-1);
                 let [max_abs, rel_l2] =
                     ["max_abs", "rel_l2"].map(|bound| case.tolerance(&format!("outputs/{bound}")));
-                let difference = (case.tensor(name) - got) * &valid;
+                let difference = (case.tensor(name) - on_cpu(got)) * &valid;
                 let relative = difference.norm() / (case.tensor(name) * valid).norm();
                 assert!(difference.abs().max().double_value(&[]) <= max_abs, "{name}");
                 assert!(relative.double_value(&[]) <= rel_l2, "{name}");
@@ -159,7 +159,7 @@ fn signmouth(name: &str) {
     ] {
         check(&case, name, got, "outputs");
     }
-    let prompt = case.tensor("prompt").unsqueeze(0).expand([out.tokens.size()[0], -1, -1], false);
+    let prompt = case.input("prompt").unsqueeze(0).expand([out.tokens.size()[0], -1, -1], false);
     let prompt_lengths = out.out_lengths.full_like(number(&case, "prompt"));
     let (sequence, _) = join(&[(&out.sequence, &out.sequence_lengths), (&prompt, &prompt_lengths)]);
     check(&case, "sequence", &sequence, "outputs");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::case::{Case, further};
+use crate::case::{Case, device, further, on_cpu};
 use signclip_common::checksum;
 use signclip_common::weights::Weights;
 use signclip_extract::media::frame::Frame;
@@ -10,7 +10,7 @@ use signclip_extract::streams::mouthing::faces::Face;
 use signclip_extract::streams::mouthing::faces::priors::priors;
 use signclip_extract::streams::mouthing::faces::retina_face::{RetinaFace, RetinaFaceConfig};
 use std::path::{Path, PathBuf};
-use tch::{Device, IndexOp, Kind, Tensor};
+use tch::{IndexOp, Kind, Tensor};
 
 /// Cases with computed weights: the outputs of every stage of the network, before boxes are made of them.
 #[test]
@@ -34,10 +34,10 @@ fn retinaface_keys_input_and_priors() {
         let (abs, rel) = (case.tolerance("max_abs"), case.tolerance("rel_l2"));
         let config = config(&case);
         let zeros = case.state_dict().into_iter().map(|(key, shape)| {
-            let zeros = Tensor::zeros(&shape, (Kind::Float, Device::Cpu));
+            let zeros = Tensor::zeros(&shape, (Kind::Float, device()));
             (key, zeros)
         });
-        let weights = Weights::memory(zeros.collect(), Path::new(&case.name), Device::Cpu, Kind::Float);
+        let weights = Weights::memory(zeros.collect(), Path::new(&case.name), device(), Kind::Float);
         let net = weights.build(&[], |root| RetinaFace::new(root, &config)).expect("all keys");
         let frame = frame(&case.tensor("image"));
         let input = net.input(&[&frame]).slice(2, 1, None, 37).slice(3, 2, None, 41);
@@ -61,8 +61,8 @@ fn retinaface_trained_weights() {
         let net = weights.build(&[], |root| RetinaFace::new(root, &config)).expect("all keys");
         let frame = frame(&case.tensor("image"));
         let heads = net.heads(&net.pyramid(&net.body(&net.input(&[&frame]))));
-        let [loc_p4, landm_p10] = [heads.loc_np4.i(0), heads.landm_np10.i(0)];
-        let conf_p2 = heads.class_np2.i(0).softmax(-1, Kind::Float);
+        let [loc_p4, landm_p10] = [&heads.loc_np4, &heads.landm_np10].map(|x| on_cpu(&x.i(0)));
+        let conf_p2 = on_cpu(&heads.class_np2.i(0).softmax(-1, Kind::Float));
         let top = case.tensor("top_index");
         for (name, head) in [("loc", &loc_p4), ("conf", &conf_p2), ("landm", &landm_p10)] {
             case.check(&format!("{name}_sub"), &head.slice(0, 0, None, 97), abs, rel);
@@ -99,7 +99,7 @@ fn trained(case: &Case) -> Option<Weights> {
     }
     let sum = checksum::of_file(&path).expect("a readable file");
     assert_eq!(case.json["weights"]["sha256"], sum.as_str(), "{}", path.display());
-    Some(Weights::open(&path, Device::Cpu, Kind::Float).unwrap_or_else(|e| panic!("{e}")))
+    Some(Weights::open(&path, device(), Kind::Float).unwrap_or_else(|e| panic!("{e}")))
 }
 
 #[test]

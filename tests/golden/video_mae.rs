@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::case::{Case, further};
+use crate::case::{Case, device, further};
 use crate::pictures::{frame, pixels, same_direction};
 use signclip_common::devices;
 use signclip_common::weights::Weights;
@@ -69,7 +69,7 @@ fn check(name: &str) {
     let crops = Tensor::stack(&crops, 0);
     let some = crops.slice(0, 0, None, 8);
     assert_eq!(some.slice(1, 0, None, steps.rows), case.tensor("crop_rows_u8"), "{name}: crops");
-    let normalised = normalise(&crops);
+    let normalised = normalise(&crops.to_device(device()));
     let (row, column) = steps.pixels;
     let sample =
         normalised.slice(0, 0, None, 8).slice(2, row, None, steps.rows).slice(3, column, None, steps.rows);
@@ -93,14 +93,14 @@ fn check(name: &str) {
     // The same through the stream of the program, in both compute types.
     let mut kinds = vec![Kind::Float];
     match devices::bf16_slowdown() {
-        factor if factor > 8.0 && network.num_hidden_layers > 3 => println!(
+        factor if factor > 8.0 && network.num_hidden_layers > 3 && device() == Device::Cpu => println!(
             "skipped: {name} in bf16: this CPU multiplies it {factor:.0} times slower than f32; videomae_tiny checks bf16 here"
         ),
         _ => kinds.push(Kind::BFloat16),
     }
     for kind in kinds {
-        let encoder = MotionEncoder::load(&case.weights(kind), &config, Device::Cpu).expect("all keys");
-        let networks = Networks { motion: Some(encoder), ..Networks::default() };
+        let encoder = MotionEncoder::load(&case.weights(kind), &config, device()).expect("all keys");
+        let networks = Networks { motion: Some(encoder), device: Some(device()), ..Networks::default() };
         for (want, frames) in [("features", &frames[..]), ("features_short", &frames[..5])] {
             let got = stream(&networks, &config, frames);
             let want_rows = case.tensor(want);

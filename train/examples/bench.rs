@@ -4,6 +4,7 @@
 //! bench weights  --size base --dtype bf16 --out target/bench/base-bf16    a Hugging Face folder of computed weights
 //! bench train    --model target/bench/base-bf16 --dtype bf16              steps of SignClip with LoRA and AdamW
 //! bench generate --model target/bench/base-bf16 --dtype bf16              beam search without an end token
+//! bench generate --model target/bench/base-bf16 --gpus 0                  on a GPU
 //! ```
 //!
 //! Weights are of an official size and random; features and labels are random. Everything else is what the trainer
@@ -82,6 +83,17 @@ struct Shape {
     batch: i64,
     #[arg(long, default_value_t = 120)]
     visual_tokens: i64,
+    /// The device: a CUDA number or cpu
+    #[arg(long, default_value = "cpu")]
+    gpus: String,
+}
+
+impl Shape {
+    fn open(&self) -> Result<measure::Batch> {
+        let device = devices::open_one(&self.gpus)?;
+        let kind = devices::compute_kind(&self.dtype, device)?;
+        Ok(measure::Batch { device, kind, clips: self.batch, visual_tokens: self.visual_tokens })
+    }
 }
 
 /// Official sizes of Flan-T5, mT5 and Llama, and a small Llama.
@@ -134,29 +146,16 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Option<serde_json::Value>> {
-    let kind = |dtype: &str| devices::compute_kind(dtype, Device::Cpu);
     Ok(match &args.command {
         Command::Weights { size, dtype, out } => {
-            folder::write(out, &size.config(), kind(dtype)?)?;
+            folder::write(out, &size.config(), devices::compute_kind(dtype, Device::Cpu)?)?;
             None
         }
-        Command::Train { shape, text_tokens, steps, recompute } => Some(measure::train(
-            &shape.model,
-            kind(&shape.dtype)?,
-            shape.batch,
-            shape.visual_tokens,
-            *text_tokens,
-            *steps,
-            *recompute,
-        )?),
-        Command::Generate { shape, new_tokens, beams, repeat } => Some(measure::generate(
-            &shape.model,
-            kind(&shape.dtype)?,
-            shape.batch,
-            shape.visual_tokens,
-            *new_tokens,
-            *beams,
-            *repeat,
-        )?),
+        Command::Train { shape, text_tokens, steps, recompute } => {
+            Some(measure::train(&shape.model, shape.open()?, *text_tokens, *steps, *recompute)?)
+        }
+        Command::Generate { shape, new_tokens, beams, repeat } => {
+            Some(measure::generate(&shape.model, shape.open()?, *new_tokens, *beams, *repeat)?)
+        }
     })
 }

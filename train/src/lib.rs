@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write their own files"))]
 
+pub mod card;
 pub mod children;
 pub mod config;
 pub mod data;

@@ -102,7 +102,8 @@ fn head_in_float64(steps: Steps, collective: &Collective) -> Result<Vec<Tensor>>
         let log = logits.log_softmax(-1, Kind::Double);
         let picked =
             log.gather(-1, &of_own(&labels).narrow(1, 0, steps).unsqueeze(-1), false).squeeze_dim(-1);
-        let loss = -(picked * valid(&of_own(&out.out_lengths), steps)).sum(Kind::Double) / total as f64;
+        let loss =
+            -(picked * valid(&of_own(&out.out_lengths), steps, Device::Cpu)).sum(Kind::Double) / total as f64;
         loss.backward();
         let gradient = summed_gradient(&tokens, collective)?;
         let vt = head.loss_vt(&out.z_v, &z_t, None, true).expect("L_vt");

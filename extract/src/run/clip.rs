@@ -16,6 +16,7 @@ use crate::streams::mouthing::landmark_rows::LandmarkRows;
 use crate::streams::mouthing::sheet::Sheet;
 use crate::streams::mouthing::stream::MouthingStream;
 use crate::streams::spatial::stream::SpatialStream;
+use signclip_common::Error;
 use signclip_common::manifest::Clip;
 use signclip_common::panics::guarded;
 use signclip_common::progress::Progress;
@@ -136,11 +137,15 @@ impl Clips<'_> {
         rows: Option<LandmarkRows>,
     ) -> Result<Box<dyn ClipStream + 'a>, Stop> {
         let points = match self.landmarks {
-            None => FacePoints::Detected(Box::new(Detected::new(
-                self.queue.clone(),
-                config.fan.clone(),
-                config.detect_every.unwrap_or(1),
-            ))),
+            None => {
+                let missing = || {
+                    let what = "these settings have neither a face detector nor files of landmarks";
+                    Stop::at("face")(Error::usage(what, "this is a bug; please report it"))
+                };
+                let detector = config.detector.as_ref().ok_or_else(missing)?;
+                let (fan, every) = (config.fan.clone(), config.detect_every.unwrap_or(1));
+                FacePoints::Detected(Box::new(Detected::new(self.queue.clone(), detector, fan, every)))
+            }
             Some(folder) => {
                 let probe =
                     guarded(|| frame_reader::probe(&clip.media, self.reading)).map_err(Stop::at("open"))?;

@@ -63,9 +63,14 @@ impl Working {
 
     /// A device has broken; its work goes to the others.
     pub(crate) fn lose(&self, device: usize, reason: Error) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another of its threads has said so already.
+        if lost.iter().any(|(known, _)| *known == device) {
+            return;
+        }
         let left = self.left.fetch_sub(1, Ordering::SeqCst) - 1;
         tracing::error!("device {device} of this run is broken ({reason}); {left} left");
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).push((device, reason));
+        lost.push((device, reason));
     }
 
     /// Whether there is none left.

@@ -1,18 +1,22 @@
 //! The frozen networks of one device.
 
+use crate::card;
 use crate::media::frame::Frame;
 use crate::recipe::Recipe;
 use crate::run::faults::{AtOnce, is_out_of_memory};
-use crate::run::queue::{Request, Requests, settle};
+use crate::run::queue::{Request, Requests, joined, settle};
+use crate::run::stages::Stage;
 use crate::streams::config::Network;
 use crate::streams::motion::encoder::{MotionEncoder, Window};
-use crate::streams::mouthing::faces::retina_face::{RetinaFace, THRESHOLD};
-use crate::streams::mouthing::landmarks::fan::{FaceCrop, Fan};
+use crate::streams::mouthing::faces::decoder::Outputs;
+use crate::streams::mouthing::faces::retina_face::RetinaFace;
+use crate::streams::mouthing::landmarks::fan::{FaceCrop, Fan, Landmarks};
 use crate::streams::mouthing::lips::encoder::LipEncoder;
 use crate::streams::spatial::encoder::{Prepared, SpatialEncoder};
 use crate::weights::sources::Sources;
 use signclip_common::panics::guarded;
 use signclip_common::{Error, Result, memory};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -57,6 +61,7 @@ impl Networks {
 
     /// The networks of every entry of `devices`; entries of the same device share them.
     pub fn load_all(recipe: &Recipe, sources: &Sources, devices: &[Device]) -> Result<Vec<Arc<Self>>> {
+        card::prepare(devices);
         let mut all: Vec<Arc<Self>> = Vec::with_capacity(devices.len());
         for (i, &device) in devices.iter().enumerate() {
             let networks = match devices[..i].iter().position(|&other| other == device) {
@@ -80,40 +85,85 @@ struct Limits {
 }
 
 impl Networks {
-    /// Works on requests until there is no sender left. Errors: the device is broken; its last request has been handed
+    /// Works on requests until there is no sender left. Errors: the device is broken; what it had taken has been handed
     /// back.
     pub fn serve(&self, requests: &Requests) -> Result<()> {
         let mut limits = Limits::default();
-        let works = || guarded(|| works(self.device.unwrap_or(Device::Cpu))).unwrap_or(false);
-        for request in requests.iter() {
-            requests.time(request.stage(), || self.reply(request, &mut limits, &works))?;
+        let mut aside = VecDeque::new();
+        let works = || guarded(|| works(self.device())).unwrap_or(false);
+        loop {
+            let mut alone = requests.next(&mut aside, |stage| self.together(stage));
+            let Some(stage) = alone.first().map(Request::stage) else { return Ok(()) };
+            if alone.len() > 1 {
+                alone = requests.time(stage, || self.reply_to_all(alone, &mut limits));
+            }
+            let mut alone = alone.into_iter();
+            while let Some(request) = alone.next() {
+                if let Err(broken) = requests.time(stage, || self.reply(request, &mut limits, &works)) {
+                    alone.chain(aside).for_each(Request::hand_back);
+                    return Err(broken);
+                }
+            }
         }
-        Ok(())
+    }
+
+    pub fn device(&self) -> Device {
+        self.device.unwrap_or(Device::Cpu)
+    }
+
+    /// How many pieces of several requests pass together; on the CPU every request passes alone, so that a clip's
+    /// features do not depend on others.
+    fn together(&self, stage: Stage) -> usize {
+        match stage {
+            _ if !self.device().is_cuda() => 0,
+            Stage::Spatial => card::FRAMES,
+            Stage::Motion => card::WINDOWS,
+            Stage::Faces => card::PICTURES,
+            // A clip's frames attend to each other.
+            Stage::Decode | Stage::Crop | Stage::Lips | Stage::Write => 0,
+        }
+    }
+
+    /// Replies to requests of one kind in one pass; those are left that have to be done alone.
+    fn reply_to_all(&self, requests: Vec<Request>, limits: &mut Limits) -> Vec<Request> {
+        let (mut spatial, mut motion, mut faces, mut landmarks) = (vec![], vec![], vec![], vec![]);
+        let mut left = Vec::new();
+        for request in requests {
+            match request {
+                Request::Spatial(frames, reply) => spatial.push((frames, reply)),
+                Request::Motion(windows, reply) => motion.push((windows, reply)),
+                Request::Faces(frames, reply) => faces.push((frames, reply)),
+                Request::Landmarks(crops, reply) => landmarks.push((crops, reply)),
+                request @ Request::Mouthing(..) => left.push(request),
+            }
+        }
+        let again = joined(spatial, |frames| self.spatial(frames, limits));
+        left.extend(again.into_iter().map(|(frames, reply)| Request::Spatial(frames, reply)));
+        let again = joined(motion, |windows| self.motion(windows, limits));
+        left.extend(again.into_iter().map(|(windows, reply)| Request::Motion(windows, reply)));
+        let again = joined(faces, |frames| self.faces(frames, limits));
+        left.extend(again.into_iter().map(|(frames, reply)| Request::Faces(frames, reply)));
+        let again = joined(landmarks, |crops| self.landmarks(crops, limits));
+        left.extend(again.into_iter().map(|(crops, reply)| Request::Landmarks(crops, reply)));
+        left
     }
 
     fn reply(&self, request: Request, limits: &mut Limits, works: &dyn Fn() -> bool) -> Result<()> {
         match request {
             Request::Spatial(frames, reply) => {
-                let encode = |frames: &[Prepared]| present(&self.spatial, "CLIP")?.encode(frames);
-                let rows = limits.spatial.run("CLIP", &frames, encode);
+                let rows = self.spatial(&frames, limits);
                 settle(rows, reply, works, |reply| Request::Spatial(frames, reply))
             }
             Request::Motion(windows, reply) => {
-                let encode = |windows: &[Window]| present(&self.motion, "VideoMAE")?.encode(windows);
-                let rows = limits.motion.run("VideoMAE", &windows, encode);
+                let rows = self.motion(&windows, limits);
                 settle(rows, reply, works, |reply| Request::Motion(windows, reply))
             }
             Request::Faces(frames, reply) => {
-                let detect = |frames: &[Arc<Frame>]| {
-                    let frames: Vec<&Frame> = frames.iter().map(AsRef::as_ref).collect();
-                    present(&self.detector, "RetinaFace")?.detect(&frames, THRESHOLD)
-                };
-                let faces = limits.faces.run("RetinaFace", &frames, detect);
-                settle(faces, reply, works, |reply| Request::Faces(frames, reply))
+                let outputs = self.faces(&frames, limits);
+                settle(outputs, reply, works, |reply| Request::Faces(frames, reply))
             }
             Request::Landmarks(faces, reply) => {
-                let find = |faces: &[FaceCrop]| present(&self.fan, "FAN")?.landmarks(faces);
-                let points = limits.landmarks.run("FAN", &faces, find);
+                let points = self.landmarks(&faces, limits);
                 settle(points, reply, works, |reply| Request::Landmarks(faces, reply))
             }
             Request::Mouthing(levels, reply) => {
@@ -128,6 +178,25 @@ impl Networks {
                 settle(rows, reply, works, |reply| Request::Mouthing(levels, reply))
             }
         }
+    }
+
+    fn spatial(&self, frames: &[Prepared], limits: &mut Limits) -> Result<Vec<f32>> {
+        limits.spatial.run("CLIP", frames, |frames| present(&self.spatial, "CLIP")?.encode(frames))
+    }
+
+    fn motion(&self, windows: &[Window], limits: &mut Limits) -> Result<Vec<f32>> {
+        limits.motion.run("VideoMAE", windows, |windows| present(&self.motion, "VideoMAE")?.encode(windows))
+    }
+
+    fn faces(&self, frames: &[Arc<Frame>], limits: &mut Limits) -> Result<Vec<Outputs>> {
+        limits.faces.run("RetinaFace", frames, |frames| {
+            let frames: Vec<&Frame> = frames.iter().map(AsRef::as_ref).collect();
+            present(&self.detector, "RetinaFace")?.outputs(&frames)
+        })
+    }
+
+    fn landmarks(&self, faces: &[FaceCrop], limits: &mut Limits) -> Result<Vec<Landmarks>> {
+        limits.landmarks.run("FAN", faces, |faces| present(&self.fan, "FAN")?.landmarks(faces))
     }
 }
 

@@ -4,6 +4,7 @@
 //! and the others continue. A device that breaks leaves its work to the others. A full disk ends the run, and so does a
 //! request to end, after the clips in flight.
 
+use crate::card;
 use crate::media::reading::Reading;
 use crate::media::remark::Remark;
 use crate::recipe::Recipe;
@@ -24,10 +25,12 @@ use signclip_common::progress::Progress;
 use signclip_common::store::{ClipFacts, Failure, StoreWriter};
 use signclip_common::{Error, Result, atomic, sheet_name};
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
+use tch::Device;
 
 /// What one split's run did.
 #[derive(Debug, Default, serde::Serialize)]
@@ -115,16 +118,21 @@ impl Work<'_> {
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
-        let devices = networks.len();
-        let readers = (devices + 1).max(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)));
+        let devices: Vec<Device> = networks.iter().map(|networks| networks.device()).collect();
+        let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let readers = card::readers(&devices, cores);
+        // The number of its device, for each thread of one.
+        let serving: Vec<usize> = (0..devices.len())
+            .flat_map(|number| std::iter::repeat_n(number, card::threads(devices[number])))
+            .collect();
         let at_once =
             networks.iter().filter_map(|n| Some(n.spatial.as_ref()?.frames_at_once())).max().unwrap_or(1);
         let windows_at_once =
             networks.iter().filter_map(|n| Some(n.motion.as_ref()?.windows_at_once())).max().unwrap_or(1);
-        let stages = Arc::new(Stages::new(readers, devices));
+        let stages = Arc::new(Stages::new(readers, serving.len()));
         let (queue, requests) = queue(readers, &stages);
         let (done_sender, done) = bounded(2);
-        let (working, watch, tried) = (Working::new(devices), store.watch(), AtomicUsize::new(0));
+        let (working, watch, tried) = (Working::new(devices.len()), store.watch(), AtomicUsize::new(0));
 
         let written = std::thread::scope(|scope| {
             let (ended, end) = bounded(0);
@@ -168,7 +176,8 @@ impl Work<'_> {
                     }
                 });
             }
-            for (number, networks) in networks.iter().enumerate() {
+            for number in serving {
+                let networks = &networks[number];
                 let (requests, working) = (requests.clone(), &working);
                 scope.spawn(move || {
                     if let Err(reason) = networks.serve(&requests) {

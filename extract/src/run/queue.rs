@@ -6,7 +6,7 @@
 use crate::media::frame::Frame;
 use crate::run::stages::{Stage, Stages};
 use crate::streams::motion::encoder::Window;
-use crate::streams::mouthing::faces::face::Face;
+use crate::streams::mouthing::faces::decoder::Outputs;
 use crate::streams::mouthing::landmarks::fan::{FaceCrop, Landmarks};
 use crate::streams::spatial::encoder::Prepared;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(super) enum Request {
     Spatial(Vec<Prepared>, Reply<Vec<f32>>),
     Motion(Vec<Window>, Reply<Vec<f32>>),
-    Faces(Vec<Arc<Frame>>, Reply<Vec<Vec<Face>>>),
+    Faces(Vec<Arc<Frame>>, Reply<Vec<Outputs>>),
     Landmarks(Vec<FaceCrop>, Reply<Vec<Landmarks>>),
     Mouthing(Vec<u8>, Reply<Vec<f32>>),
 }
@@ -30,6 +30,31 @@ impl Request {
             Self::Motion(..) => Stage::Motion,
             Self::Faces(..) | Self::Landmarks(..) => Stage::Faces,
             Self::Mouthing(..) => Stage::Lips,
+        }
+    }
+
+    /// Frames, windows, pictures or faces; of a whole clip one.
+    fn pieces(&self) -> usize {
+        match self {
+            Self::Spatial(frames, _) => frames.len(),
+            Self::Motion(windows, _) => windows.len(),
+            Self::Faces(frames, _) => frames.len(),
+            Self::Landmarks(faces, _) => faces.len(),
+            Self::Mouthing(..) => 1,
+        }
+    }
+
+    /// Hands it back: another device may do it.
+    pub(super) fn hand_back(self) {
+        fn to<T>(reply: Reply<T>, request: impl FnOnce(Reply<T>) -> Request) {
+            drop(reply.clone().send(Reached::Again(request(reply))));
+        }
+        match self {
+            Self::Spatial(frames, reply) => to(reply, |reply| Self::Spatial(frames, reply)),
+            Self::Motion(windows, reply) => to(reply, |reply| Self::Motion(windows, reply)),
+            Self::Faces(frames, reply) => to(reply, |reply| Self::Faces(frames, reply)),
+            Self::Landmarks(faces, reply) => to(reply, |reply| Self::Landmarks(faces, reply)),
+            Self::Mouthing(levels, reply) => to(reply, |reply| Self::Mouthing(levels, reply)),
         }
     }
 }
@@ -78,8 +103,8 @@ impl Queue {
         self.ask(|reply| Request::Motion(windows, reply))
     }
 
-    /// All faces of each picture.
-    pub fn faces(&self, frames: Vec<Arc<Frame>>) -> Pending<Vec<Vec<Face>>> {
+    /// What the detector says about each picture.
+    pub fn faces(&self, frames: Vec<Arc<Frame>>) -> Pending<Vec<Outputs>> {
         self.ask(|reply| Request::Faces(frames, reply))
     }
 
@@ -102,9 +127,26 @@ impl Queue {
 }
 
 impl Requests {
-    /// Takes requests until there is no sender left.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Request> {
-        self.requests.iter().inspect(|_| self.stages.take(self.requests.len()))
+    /// The next request, with others of its kind that wait already, together of at most `most` pieces. What has been taken and
+    /// is of another kind stays in `aside` for the next turns. Nothing where there is no sender left.
+    pub(super) fn next(&self, aside: &mut VecDeque<Request>, most: impl Fn(Stage) -> usize) -> Vec<Request> {
+        let Some(first) = aside.pop_front().or_else(|| self.requests.recv().ok()) else { return Vec::new() };
+        self.stages.take(self.requests.len());
+        let (kind, most) = (std::mem::discriminant(&first), most(first.stage()));
+        let mut pieces = first.pieces();
+        let mut taken = vec![first];
+        let mut offered: VecDeque<Request> = std::mem::take(aside);
+        while pieces < most {
+            let Some(request) = offered.pop_front().or_else(|| self.requests.try_recv().ok()) else { break };
+            if std::mem::discriminant(&request) == kind && pieces + request.pieces() <= most {
+                pieces += request.pieces();
+                taken.push(request);
+            } else {
+                aside.push_back(request);
+            }
+        }
+        aside.append(&mut offered);
+        taken
     }
 
     /// Times the work on a request.
@@ -165,6 +207,35 @@ impl Underway {
     }
 }
 
+/// Does requests of one kind in one pass: their pieces one behind the other, the results shared out. Gives the requests back where
+/// that fails, as one of them alone may be to blame.
+pub(super) fn joined<I, O>(
+    requests: Vec<(Vec<I>, Reply<Vec<O>>)>,
+    run: impl FnOnce(&[I]) -> Result<Vec<O>>,
+) -> Vec<(Vec<I>, Reply<Vec<O>>)> {
+    let (parts, replies): (Vec<Vec<I>>, Vec<_>) = requests.into_iter().unzip();
+    let counts: Vec<usize> = parts.iter().map(Vec::len).collect();
+    let mut pieces: Vec<I> = parts.into_iter().flatten().collect();
+    match run(&pieces) {
+        Ok(mut results) => {
+            let each = results.len() / pieces.len().max(1);
+            for (count, reply) in counts.into_iter().zip(replies) {
+                let rest = results.split_off(count * each);
+                // A reply that nobody waits for belongs to a clip that was given up.
+                drop(reply.send(Reached::Done(Ok(std::mem::replace(&mut results, rest)))));
+            }
+            Vec::new()
+        }
+        Err(_) => {
+            let part = |(count, reply)| {
+                let rest = pieces.split_off(count);
+                (std::mem::replace(&mut pieces, rest), reply)
+            };
+            counts.into_iter().zip(replies).map(part).collect()
+        }
+    }
+}
+
 /// Replies to a request, or hands it back where the device has broken over it.
 pub(super) fn settle<T>(
     result: Result<T>,
@@ -190,6 +261,7 @@ pub(super) fn settle<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::streams::mouthing::landmarks::crop::CropBox;
 
     fn queue(waiting: usize) -> (Queue, Requests) {
         super::queue(waiting, &Arc::new(Stages::new(1, 1)))
@@ -219,6 +291,54 @@ mod tests {
             // A device that still adds has not broken: the clip has failed.
             drop(queue);
         });
+    }
+
+    /// Two kinds of requests of several clips, on a device that takes up to four pieces of each together.
+    #[test]
+    fn requests_of_one_kind_pass_together() {
+        let (queue, requests) = queue(9);
+        let crop = || FaceCrop {
+            picture: Frame::filled(1, 1, [0; 3]),
+            bounds: CropBox { left: 0, top: 0, right: 1, bottom: 1 },
+        };
+        for _ in 0..3 {
+            drop((
+                queue.motion(vec![vec![]; 2]),
+                queue.motion(vec![]),
+                queue.landmarks(vec![crop(), crop()]),
+            ));
+        }
+        let mut aside = VecDeque::new();
+        let mut turn = |most: usize| {
+            let taken = requests.next(&mut aside, |_| most);
+            taken.iter().map(|request| (request.stage(), request.pieces())).collect::<Vec<_>>()
+        };
+        use Stage::{Faces, Motion};
+        assert_eq!(turn(4), [(Motion, 2), (Motion, 0), (Motion, 2)]);
+        assert_eq!(turn(0), [(Faces, 2)], "the CPU takes one");
+        assert_eq!(turn(4), [(Motion, 0), (Motion, 2), (Motion, 0)]);
+        assert_eq!(turn(100), [(Faces, 2), (Faces, 2)]);
+        drop(queue);
+        assert!(requests.next(&mut aside, |_| 4).is_empty());
+    }
+
+    #[test]
+    fn results_are_shared_out_and_failures_come_back_apart() {
+        let parts = || {
+            let (replies, pending): (Vec<_>, Vec<_>) = (0..3).map(|_| bounded(1)).unzip();
+            let parts = [vec![1.0], vec![], vec![2.0, 3.0]];
+            (parts.into_iter().zip(replies).collect::<Vec<(Vec<f32>, Reply<Vec<f32>>)>>(), pending)
+        };
+        let (requests, pending) = parts();
+        let twice = |pieces: &[f32]| Ok(pieces.iter().flat_map(|&x| [x, -x]).collect());
+        assert!(joined(requests, twice).is_empty());
+        for (pending, want) in pending.iter().zip([vec![1.0, -1.0], vec![], vec![2.0, -2.0, 3.0, -3.0]]) {
+            let Ok(Reached::Done(Ok(got))) = pending.recv() else { panic!("a result") };
+            assert_eq!(got, want);
+        }
+        let (requests, _pending) = parts();
+        let apart = joined(requests, |_: &[f32]| Err::<Vec<f32>, _>(Error::Torch("no".into())));
+        assert!(apart.iter().map(|(part, _)| part.clone()).eq([vec![1.0], vec![], vec![2.0, 3.0]]));
     }
 
     #[test]

@@ -16,12 +16,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch on `device`.
+    /// The batch on `device`; lengths stay on the CPU.
     pub fn to_device(self, device: Device) -> Self {
         let there = |x: &Tensor| upload(x, device);
-        let stream = |(name, StreamBatch { rows, lengths })| {
-            (name, StreamBatch { rows: there(&rows), lengths: there(&lengths) })
-        };
+        let stream =
+            |(name, StreamBatch { rows, lengths })| (name, StreamBatch { rows: there(&rows), lengths });
         Self { streams: self.streams.into_iter().map(stream).collect(), labels: there(&self.labels), ..self }
     }
 

@@ -8,12 +8,12 @@
 use crate::head::temporal::valid;
 use tch::Tensor;
 
-/// Joins padded sequences `[B, T_i, D]` of so many valid steps `[B]` each. Gives the joined sequence, zero beyond each
+/// Joins padded sequences `[B, T_i, D]` of so many valid steps `[B]` (on the CPU) each. Gives the joined sequence, zero beyond each
 /// clip's end, and its valid steps.
 pub fn join(parts: &[(&Tensor, &Tensor)]) -> (Tensor, Tensor) {
     let sequences: Vec<&Tensor> = parts.iter().map(|(x_btd, _)| *x_btd).collect();
     let masks: Vec<Tensor> =
-        parts.iter().map(|(x_btd, lengths_b)| valid(lengths_b, x_btd.size()[1])).collect();
+        parts.iter().map(|(x_btd, lengths_b)| valid(lengths_b, x_btd.size()[1], x_btd.device())).collect();
     let lengths: Vec<&Tensor> = parts.iter().map(|(_, lengths_b)| *lengths_b).collect();
     let lengths_b = Tensor::stack(&lengths, 0).sum_dim_intlist(0, false, lengths[0].kind());
     let longest = lengths_b.max().int64_value(&[]);
@@ -22,7 +22,8 @@ pub fn join(parts: &[(&Tensor, &Tensor)]) -> (Tensor, Tensor) {
     let all_btd = Tensor::cat(&sequences, 1);
     let index_btd = order_bt.unsqueeze(-1).expand([-1, -1, all_btd.size()[2]], false);
     let joined_btd = all_btd.gather(1, &index_btd, false);
-    (joined_btd * valid(&lengths_b, longest).unsqueeze(-1), lengths_b)
+    let mask_bt1 = valid(&lengths_b, longest, joined_btd.device()).unsqueeze(-1);
+    (joined_btd * mask_bt1, lengths_b)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const TEMPERATURE: f64 = 0.07;
 pub fn frame_contrast(spatial_btd: &Tensor, mouth_btd: &Tensor, lengths_b: &Tensor, over: Steps) -> Tensor {
     let [b, t, d] = [0, 1, 2].map(|axis| spatial_btd.size()[axis]);
     let mask_bt = match over {
-        Steps::Valid => valid(lengths_b, t).to_kind(Kind::Bool),
+        Steps::Valid => valid(lengths_b, t, spatial_btd.device()).to_kind(Kind::Bool),
         Steps::All => Tensor::ones([b, t], (Kind::Bool, spatial_btd.device())),
     };
     let (anchor_btd, mouth_btd) = (unit(spatial_btd), unit(mouth_btd));

@@ -74,7 +74,7 @@ pub struct HeadOutput {
     pub conv: Tensor,
     /// The visual tokens `[B, T', L]`, zero beyond `out_lengths`.
     pub tokens: Tensor,
-    /// Valid steps of each clip, `[B]` int64.
+    /// Valid steps of each clip, `[B]` int64 on the CPU, as are `sequence_lengths`.
     pub out_lengths: Tensor,
     /// What the language model gets in front of the prompt: the visual tokens, between the markers where there are any.
     pub sequence: Tensor,
@@ -191,7 +191,7 @@ impl SignHead {
             Some(temporal) => temporal.forward_padded(&fused, &lengths_b, train),
             None => (fused.shallow_clone(), lengths_b, projected[0].1.shallow_clone()),
         };
-        let mask_bt1 = valid(&out_lengths, conv.size()[1]).unsqueeze(-1);
+        let mask_bt1 = valid(&out_lengths, conv.size()[1], conv.device()).unsqueeze(-1);
         let tokens = self.llm_proj.forward(&conv) * mask_bt1;
         let z_v = match self.vt_mean {
             Steps::Valid => masked_mean(&tokens, &out_lengths),
@@ -266,7 +266,7 @@ impl SignHead {
 
 /// `[B, T, D]` with zeros beyond each length.
 fn zero_padding(x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
-    x_btd * valid(lengths_b, x_btd.size()[1]).unsqueeze(-1)
+    x_btd * valid(lengths_b, x_btd.size()[1], x_btd.device()).unsqueeze(-1)
 }
 
 #[cfg(test)]

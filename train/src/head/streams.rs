@@ -88,7 +88,7 @@ impl From<Streams> for Vec<String> {
 pub struct StreamBatch {
     /// `[b, rows, dim]`, zero at padding.
     pub rows: Tensor,
-    /// Rows of each clip, `[b]` int64.
+    /// Rows of each clip, `[b]` int64, on the CPU.
     pub lengths: Tensor,
 }
 

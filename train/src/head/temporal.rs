@@ -11,8 +11,9 @@
 
 use crate::head::batch_norm::BatchNorm;
 use serde::{Deserialize, Serialize};
+use signclip_common::devices;
 use signclip_common::weights::{Init, Part};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Frames that give one step.
 pub const MIN_FRAMES: i64 = 16;
@@ -110,7 +111,7 @@ impl TemporalConv {
         let mut x_bdt = x_btd.transpose(1, 2);
         if self.norms.is_empty() {
             let x_btd = self.convs[0].forward(&x_bdt, KERNEL / 2).transpose(1, 2);
-            let mask_bt = valid(lengths_b, x_btd.size()[1]);
+            let mask_bt = valid(lengths_b, x_btd.size()[1], x_btd.device());
             return (&x_btd * mask_bt.unsqueeze(-1), lengths_b.shallow_clone(), x_btd);
         }
         let missing = MIN_FRAMES - x_bdt.size()[2];
@@ -122,7 +123,7 @@ impl TemporalConv {
             x_bdt = conv.forward_unbiased(&x_bdt);
             lengths_b -= KERNEL - 1;
             let mask_b1t = match self.norm_over {
-                Steps::Valid => valid(&lengths_b, x_bdt.size()[2]).unsqueeze(1),
+                Steps::Valid => valid(&lengths_b, x_bdt.size()[2], x_bdt.device()).unsqueeze(1),
                 Steps::All => x_bdt.narrow(1, 0, 1).ones_like(),
             };
             // A pooled step counts as valid only where both of its steps are.
@@ -130,28 +131,29 @@ impl TemporalConv {
             x_bdt = x_bdt.relu().max_pool1d([2], [2], [0], [1], false);
             lengths_b = lengths_b.divide_scalar_mode(2, "floor");
         }
-        let mask_b1t = valid(&lengths_b, x_bdt.size()[2]).unsqueeze(1);
+        let mask_b1t = valid(&lengths_b, x_bdt.size()[2], x_bdt.device()).unsqueeze(1);
         ((&x_bdt * mask_b1t).transpose(1, 2), lengths_b, x_bdt.transpose(1, 2))
     }
 }
 
-/// 1 (float32) at steps before each length, 0 from there on: `[B, T]`.
-pub fn valid(lengths_b: &Tensor, t: i64) -> Tensor {
-    let steps_t = Tensor::arange(t, (Kind::Int64, lengths_b.device()));
-    steps_t.lt_tensor(&lengths_b.unsqueeze(-1)).to_kind(Kind::Float)
+/// 1 (float32) at steps before each length, 0 from there on: `[B, T]` on `device`. Lengths are on the CPU, so that nobody has to
+/// fetch them from a GPU, which would stop it.
+pub fn valid(lengths_b: &Tensor, t: i64, device: Device) -> Tensor {
+    let steps_t = Tensor::arange(t, (Kind::Int64, Device::Cpu));
+    devices::upload(&steps_t.lt_tensor(&lengths_b.unsqueeze(-1)).to_kind(Kind::Float), device)
 }
 
 /// Maximum over valid steps: `[B, T, D]` to `[B, D]`.
 pub fn masked_max(x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
-    let padding_bt1 = valid(lengths_b, x_btd.size()[1]).unsqueeze(-1).eq(0.0);
+    let padding_bt1 = valid(lengths_b, x_btd.size()[1], x_btd.device()).unsqueeze(-1).eq(0.0);
     x_btd.masked_fill(&padding_bt1, f64::NEG_INFINITY).amax([1].as_slice(), false)
 }
 
 /// Mean over valid steps: `[B, T, D]` to `[B, D]`.
 pub fn masked_mean(x_btd: &Tensor, lengths_b: &Tensor) -> Tensor {
-    let mask_bt1 = valid(lengths_b, x_btd.size()[1]).unsqueeze(-1);
+    let mask_bt1 = valid(lengths_b, x_btd.size()[1], x_btd.device()).unsqueeze(-1);
     let sum_bd = (x_btd * mask_bt1).sum_dim_intlist([1].as_slice(), false, x_btd.kind());
-    sum_bd / lengths_b.clamp_min(1).unsqueeze(-1)
+    sum_bd / devices::upload(&lengths_b.clamp_min(1).unsqueeze(-1), x_btd.device())
 }
 
 /// Number of steps that a clip of `frames` frames has after the convolution.
@@ -167,7 +169,6 @@ mod tests {
     use super::*;
     use signclip_common::Result;
     use signclip_common::weights::Weights;
-    use tch::Device;
 
     fn make(kind: ConvKind, d: i64) -> Result<TemporalConv> {
         let weights = Weights::synthetic(3, Device::Cpu, Kind::Float);
@@ -198,7 +199,7 @@ mod tests {
             let conv = make(kind, d)?;
             let lengths_b = Tensor::from_slice(&lengths);
             let x_btd = Tensor::randn([5, 61, d], (Kind::Float, Device::Cpu));
-            let x_btd = x_btd * valid(&lengths_b, 61).unsqueeze(-1);
+            let x_btd = x_btd * valid(&lengths_b, 61, Device::Cpu).unsqueeze(-1);
             let (y_btd, steps_b) = conv.forward(&x_btd, &lengths_b, false);
             for (b, &length) in lengths.iter().enumerate() {
                 let x_1td = x_btd.get(b as i64).narrow(0, 0, length).unsqueeze(0);
@@ -220,8 +221,8 @@ mod tests {
     fn training_does_not_see_padding() -> Result<()> {
         let (d, lengths_b) = (4, Tensor::from_slice(&[40i64, 23, 5]));
         tch::manual_seed(9);
-        let x_btd =
-            Tensor::randn([3, 40, d], (Kind::Float, Device::Cpu)) * valid(&lengths_b, 40).unsqueeze(-1);
+        let x_btd = Tensor::randn([3, 40, d], (Kind::Float, Device::Cpu))
+            * valid(&lengths_b, 40, Device::Cpu).unsqueeze(-1);
         let wide_btd = x_btd.constant_pad_nd([0, 0, 0, 25]);
         let (y_btd, steps_b) = make(ConvKind::Spamo, d)?.forward(&x_btd, &lengths_b, true);
         let (wide_y_btd, wide_steps_b) = make(ConvKind::Spamo, d)?.forward(&wide_btd, &lengths_b, true);

@@ -76,11 +76,10 @@ fn mask_on_cpu(shape: &[i64], threshold: u16, random: Random) -> Tensor {
 /// [`mask_on_cpu`] in tensor operations.
 fn mask_on(device: Device, shape: &[i64], threshold: u16, random: Random) -> Tensor {
     let elements: i64 = shape.iter().product();
-    let bits = random.bits_on(device, (elements + 3) / 4);
-    let quarter = |part: i64| bits.bitwise_right_shift_tensor_scalar(16 * part).bitwise_and(0xFFFF);
-    let quarters: Vec<Tensor> = (0..4).map(quarter).collect();
-    let values = Tensor::stack(&quarters, 1).flatten(0, 1).narrow(0, 0, elements);
-    values.ge(i64::from(threshold)).view(shape)
+    // The lowest bits come first in memory, too. They are read with a sign: half of the range is taken off on both sides.
+    let quarters = random.bits_on(device, (elements + 3) / 4).view_dtype(Kind::Int16);
+    let values = quarters.narrow(0, 0, elements).bitwise_xor(i64::from(i16::MIN));
+    values.ge(i64::from(threshold) + i64::from(i16::MIN)).view(shape)
 }
 
 #[cfg(test)]

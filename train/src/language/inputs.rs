@@ -1,7 +1,7 @@
 //! What a language model is given.
 
 use std::ops::Range;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Label of a position that does not count.
 pub const IGNORE: i64 = -100;
@@ -13,7 +13,7 @@ pub struct Prefix {
     pub before_p: Tensor,
     /// `[b, t, d]`; what is beyond a clip's length does not count.
     pub tokens_btd: Tensor,
-    /// `[b]` int64.
+    /// `[b]` int64, on the CPU.
     pub lengths_b: Tensor,
     /// `[q]`
     pub behind_q: Tensor,
@@ -35,7 +35,7 @@ impl Prefix {
     pub(crate) fn rows(&self, embed: impl Fn(&Tensor) -> Tensor) -> Vec<Tensor> {
         let [before_pd, behind_qd] =
             [&self.before_p, &self.behind_q].map(|ids| embed(ids).to_kind(Kind::Float));
-        let steps = Vec::<i64>::try_from(&self.lengths_b.to_device(Device::Cpu)).unwrap_or_default();
+        let steps = Vec::<i64>::try_from(&self.lengths_b).unwrap_or_default();
         let row = |(clip, steps)| {
             Tensor::cat(&[&before_pd, &self.tokens_btd.get(clip).narrow(0, 0, steps), &behind_qd], 0)
         };

@@ -62,6 +62,9 @@ pub struct Losses {
     pub sm: Option<f64>,
 }
 
+/// L_trans, L_vt and L_sm of a batch on the device, as far as there are any: float64 `[1]` each.
+type Parts = [Option<Tensor>; 3];
+
 /// The language model before it is built: its configuration and where its weights are.
 pub struct LanguageBase<'p> {
     pub config: LanguageConfig,
@@ -162,11 +165,23 @@ impl SignClip {
     /// Forward and backward pass of one step: adds the gradients of L_total = L_trans + α L_vt + β L_sm, or of its mean
     /// over the batches of the step, to those of the parameters.
     pub fn backward(&self, step: &Step, config: &TrainConfig, collective: &Collective) -> Result<Losses> {
+        let of_batches: Vec<Parts> = (0..step.batches.len())
+            .map(|number| self.backward_batch(step, number, config, collective))
+            .collect::<Result<_>>()?;
+        // Fetched once: a GPU would stop for each of them.
+        let present: Vec<Tensor> = of_batches.iter().flatten().flatten().map(Tensor::shallow_clone).collect();
+        let mut fetched = match present.is_empty() {
+            true => Vec::new(),
+            false => Vec::<f64>::try_from(Tensor::cat(&present, 0))?,
+        }
+        .into_iter();
         let share = 1.0 / step.batches.len() as f64;
         let mut losses = Losses::default();
-        for number in 0..step.batches.len() {
-            let of_batch = self.backward_batch(step, number, config, collective)?;
-            losses.add(&of_batch, share);
+        for parts in of_batches {
+            let [trans, vt, sm] = parts.map(|part| part.and_then(|_| fetched.next()));
+            let loss = &config.loss;
+            let total = trans.unwrap_or(0.0) + vt.unwrap_or(0.0) * loss.alpha + sm.unwrap_or(0.0) * loss.beta;
+            losses.add(&Losses { total, trans, vt, sm }, share);
         }
         Ok(losses)
     }
@@ -184,7 +199,7 @@ impl SignClip {
         number: usize,
         config: &TrainConfig,
         collective: &Collective,
-    ) -> Result<Losses> {
+    ) -> Result<Parts> {
         let (part, loss) = (&step.batches[number], &config.loss);
         let share = 1.0 / step.batches.len() as f64;
         let vt_alone = step.number < loss.vt_alone_steps;
@@ -200,7 +215,7 @@ impl SignClip {
             let prefix = self.prefix(&tokens, &head.sequence_lengths);
             let of_devices = self.translation(&prefix, step, number, config, collective.rank());
             collective.sum(&of_devices)?;
-            trans = Some(of_devices.double_value(&[0]));
+            trans = Some(of_devices.shallow_clone());
             let gradient = summed_gradient(&tokens, collective)?;
             terms.push((&head.sequence * gradient).sum(head.sequence.kind()));
         }
@@ -218,9 +233,8 @@ impl SignClip {
         if let Some(objective) = terms.into_iter().reduce(|sum, term| sum + term) {
             objective.backward();
         }
-        let [vt, sm] = [vt, sm].map(|part| part.map(|part| part.double_value(&[])));
-        let total = trans.unwrap_or(0.0) + vt.unwrap_or(0.0) * loss.alpha + sm.unwrap_or(0.0) * loss.beta;
-        Ok(Losses { total, trans, vt, sm })
+        let fetchable = |part: Tensor| part.detach().to_kind(Kind::Double).view([1]);
+        Ok([trans, vt.map(fetchable), sm.map(fetchable)])
     }
 
     /// Forward and backward pass through the language model from the visual tokens, part by part: this device's share

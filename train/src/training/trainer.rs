@@ -1,5 +1,6 @@
 //! The training loop: epochs over the train split, validation, checkpoints, the best weights kept.
 
+use crate::card;
 use crate::data::corpus::Corpus;
 use crate::data::loader::{Loader, Plan, Step};
 use crate::language::text::Text;
@@ -222,7 +223,7 @@ impl Trainer<'_> {
                 self.dev,
                 self.text,
                 &settings.decoding,
-                settings.optimiser.batch_size,
+                card::searched(self.model.device(), settings.optimiser.batch_size),
                 self.collective,
             )?;
             let scores = translation::score(&predictions, self.units());

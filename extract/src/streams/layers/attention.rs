@@ -97,6 +97,12 @@ impl Linear {
         Self { weight_io: weight_io.into(), bias: bias.into(), onednn }
     }
 
+    /// The map times a factor of its weight and one of its bias.
+    pub(crate) fn scaled(&self, weight: f64, bias: f64) -> Self {
+        let (weight_io, bias) = (&*self.weight_io * weight, &*self.bias * bias);
+        Self { weight_io: weight_io.into(), bias: bias.into(), onednn: self.onednn }
+    }
+
     /// The map to these outputs alone.
     fn columns(&self, first: i64, outputs: i64) -> Self {
         Self {
@@ -152,20 +158,14 @@ pub(crate) struct LayerNorm {
 
 impl LayerNorm {
     pub(crate) fn new(part: &Part, d: i64, eps: f64) -> Self {
-        let part = part.in_kind(Kind::Float);
+        // On a GPU the kernel wants them in the type of what it reads; it computes in float32 all the same.
+        let part = part.in_kind(if part.device() == Device::Cpu { Kind::Float } else { part.kind() });
         Self { weight: part.get("weight", &[d]).into(), bias: part.get("bias", &[d]).into(), eps }
     }
 
-    /// Statistics and affine map in float32, whatever the type of `x`.
+    /// Statistics and affine map in float32, whatever the type of `x`, which is read and written as it is.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let norm = |x: &Tensor| {
-            x.layer_norm(self.weight.size(), Some(&*self.weight), Some(&*self.bias), self.eps, false)
-        };
-        match x.device() {
-            // Reads and writes the type of `x` itself.
-            Device::Cpu => norm(x),
-            _ => norm(&x.to_kind(Kind::Float)).to_kind(x.kind()),
-        }
+        x.layer_norm(self.weight.size(), Some(&*self.weight), Some(&*self.bias), self.eps, false)
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn bias_quick_gelu(mut x: Tensor, bias_n: &Tensor) -> Tensor {
 }
 
 /// The factor in CLIP's activation.
-const QUICK_GELU: f64 = 1.702;
+pub(crate) const QUICK_GELU: f64 = 1.702;
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn softmax_bf16(x: &mut [bf16], powers: &mut [f32], scale: f32) {

@@ -1,9 +1,10 @@
 //! Windows of frames to Z_v.
 
 use super::video_mae::{OTHER_KEYS, VideoMae, VideoMaeConfig};
+use crate::card;
 use crate::media::frame::Frame;
 use crate::media::resize::{squashed, video_mae_resize_crop};
-use crate::streams::layers::pictures;
+use crate::streams::layers::pictures::{self, Normalise};
 use crate::streams::layers::rows::finite_rows;
 use serde::{Deserialize, Serialize};
 use signclip_common::Result;
@@ -57,6 +58,7 @@ impl MotionConfig {
 /// The frozen network on one device.
 pub struct MotionEncoder {
     network: VideoMae,
+    normalise: Normalise,
     config: MotionConfig,
     device: Device,
 }
@@ -65,34 +67,37 @@ impl MotionEncoder {
     /// Load the network; keys of its decoder are skipped, anything else unexpected is an error.
     pub fn load(weights: &Weights, config: &MotionConfig, device: Device) -> Result<Self> {
         let network = weights.build(&OTHER_KEYS, |root| VideoMae::new(root, &config.network))?;
-        Ok(Self { network, config: config.clone(), device })
+        Ok(Self { network, normalise: Normalise::new(MEAN, STD, device), config: config.clone(), device })
     }
 
     /// Z_v of n windows, row-major `[n, dim]`.
     pub fn encode(&self, windows: &[Window]) -> Result<Vec<f32>> {
         let _frozen = tch::no_grad_guard();
         let parts = windows.chunks(self.windows_at_once());
-        let rows = parts.map(|windows| finite_rows(&self.forward(windows), "motion encoder"));
+        let rows = parts.map(|windows| {
+            let rows = self.forward(&card::filled(windows, self.device));
+            finite_rows(&rows.narrow(0, 0, windows.len() as i64), "motion encoder")
+        });
         Ok(rows.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    /// Windows that pass the network together, always counted from the clip's beginning.
+    /// Windows that pass the network together, on the CPU always counted from the clip's beginning.
     pub fn windows_at_once(&self) -> usize {
         if self.device.is_cuda() {
-            return 8;
+            return card::WINDOWS;
         }
         pictures::at_once_on_cpu(self.config.network.tokens() * self.config.network.hidden_size)
     }
 
-    fn forward(&self, windows: &[Window]) -> Tensor {
+    fn forward(&self, windows: &[&Window]) -> Tensor {
         let size = self.config.network.image_size;
-        let pictures = windows.iter().flatten().map(AsRef::as_ref);
-        let pixels = normalise(&pictures::upload(pictures, size, self.device));
+        let pictures = windows.iter().copied().flatten().map(AsRef::as_ref);
+        let pixels = self.normalise.forward(&pictures::upload(pictures, [size, size], self.device));
         self.network.first_token(&pixels.unflatten(0, [windows.len() as i64, -1]))
     }
 }
 
 /// What VideoMAE's image processor makes of cropped pictures: 8-bit `[n, h, w, 3]` to float32 `[n, 3, h, w]`.
 pub fn normalise(rgb_nhw3: &Tensor) -> Tensor {
-    pictures::normalise(rgb_nhw3, MEAN, STD)
+    Normalise::new(MEAN, STD, rgb_nhw3.device()).forward(rgb_nhw3)
 }

@@ -6,7 +6,10 @@ use crate::run::queue::Queue;
 use crate::run::stages::Stage;
 use crate::streams::clip_stream::Numbered;
 use crate::streams::mouthing::crop::landmarks::POINTS;
+use crate::streams::mouthing::faces::config::RetinaFaceConfig;
+use crate::streams::mouthing::faces::decoder::FaceDecoder;
 use crate::streams::mouthing::faces::face::{Face, distance};
+use crate::streams::mouthing::faces::retina_face::THRESHOLD;
 use crate::streams::mouthing::faces::scene::Thumbnail;
 use crate::streams::mouthing::faces::signer::{Look, Signer};
 use crate::streams::mouthing::landmark_file::LandmarkFile;
@@ -52,6 +55,7 @@ impl FacePoints {
 /// Points by detector, and landmark network where there is one.
 pub struct Detected {
     queue: Queue,
+    decoder: FaceDecoder,
     signer: Signer,
     /// What the last picture that was looked at shows.
     scene: Option<Thumbnail>,
@@ -76,15 +80,28 @@ struct Followed {
 const LOST: f32 = 0.5;
 
 impl Detected {
-    pub fn new(queue: Queue, fan: Option<FanConfig>, every: usize) -> Self {
-        Self { queue, signer: Signer::default(), scene: None, fan, every, followed: None }
+    pub fn new(queue: Queue, detector: &RetinaFaceConfig, fan: Option<FanConfig>, every: usize) -> Self {
+        let decoder = FaceDecoder::new(detector);
+        Self { queue, decoder, signer: Signer::default(), scene: None, fan, every, followed: None }
+    }
+
+    /// The faces of each picture.
+    fn faces(&mut self, pictures: Vec<Arc<Frame>>) -> Result<Vec<Vec<Face>>> {
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let outputs = self.queue.faces(pictures).wait()?;
+        let decoder = &mut self.decoder;
+        self.queue
+            .stages
+            .time(Stage::Crop, || outputs.iter().map(|outputs| decoder.faces(outputs, THRESHOLD)).collect())
     }
 
     fn window(&mut self, frames: &[Numbered]) -> Result<Vec<Found>> {
         let every = self.every;
         let looked = || frames.iter().filter(|frame| frame.number.is_multiple_of(every));
         let pictures: Vec<Arc<Frame>> = looked().map(|f| f.frame.clone()).collect();
-        let faces = if pictures.is_empty() { Vec::new() } else { self.queue.faces(pictures).wait()? };
+        let faces = self.faces(pictures)?;
         let look = |(frame, faces): (&Numbered, Vec<Face>)| {
             let scene = Thumbnail::new(&frame.frame, &faces);
             let another_scene = self.scene.as_ref().is_some_and(|before| scene.is_another(before));
@@ -114,13 +131,13 @@ impl Detected {
         Ok(found)
     }
 
-    fn five_points(&self, frames: &[Numbered], faces: &[Option<Option<Face>>]) -> Result<Vec<Found>> {
+    fn five_points(&mut self, frames: &[Numbered], faces: &[Option<Option<Face>>]) -> Result<Vec<Found>> {
         let with_face = frames.iter().zip(faces).filter_map(|(frame, face)| Some((frame, face.flatten()?)));
         let enlarge = || with_face.map(|(frame, face)| Enlarged::new(&frame.frame, &face)).collect();
         let enlarged: Result<Vec<Enlarged>> = self.queue.stages.time(Stage::Crop, enlarge);
         let enlarged = enlarged?;
         let pictures: Vec<Arc<Frame>> = enlarged.iter().map(|e| e.picture.clone()).collect();
-        let seen = if pictures.is_empty() { Vec::new() } else { self.queue.faces(pictures).wait()? };
+        let seen = self.faces(pictures)?;
         let mut points = enlarged.iter().zip(seen).map(|(enlarged, faces)| enlarged.points(&faces));
         let found = |face: &Option<Option<Face>>| {
             let known = face.flatten();

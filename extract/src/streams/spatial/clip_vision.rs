@@ -4,7 +4,7 @@
 
 use crate::streams::layers::attention::{Attention, LayerNorm, Linear};
 use crate::streams::layers::frozen::Frozen;
-use crate::streams::layers::pre_norm::{self, Activation, PreNormLayer};
+use crate::streams::layers::pre_norm::{self, PreNormLayer, quick_gelu_mlp};
 use serde::{Deserialize, Serialize};
 use signclip_common::weights::Part;
 use tch::Tensor;
@@ -127,11 +127,13 @@ impl ClipVision {
 
 fn layer(part: &Part, config: &ClipVisionConfig) -> PreNormLayer {
     let (d, wide, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+    let maps = [Linear::new(&part.sub("mlp.fc1"), d, wide), Linear::new(&part.sub("mlp.fc2"), wide, d)];
+    let (mlp, activation) = quick_gelu_mlp(maps, part.device());
     PreNormLayer {
         before_attention: LayerNorm::new(&part.sub("layer_norm1"), d, eps),
         attention: Attention::new(&part.sub("self_attn"), d, config.num_attention_heads),
         before_mlp: LayerNorm::new(&part.sub("layer_norm2"), d, eps),
-        mlp: [Linear::new(&part.sub("mlp.fc1"), d, wide), Linear::new(&part.sub("mlp.fc2"), wide, d)],
-        activation: Activation::QuickGelu,
+        mlp,
+        activation,
     }
 }

@@ -1,6 +1,8 @@
 //! Faces in a picture (RetinaFace), and which of them is the signer's.
 
 pub mod bodies;
+pub mod config;
+pub mod decoder;
 pub mod face;
 pub mod nms;
 pub mod priors;

@@ -3,17 +3,19 @@
 //!
 //! Shapes: n pictures, c channels, h and w of a picture or map, p prior boxes.
 
-use serde::{Deserialize, Serialize};
+use signclip_common::Result;
 use signclip_common::weights::Part;
-use signclip_common::{Result, devices};
-use tch::{Device, IndexOp, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 pub use super::bodies::BodyKind;
 use super::bodies::{Body, leaky_relu};
+pub use super::config::{RetinaFaceConfig, Selection};
+use super::decoder::{FaceDecoder, Outputs};
 use super::face::Face;
-use super::{nms, priors};
+use crate::card;
 use crate::media::frame::Frame;
-use crate::streams::layers::Conv;
+use crate::streams::layers::frozen::Frozen;
+use crate::streams::layers::{Conv, pictures};
 
 /// Subtracted from blue, green and red.
 pub const MEAN_BGR: [f32; 3] = [104.0, 117.0, 123.0];
@@ -26,64 +28,6 @@ const ANCHORS: i64 = 2;
 
 /// Pixels of the pictures that pass the network together: what keeps its maps near the CPU.
 const PIXELS_AT_ONCE: usize = 1 << 20;
-const CUDA_PIXELS_AT_ONCE: usize = 16 << 20;
-
-/// The reference's configuration, with its own field names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RetinaFaceConfig {
-    #[serde(rename = "name")]
-    pub body: BodyKind,
-    pub min_sizes: Vec<Vec<f64>>,
-    pub steps: Vec<usize>,
-    pub variance: [f64; 2],
-    pub clip: bool,
-    /// Half the channels of the body's finest map that is used.
-    pub in_channel: i64,
-    /// Channels of the pyramid.
-    pub out_channel: i64,
-    #[serde(flatten)]
-    pub selection: Selection,
-}
-
-/// Which boxes stay.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Selection {
-    /// Boxes with a lower score do not take part in the suppression.
-    pub conf_thresh: f32,
-    /// At most so many boxes take part in it.
-    pub nms_top_k: usize,
-    pub nms_thresh: f32,
-    /// At most so many boxes come out of it.
-    pub top_k: usize,
-}
-
-impl Default for Selection {
-    fn default() -> Self {
-        Self { conf_thresh: 0.02, nms_top_k: 5000, nms_thresh: 0.4, top_k: 750 }
-    }
-}
-
-impl RetinaFaceConfig {
-    /// The small network, 0.4 million parameters.
-    pub fn mobilenet025() -> Self {
-        Self {
-            body: BodyKind::MobileNet025,
-            min_sizes: [[16.0, 32.0], [64.0, 128.0], [256.0, 512.0]].map(Vec::from).into(),
-            steps: vec![8, 16, 32],
-            variance: [0.1, 0.2],
-            clip: false,
-            in_channel: 32,
-            out_channel: 64,
-            selection: Selection::default(),
-        }
-    }
-
-    /// The large network, the reference's default.
-    pub fn resnet50() -> Self {
-        Self { body: BodyKind::ResNet50, in_channel: 256, out_channel: 256, ..Self::mobilenet025() }
-    }
-}
 
 /// What the network says about every prior box.
 pub struct Heads {
@@ -102,6 +46,7 @@ pub struct RetinaFace {
     merge: [ConvNorm; 2],
     context: [Context; 3],
     heads: [[Conv; 3]; 3],
+    mean_bgr: Frozen,
     config: RetinaFaceConfig,
     device: Device,
     kind: Kind,
@@ -126,41 +71,52 @@ impl RetinaFace {
             context: [1, 2, 3].map(|i| Context::new(&root.sub(&format!("ssh{i}")), c, slope)),
             heads: [("BboxHead", 4), ("ClassHead", 2), ("LandmarkHead", 10)]
                 .map(|(name, values)| [0, 1, 2].map(|level| head(name, level, values))),
+            mean_bgr: Tensor::from_slice(&MEAN_BGR).to_device(root.device()).into(),
             config: config.clone(),
             device: root.device(),
             kind: root.kind(),
         }
     }
 
-    /// The faces of each picture whose score is at least `threshold`, best first. Pictures of one size that follow
-    /// each other pass the network together, as many as [`PIXELS_AT_ONCE`] allows.
+    /// The faces of each picture whose score is at least `threshold`, best first.
     pub fn detect(&self, frames: &[&Frame], threshold: f32) -> Result<Vec<Vec<Face>>> {
+        let mut decoder = FaceDecoder::new(&self.config);
+        self.outputs(frames)?.iter().map(|outputs| decoder.faces(outputs, threshold)).collect()
+    }
+
+    /// What the network says about each picture. Pictures of one size that follow each other pass it together, as many as
+    /// [`PIXELS_AT_ONCE`] allows.
+    pub fn outputs(&self, frames: &[&Frame]) -> Result<Vec<Outputs>> {
         let _frozen = tch::no_grad_guard();
-        let mut found = Vec::with_capacity(frames.len());
+        let mut outputs = Vec::with_capacity(frames.len());
         let size = |frame: &Frame| (frame.width, frame.height);
         let cpu = self.device == Device::Cpu;
-        let most = if cpu { PIXELS_AT_ONCE } else { CUDA_PIXELS_AT_ONCE };
+        let most = if cpu { PIXELS_AT_ONCE } else { card::PIXELS };
         for frames in frames.chunk_by(|a, b| size(a) == size(b)) {
             let (width, height) = size(frames[0]);
             for frames in frames.chunks((most / (width * height).max(1)).max(1)) {
-                let heads = self.heads(&self.pyramid(&self.body(&self.input(frames))));
-                for index in 0..frames.len() {
-                    found.push(self.faces(&heads, index, width, height, threshold)?);
+                let batch: Vec<&Frame> = card::filled(frames, self.device).into_iter().copied().collect();
+                let heads = self.heads(&self.pyramid(&self.body(&self.input(&batch))));
+                // One copy for all.
+                let values_npv = Tensor::cat(&[heads.class_np2, heads.loc_np4, heads.landm_np10], 2)
+                    .narrow(0, 0, frames.len() as i64)
+                    .to_kind(Kind::Float)
+                    .to_device(Device::Cpu);
+                for values_pv in values_npv.unbind(0) {
+                    let values = Vec::<f32>::try_from(values_pv.contiguous().view(-1))?;
+                    outputs.push(Outputs { values, width, height });
                 }
             }
         }
-        Ok(found)
+        Ok(outputs)
     }
 
     /// Pictures of one size at that size, blue first, minus the mean: `[n, 3, h, w]`.
     pub fn input(&self, frames: &[&Frame]) -> Tensor {
-        let image = |frame: &&Frame| {
-            Tensor::from_slice(&frame.rgb).view([frame.height as i64, frame.width as i64, 3])
-        };
-        let rgb_nhw3 = Tensor::stack(&frames.iter().map(image).collect::<Vec<_>>(), 0);
-        let bgr_nhw3 = devices::upload(&rgb_nhw3, self.device).flip([3]).to_kind(Kind::Float);
-        let mean = Tensor::from_slice(&MEAN_BGR).to_device(self.device);
-        (bgr_nhw3 - mean).permute([0, 3, 1, 2]).contiguous().to_kind(self.kind)
+        let size = frames.first().map_or([0, 0], |frame| [frame.height as i64, frame.width as i64]);
+        let rgb = frames.iter().map(|frame| frame.rgb.as_slice());
+        let bgr_nhw3 = pictures::upload(rgb, size, self.device).flip([3]).to_kind(Kind::Float);
+        (bgr_nhw3 - &*self.mean_bgr).permute([0, 3, 1, 2]).contiguous().to_kind(self.kind)
     }
 
     /// The body's maps of strides 8, 16 and 32.
@@ -197,55 +153,6 @@ impl RetinaFace {
         });
         Heads { loc_np4, class_np2, landm_np10 }
     }
-
-    /// The outputs for picture `index`, of `width`×`height` pixels, to faces with at least the score `threshold`.
-    pub fn faces(
-        &self,
-        heads: &Heads,
-        index: usize,
-        width: usize,
-        height: usize,
-        threshold: f32,
-    ) -> Result<Vec<Face>> {
-        let config = &self.config;
-        let plain = |x: &Tensor| x.i(index as i64).to_device(Device::Cpu).to_kind(Kind::Float);
-        let scores = plain(&heads.class_np2).softmax(-1, Kind::Float).i((.., 1));
-        let scores = Vec::<f32>::try_from(scores.contiguous())?;
-        let priors = priors::priors(width, height, &config.min_sizes, &config.steps, config.clip);
-        let (boxes, points) =
-            decode(&plain(&heads.loc_np4), &plain(&heads.landm_np10), &priors, config.variance);
-        let pixels = Tensor::from_slice(&[width as f32, height as f32]);
-        let boxes = Vec::<f32>::try_from((boxes * pixels.repeat([2])).contiguous().view(-1))?;
-        let points = Vec::<f32>::try_from((points * pixels.repeat([5])).contiguous().view(-1))?;
-        let (boxes, points) = (boxes.as_chunks::<4>().0, points.as_chunks::<10>().0);
-
-        let selection = &config.selection;
-        let mut order: Vec<usize> =
-            (0..scores.len()).filter(|&i| scores[i] > selection.conf_thresh).collect();
-        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        order.truncate(selection.nms_top_k);
-        let candidates: Vec<[f32; 4]> = order.iter().map(|&i| boxes[i]).collect();
-        let kept = nms::suppress(&candidates, selection.nms_thresh, 1.0, selection.top_k);
-        let face = |i: usize| {
-            let [ax, ay, bx, by, cx, cy, dx, dy, ex, ey] = points[i];
-            let points = [[ax, ay], [bx, by], [cx, cy], [dx, dy], [ex, ey]];
-            Face { bounds: boxes[i], score: scores[i], points }
-        };
-        Ok(kept.into_iter().map(|k| face(order[k])).filter(|face| face.score >= threshold).collect())
-    }
-}
-
-/// Corrections of the prior boxes to corners `[p, 4]` and points `[p, 10]`, as shares of the picture.
-fn decode(loc_p4: &Tensor, landm_p10: &Tensor, priors_p4: &Tensor, variance: [f64; 2]) -> (Tensor, Tensor) {
-    let (place_p2, size_p2) = (priors_p4.narrow(1, 0, 2), priors_p4.narrow(1, 2, 2));
-    let moved = |by: &Tensor, place: &Tensor, size: &Tensor| place + by * variance[0] * size;
-    let centre_p2 = moved(&loc_p4.narrow(1, 0, 2), &place_p2, &size_p2);
-    let extent_p2 = &size_p2 * (loc_p4.narrow(1, 2, 2) * variance[1]).exp();
-    let low_p2 = centre_p2 - &extent_p2 / 2.0;
-    let high_p2 = &low_p2 + extent_p2;
-    let landm_p52 = landm_p10.view([-1, 5, 2]);
-    let points_p52 = moved(&landm_p52, &place_p2.unsqueeze(1), &size_p2.unsqueeze(1));
-    (Tensor::cat(&[low_p2, high_p2], 1), points_p52.view([-1, 10]))
 }
 
 /// Convolution without bias, batch normalisation, and a rectifier if there is a slope.

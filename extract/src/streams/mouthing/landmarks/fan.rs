@@ -9,6 +9,7 @@ use signclip_common::{Result, devices};
 use tch::{Device, Kind, Tensor};
 
 use super::crop::CropBox;
+use crate::card;
 use crate::media::frame::Frame;
 use crate::streams::layers::{BatchNorm, Conv, double};
 
@@ -83,7 +84,6 @@ pub struct FaceCrop {
 
 /// Faces that pass the network together: on the CPU as many as keep its maps near it.
 const FACES_AT_ONCE: usize = 2;
-const CUDA_FACES_AT_ONCE: usize = 64;
 
 /// The landmarks of one face.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,13 +128,14 @@ impl Fan {
     /// Landmarks of the faces that were cut out, in their order.
     pub fn landmarks(&self, faces: &[FaceCrop]) -> Result<Vec<Landmarks>> {
         let _frozen = tch::no_grad_guard();
-        let at_once = if self.device == Device::Cpu { FACES_AT_ONCE } else { CUDA_FACES_AT_ONCE };
+        let at_once = if self.device == Device::Cpu { FACES_AT_ONCE } else { card::FACES };
         let parts = faces.chunks(at_once).map(|faces| self.landmarks_at_once(faces));
         Ok(parts.collect::<Result<Vec<_>>>()?.concat())
     }
 
     fn landmarks_at_once(&self, faces: &[FaceCrop]) -> Result<Vec<Landmarks>> {
-        let crops: Vec<&Frame> = faces.iter().map(|face| &face.picture).collect();
+        let crops: Vec<&Frame> =
+            card::filled(faces, self.device).into_iter().map(|face| &face.picture).collect();
         let heatmaps_nkhw = self.heatmaps(&self.input(&crops));
         let (height, width) = (heatmaps_nkhw.size()[2] as f32, heatmaps_nkhw.size()[3] as f32);
         let (points_nk2, scores_nk) = self.decode(&heatmaps_nkhw);

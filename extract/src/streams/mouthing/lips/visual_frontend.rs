@@ -9,7 +9,7 @@
 use crate::streams::layers::folded;
 use crate::streams::layers::frozen::Frozen;
 use signclip_common::weights::Part;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// Channels of the four stages, in those of the first one, which comes after the stem and keeps the size; the others
 /// halve it.
@@ -68,7 +68,10 @@ impl VisualFrontend {
             let (wanted, beyond) = (begin - REACH, (begin + WINDOW as i64).min(t) + REACH);
             let (first, end) = (wanted.max(0), beyond.min(t));
             let video = part(first, end - first).to_kind(self.stem.weight.kind());
-            self.window(&video.constant_pad_nd([0, 0, 0, 0, first - wanted, beyond - end]))
+            // On a card always a whole window: one shape.
+            let more = if video.device().is_cuda() { begin + WINDOW as i64 + REACH - beyond } else { 0 };
+            let rows = self.window(&video.constant_pad_nd([0, 0, 0, 0, first - wanted, beyond - end + more]));
+            rows.narrow(1, 0, beyond - REACH - begin)
         };
         Tensor::cat(&(0..t).step_by(WINDOW).map(window).collect::<Vec<_>>(), 1)
     }
@@ -76,11 +79,8 @@ impl VisualFrontend {
     /// Frames with their neighbours on both sides, which get no vectors of their own.
     fn window(&self, video_n1thw: &Tensor) -> Tensor {
         let n = video_n1thw.size()[0];
-        let stem = &self.stem;
-        let low_ncthw =
-            video_n1thw.conv3d(&stem.weight, Some(&*stem.bias), [1, 2, 2], [0, 3, 3], [1, 1, 1], 1);
         // What follows looks at one frame at a time.
-        let low_mchw = low_ncthw.transpose(1, 2).flatten(0, 1).prelu(&self.stem_slopes);
+        let low_mchw = self.stem.over_time(video_n1thw).prelu(&self.stem_slopes);
         let mut x_mchw = low_mchw.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         for block in &self.blocks {
             x_mchw = block.forward(&x_mchw);
@@ -139,7 +139,49 @@ impl Convolution {
         Self { weight, bias }
     }
 
+    /// That of the stem: gray video `[n, 1, t, h, w]` to `[n·(t - 4), c, h/2, w/2]`.
+    fn over_time(&self, video_n1thw: &Tensor) -> Tensor {
+        match video_n1thw.device() {
+            Device::Cpu => {
+                let bias = Some(&*self.bias);
+                let low_ncthw = video_n1thw.conv3d(&self.weight, bias, [1, 2, 2], [0, 3, 3], [1, 1, 1], 1);
+                low_ncthw.transpose(1, 2).flatten(0, 1)
+            }
+            _ => self.over_shifted(video_n1thw),
+        }
+    }
+
+    /// The same with the frames that the kernel sees side by side as channels: cuDNN has no fast three-dimensional
+    /// convolution of a single channel in bf16.
+    fn over_shifted(&self, video_n1thw: &Tensor) -> Tensor {
+        let shifted_nthwk = video_n1thw.squeeze_dim(1).unfold(1, 2 * REACH + 1, 1);
+        let shifted_mkhw = shifted_nthwk.permute([0, 1, 4, 2, 3]).flatten(0, 1);
+        let weight_ckhw = self.weight.squeeze_dim(1);
+        shifted_mkhw.conv2d(&weight_ckhw, Some(&*self.bias), [2, 2], [3, 3], [1, 1], 1)
+    }
+
     fn forward(&self, x_mchw: &Tensor, stride: i64, padding: i64) -> Tensor {
         x_mchw.conv2d(&self.weight, Some(&*self.bias), [stride; 2], [padding; 2], [1, 1], 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+
+    /// What a GPU computes, on the CPU.
+    #[test]
+    fn shifted_frames_are_the_third_dimension() {
+        let wave = |shape: &[i64], step: f64| {
+            let x = Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu));
+            (x * step).sin().reshape(shape)
+        };
+        let stem = Convolution { weight: wave(&[6, 1, 5, 7, 7], 0.37).into(), bias: wave(&[6], 0.7).into() };
+        let video = wave(&[2, 1, 9, 16, 20], 1.3);
+        let (got, want) = (stem.over_shifted(&video), stem.over_time(&video));
+        assert_eq!(got.size(), [10, 6, 8, 10]);
+        let gap = (got - want).abs().max().double_value(&[]);
+        assert!(gap < 1e-4, "{gap}");
     }
 }
