@@ -194,28 +194,27 @@ demo-control: demo
 ablate cache *options: build
     target/release/ablate --features {{ cache }} {{ options }}
 
-# does mouthing help? Table 5 on a rendered corpus where only the mouth tells some words apart (`just study how2sign`: mp4)
-study layout="phoenix" *options: (_study-features layout)
-    target/release/ablate --features study/{{ layout }}/cache --out study/{{ layout }}/runs --preset tiny --gpus cpu \
-        --jobs 2 --set optimiser.epochs=40 --set validate_every=8 --ambiguous study/{{ layout }}/corpus/ambiguous.json {{ options }}
+# does each part earn its place? Rendered corpora, a language model, all rows, verdicts (hours, resumable; `just study epochs=2`)
+study *sizes: build
+    @scripts/study.sh target/release/ study {{ sizes }}
 
-# the full model of the study with the mouthing of other clips
-study-control layout="phoenix": (study layout "--table control")
+# the study as pages to look at: the full model's translations with frames, mouths and gate; a sheet for people who rate them
+study-report *sizes: (study sizes)
+    target/release/extract --dataset phoenix --root study/noisy/corpus --preset tiny --gpus cpu --split test \
+        --landmarks study/noisy/corpus/landmarks --out study/pictures --preview study/sheets
+    target/release/evaluate report study/tables/noisy/both+vt+sm/seed-0 --sheets study/sheets \
+        --ambiguous study/noisy/corpus/ambiguous.json --ablation study/tables/noisy/study.json
+    target/release/evaluate rating-sheet spatial+vt=study/tables/noisy/spatial+vt/seed-0 \
+        both+vt=study/tables/noisy/both+vt/seed-0 both+vt+sm=study/tables/noisy/both+vt+sm/seed-0 \
+        --sheets study/sheets --out study/rating.html
 
-# the full model of the study with one choice of those that the paper leaves open changed in each row
-study-readings layout="phoenix": (study layout "--table readings")
-
-# the study as a page to look at: its table, and the full model's translations with frames, mouths and the gate
-study-report layout="phoenix": (study layout)
-    target/release/extract --dataset {{ layout }} --root study/{{ layout }}/corpus --preset tiny --gpus cpu --split test \
-        --landmarks study/{{ layout }}/corpus/landmarks --out study/{{ layout }}/pictures --preview study/{{ layout }}/sheets
-    target/release/evaluate report study/{{ layout }}/runs/both+vt+sm/seed-0 --sheets study/{{ layout }}/sheets \
-        --ambiguous study/{{ layout }}/corpus/ambiguous.json --ablation study/{{ layout }}/runs/ablation.json
-
-_study-features layout: build
+# Table 5 on the demo's kind of corpus, from random numbers (`just components how2sign`: mp4; more options of `ablate` may follow)
+components layout="phoenix" *options: build
     target/release/render-corpus --out study/{{ layout }}/corpus --layout {{ layout }} --clips 2400
     target/release/extract --dataset {{ layout }} --root study/{{ layout }}/corpus --preset tiny --gpus cpu \
         --landmarks study/{{ layout }}/corpus/landmarks --out study/{{ layout }}/cache
+    target/release/ablate --features study/{{ layout }}/cache --out study/{{ layout }}/runs --preset tiny --gpus cpu \
+        --jobs 2 --set optimiser.epochs=40 --set validate_every=8 --ambiguous study/{{ layout }}/corpus/ambiguous.json {{ options }}
 
 # training killed twenty times at random moments against an uninterrupted run, bit for bit (minutes)
 check-kills: build

@@ -17,7 +17,7 @@ import tempfile
 
 just, programs, demo = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
 root = pathlib.Path(__file__).resolve().parent.parent
-OURS = ["extract", "train", "evaluate", "translate", "ablate", "render-corpus"]
+OURS = ["extract", "train", "train-language", "evaluate", "translate", "ablate", "render-corpus"]
 # Flags of other programs that the pages speak of (Slurm, MPI, apt, cargo, FFmpeg's configure, the authors' script, the bundle for a GPU), and a hidden
 # one of ours.
 OTHERS = set("""--device --batch-size --disable-network --enable-gpl --enable-libdav1d --enable-zlib --write-manuals

@@ -333,3 +333,35 @@ fn only_the_mouthing_is_shuffled() {
         assert!(found.is_some_and(|source| source != clip), "clip {clip}: {found:?}");
     }
 }
+
+/// Over the data set a column has the mean and the deviation of all rows of all clips, and a batch is not changed.
+#[test]
+fn statistics_of_the_data() {
+    let open = |settings: &[String]| {
+        let config = TrainConfig::study().with(None, settings).expect("settings");
+        Corpus::open(&[features().to_path_buf()], "train", &config).expect("a corpus")
+    };
+    let corpus = open(&[]);
+    let stored = store(features(), "train");
+    let statistics = corpus.statistics();
+    assert_eq!(statistics.keys().collect::<Vec<_>>(), ["mouthing", "spatial"]);
+    for (stream, found) in &statistics {
+        let dim = stored.info.streams[stream].dim;
+        for column in [0, dim - 1] {
+            let rows = (0..stored.clips.len())
+                .flat_map(|clip| stored.features(clip, stream).expect("rows").to_f32());
+            let values: Vec<f64> = rows.skip(column).step_by(dim).map(f64::from).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64;
+            assert!((f64::from(found.mean[column]) - mean).abs() < 1e-5, "{stream} {column}");
+            assert!((f64::from(found.deviation[column]) - variance.sqrt()).abs() < 1e-5, "{stream} {column}");
+        }
+    }
+    let by_clip = open(&["head.standardise_over=clip".to_owned()]);
+    let plain = open(&["head.standardise=false".to_owned()]);
+    let rows = |corpus: &Corpus| {
+        let batch = corpus.batch(&[0], Window::Middle).expect("a batch");
+        batch.streams["spatial"].rows.to_kind(tch::Kind::Float)
+    };
+    assert!(rows(&corpus) == rows(&plain) && rows(&corpus) != rows(&by_clip));
+}

@@ -26,6 +26,8 @@ pub struct TrainConfig {
     pub max_frames_of: Windowed,
     /// Search for validation and evaluation.
     pub decoding: BeamSearchConfig,
+    /// Control experiment: give every clip the same few rows of zeros, so that the language model is alone.
+    pub no_features: bool,
     /// Control experiment: give every clip another clip's features, in all splits. What is scored then is scored
     /// without looking.
     pub shuffle_features: bool,
@@ -119,6 +121,7 @@ impl Default for TrainConfig {
             max_frames: 512,
             max_frames_of: Windowed::All,
             decoding: BeamSearchConfig::default(),
+            no_features: false,
             shuffle_features: false,
             shuffle_mouthing: false,
             validate_every: 1,
@@ -167,6 +170,16 @@ impl Default for TextSettings {
             final_dot: None,
             max_target_tokens: 256,
             allow_unknown_words: false,
+        }
+    }
+}
+
+impl TextSettings {
+    /// The prompt for sentences in `language`; `None` where it names the language and that is not known.
+    pub fn prompt_in(&self, language: Option<&str>) -> Option<String> {
+        match language {
+            Some(language) => Some(self.prompt.replace("{language}", language)),
+            None => (!self.prompt.contains("{language}")).then(|| self.prompt.clone()),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod language;
 pub mod metrics;
 pub mod overrides;
 pub mod presets;
+pub mod pretraining;
 pub mod report;
 pub mod training;
 pub mod without_effect;

@@ -2,7 +2,7 @@
 
 use crate::config::{OptimiserSettings, TextSettings, TrainConfig};
 use crate::data::windowed::Windowed;
-use crate::head::config::{HeadConfig, LossConfig, Pooling};
+use crate::head::config::{HeadConfig, LossConfig, Pooling, StandardiseOver};
 use crate::head::gated_fusion::FusionKind;
 use crate::head::streams::Streams;
 use crate::head::temporal::Steps;
@@ -35,6 +35,16 @@ impl TrainConfig {
             },
             validate_every: 5,
             ..Self::default()
+        }
+    }
+
+    /// [`Self::tiny`] with its streams standardised over the data set, so that L_sm compares means as in the paper.
+    pub fn study() -> Self {
+        let tiny = Self::tiny();
+        Self {
+            head: HeadConfig { standardise_over: StandardiseOver::Data, ..tiny.head },
+            loss: LossConfig { sm_pooling: Pooling::Mean, ..tiny.loss },
+            ..tiny
         }
     }
 

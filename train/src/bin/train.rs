@@ -277,12 +277,16 @@ impl Job {
             }
             tracing::info!("prompt: {}", self.info.prompt);
         }
-        if let Some(from) = &self.info.from
-            && checkpoint::all(&self.folder)?.is_empty()
-        {
-            from.load(&model, &self.info)?;
-            if collective.leads() {
-                tracing::info!("beginning with the weights of {}, epoch {}", from.run.display(), from.epoch);
+        if checkpoint::all(&self.folder)?.is_empty() {
+            match &self.info.from {
+                None => model.standardise(&self.train),
+                Some(from) => {
+                    from.load(&model, &self.info)?;
+                    if collective.leads() {
+                        let run = from.run.display();
+                        tracing::info!("beginning with the weights of {run}, epoch {}", from.epoch);
+                    }
+                }
             }
         }
         if self.check {

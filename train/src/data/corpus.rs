@@ -7,7 +7,9 @@ use crate::data::batch::Batch;
 use crate::data::batching::permutation;
 use crate::data::joined::Joined;
 use crate::data::windowed::Windowed;
+use crate::head::config::StandardiseOver;
 use crate::head::gated_fusion::FusionKind;
+use crate::head::standard::Statistics;
 use crate::head::streams::{StreamBatch, Streams};
 use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
@@ -37,6 +39,8 @@ pub struct Corpus {
     max_frames: usize,
     max_frames_of: Windowed,
     standardise: bool,
+    /// Whether every clip looks the same, for the control experiment without features.
+    blank: bool,
     /// Whose features each clip gets: its own, but for the control experiments.
     sources: Vec<usize>,
     /// Whose mouthing the clips of `sources` get.
@@ -58,6 +62,9 @@ pub struct SplitIdentity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<String>,
 }
+
+/// Rows of every clip without features.
+const BLANK: usize = 16;
 
 /// Which part of a clip longer than the cap is taken.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +133,8 @@ impl Corpus {
             streams,
             max_frames: settings.max_frames,
             max_frames_of: settings.max_frames_of,
-            standardise: settings.head.standardise,
+            standardise: settings.head.standardises(StandardiseOver::Clip),
+            blank: settings.no_features,
         })
     }
 
@@ -247,6 +255,38 @@ impl Corpus {
         self.streams.names().filter_map(width).collect()
     }
 
+    /// Mean and deviation of each column of each stream in use, over all rows.
+    pub fn statistics(&self) -> BTreeMap<String, Statistics> {
+        let of_stream = |name: &str| {
+            let store = self.store_of(name)?;
+            let dim = store.info.streams[name].dim;
+            // Clip by clip, and added up in their order, whatever the number of threads.
+            let of_clip = |clip: usize| {
+                let (mut sums, mut rows) = (vec![[0.0_f64; 2]; dim], 0);
+                if let Some(features) = store.features(clip, name) {
+                    rows = features.rows;
+                    for (column, x) in features.to_f32().into_iter().enumerate() {
+                        let (sum, x) = (&mut sums[column % dim], f64::from(x));
+                        *sum = [sum[0] + x, sum[1] + x * x];
+                    }
+                }
+                (sums, rows)
+            };
+            let of_clips: Vec<_> = (0..self.len()).into_par_iter().map(of_clip).collect();
+            let (mut sums, mut rows) = (vec![[0.0; 2]; dim], 0);
+            for (of_clip, count) in of_clips {
+                rows += count;
+                sums.iter_mut().zip(of_clip).for_each(|(sum, of)| *sum = [sum[0] + of[0], sum[1] + of[1]]);
+            }
+            let n = rows.max(1) as f64;
+            let mean = sums.iter().map(|sum| (sum[0] / n) as f32).collect();
+            let deviation = |sum: &[f64; 2]| (sum[1] / n - (sum[0] / n).powi(2)).max(0.0).sqrt() as f32;
+            let deviation = sums.iter().map(deviation).collect();
+            Some((name.to_owned(), Statistics { mean, deviation }))
+        };
+        self.streams.names().filter_map(of_stream).collect()
+    }
+
     /// Read clips as one padded batch, on the CPU. Errors: the bytes of a clip are not those that were written.
     pub fn batch(&self, clips: &[usize], window: Window) -> Result<Batch> {
         let cut = |&clip: &usize| {
@@ -295,6 +335,11 @@ impl Corpus {
     fn padded(&self, stream: &str, cuts: &[(usize, usize, usize)]) -> Option<StreamBatch> {
         let store = self.store_of(stream)?;
         let info = &store.info.streams[stream];
+        if self.blank {
+            let shape = [cuts.len(), BLANK, info.dim].map(|n| n as i64);
+            let lengths = Tensor::full([shape[0]], BLANK as i64, (Kind::Int64, Device::Cpu));
+            return Some(StreamBatch { rows: Tensor::zeros(shape, (Kind::Float, Device::Cpu)), lengths });
+        }
         let kind = match store.info.dtype {
             StoreDtype::F16 if !self.standardise => Kind::Half,
             _ => Kind::Float,

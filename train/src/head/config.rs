@@ -31,6 +31,15 @@ impl Pooling {
     }
 }
 
+/// What a column of a stream is standardised over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandardiseOver {
+    #[default]
+    Clip,
+    Data,
+}
+
 /// The trainable visual part (paper, "Multimodal Contrastive Fusion"). Stream widths come from the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -52,9 +61,11 @@ pub struct HeadConfig {
     pub norm_over: Steps,
     /// Project Z_m too (paper, "Implementation Details").
     pub project_mouth: bool,
-    /// Give each stream of each clip mean 0 and deviation 1 over time before anything else. Not in the paper; helps
-    /// features of untrained encoders, in which what a clip's frames share outweighs what differs.
+    /// Give each column of each stream mean 0 and deviation 1 before anything else. Not in the paper; helps features of
+    /// untrained encoders, in which what frames share outweighs what differs.
     pub standardise: bool,
+    /// What the means and deviations are of: each `clip` by itself, or all clips of the training (`data`).
+    pub standardise_over: StandardiseOver,
     /// Learned vectors before and behind the visual tokens (the authors' published code).
     pub markers: bool,
 }
@@ -71,6 +82,7 @@ impl Default for HeadConfig {
             norm_over: Steps::Valid,
             project_mouth: true,
             standardise: false,
+            standardise_over: StandardiseOver::Clip,
             markers: false,
         }
     }
@@ -128,6 +140,11 @@ impl HeadConfig {
             what,
             "name these two in head.streams, one stream alone, or set head.fusion=along_time",
         ))
+    }
+
+    /// Whether streams are standardised over this.
+    pub fn standardises(&self, over: StandardiseOver) -> bool {
+        self.standardise && self.standardise_over == over
     }
 
     /// Whether the streams go through the convolution.

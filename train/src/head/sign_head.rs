@@ -18,23 +18,27 @@
 // Shapes: B clips, T frames, T' steps, S and M stream widths, D channels, L width of the language model.
 
 use crate::head::along_time::join;
-use crate::head::config::{HeadConfig, LossConfig, Pooling, SM_PAIR, Widths};
+use crate::head::config::{HeadConfig, LossConfig, Pooling, SM_PAIR, StandardiseOver, Widths};
 use crate::head::contrastive::InfoNce;
 use crate::head::frame_contrast::frame_contrast;
 use crate::head::gated_fusion::Fusion;
 use crate::head::markers::Markers;
 use crate::head::projector::{Affine, Projector};
+use crate::head::standard::{Standard, Statistics};
 use crate::head::streams::StreamBatches;
 use crate::head::temporal::{Steps, TemporalConv, masked_mean, valid};
 use signclip_common::store::MOUTHING;
 use signclip_common::weights::Part;
 use signclip_common::{Error, Result};
+use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
 /// The head under its names in a state dict; what one stream alone does not need is absent.
 pub struct SignHead {
     /// The streams in use in the order of the fusion, each with its projection, where it has one.
     streams: Vec<(String, Option<Affine>)>,
+    /// Of the streams by name, where they are standardised over the data set.
+    standards: BTreeMap<String, Standard>,
     /// Absent with one stream and along time.
     fusion: Option<Fusion>,
     temporal: Option<TemporalConv>,
@@ -103,6 +107,14 @@ impl SignHead {
             (name.to_owned(), projected.then(|| affine(&key, width)))
         };
         let streams: Vec<_> = config.streams.names().map(projection).collect();
+        let standard = |name: &str| {
+            let width = widths.streams.get(name).copied().unwrap_or(1);
+            (name.to_owned(), Standard::new(&part.sub(&format!("{name}_standard")), width))
+        };
+        let standards = match config.standardises(StandardiseOver::Data) {
+            true => config.streams.names().map(standard).collect(),
+            false => BTreeMap::new(),
+        };
         let (has_sm, has_vt) = (config.has_sm_pair() && loss.beta > 0.0, loss.alpha > 0.0);
         let temperature = |name: &str| InfoNce::new(part, name, loss.scale_bound);
         let shared = (loss.shared_temperature && (has_sm || has_vt)).then(|| temperature("logit_scale"));
@@ -114,6 +126,7 @@ impl SignHead {
                 false => Fusion::new(part, d, config.fusion, config.gate_layers),
             },
             streams,
+            standards,
             temporal: config.is_convolved().then(temporal),
             llm_proj: Projector::new(&part.sub("llm_proj"), d, widths.language),
             markers: config.markers.then(|| Markers::new(part, widths.language)),
@@ -132,6 +145,20 @@ impl SignHead {
         }
     }
 
+    /// Whether the streams are standardised over the data set.
+    pub fn is_standardised(&self) -> bool {
+        !self.standards.is_empty()
+    }
+
+    /// Standardise the streams by `statistics`, where that is to be done over the data set.
+    pub fn standardise(&self, statistics: &BTreeMap<String, Statistics>) {
+        for (name, standard) in &self.standards {
+            if let Some(statistics) = statistics.get(name) {
+                standard.set(statistics);
+            }
+        }
+    }
+
     /// The streams of padded clips by name. Those that the head does not take are ignored and may be absent. In training the
     /// statistics of the batch count.
     ///
@@ -147,7 +174,10 @@ impl SignHead {
                     "extract that stream, or train a run on the other one alone (head.streams)",
                 )
             })?;
-            let rows = stream.rows.to_kind(self.kind);
+            let mut rows = stream.rows.to_kind(self.kind);
+            if let Some(standard) = self.standards.get(name) {
+                rows = standard.forward(&rows, &stream.lengths);
+            }
             let rows =
                 projection.as_ref().map_or(rows.shallow_clone(), |projection| projection.forward(&rows));
             projected.push((name.as_str(), rows, &stream.lengths));

@@ -55,6 +55,9 @@ pub struct Row {
     pub rouge_l: f64,
     /// Mean over the seeds of the share of right words, 0 to 1; null where no list was given.
     pub ambiguous_accuracy: Option<f64>,
+    /// 95 % interval of it over seeds and sentences; absent in tables of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ambiguous_interval: Option<[f64; 2]>,
     /// Mean share of cases in which the partner was said instead, 0 to 1.
     pub ambiguous_swapped: Option<f64>,
     /// Standard deviations over the seeds; null with one seed.

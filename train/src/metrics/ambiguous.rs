@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::{Error, Result};
 use std::collections::HashSet;
+use std::iter::Sum;
 use std::ops::AddAssign;
 use std::path::Path;
 
@@ -42,6 +43,15 @@ impl AddAssign for Cases {
         self.all += other.all;
         self.right += other.right;
         self.swapped += other.swapped;
+    }
+}
+
+impl Sum for Cases {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, cases| {
+            sum += cases;
+            sum
+        })
     }
 }
 

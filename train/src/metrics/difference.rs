@@ -88,6 +88,17 @@ impl Difference {
     }
 }
 
+/// 95 % interval of the mean score of `runs`, over seeds and `sentences` sentences: what it differs by from nothing.
+///
+/// # Panics
+/// Where there is no run.
+pub fn interval_of_mean(runs: &[RunScore], sentences: usize) -> [f64; 2] {
+    let zeros = vec![0.0; runs[0].resamples.len()];
+    let nothing = RunScore { score: 0.0, resamples: &zeros };
+    let Difference { low, high, .. } = Difference::of(&[nothing], runs, sentences);
+    [low, high]
+}
+
 /// Which of the differences are differences, by Holm's correction for their number: from the least probable on, as long
 /// as its probability is at most 5 % over the number of those that are left.
 pub fn hold(differences: &[Difference]) -> Vec<bool> {
@@ -209,6 +220,17 @@ mod tests {
         let alone = Difference::of(&[run(0)], &[run(3)], 100);
         assert!(!alone.seeds_known && alone.low == alone.high && !hold(&[alone])[0]);
         assert_eq!(Difference::of(&[run(0)], &[run(0)], 100).difference, 0.0);
+    }
+
+    /// By hand: two runs of variance 4, whose mean has 4/2 and one degree of freedom.
+    #[test]
+    fn a_mean_by_hand() {
+        let all = [5.0 - 2.0_f64.sqrt(), 5.0 + 2.0_f64.sqrt()].map(|score| (score, vec![score; 4000]));
+        let runs = [0, 1].map(|place: usize| RunScore { score: all[place].0, resamples: &all[place].1 });
+        let [low, high] = interval_of_mean(&runs, 100);
+        assert!((0.5 * (low + high) - 5.0).abs() < 1e-12);
+        let wanted = student_t::quantile(0.05, 1.0) * 2.0_f64.sqrt();
+        assert!((0.5 * (high - low) / wanted - 1.0).abs() < 0.1, "{low} {high} {wanted}");
     }
 
     /// Holm's own procedure by hand: 0.01 ≤ 0.05/4, 0.016 ≤ 0.05/3, 0.03 > 0.05/2, and so nothing after it.

@@ -38,6 +38,7 @@ pub(super) fn show(ablation: Option<&Ablation>) -> Markup {
                         td class="bar" { (bar(row, most)) }
                         td class="right" {
                             @match row.ambiguous_accuracy { Some(value) => (percent(value)), None => "–" }
+                            @if let Some([low, high]) = row.ambiguous_interval { " [" (percent(low)) ", " (percent(high)) "]" }
                             (seeds(&row.by_seed, |seed| seed.ambiguous_accuracy.map(percent)))
                         }
                         td { @for other in &row.against {

@@ -13,6 +13,7 @@ mod curves;
 mod examples;
 pub mod gate_track;
 mod page;
+pub mod rating;
 mod scores;
 mod settings;
 mod sheet;

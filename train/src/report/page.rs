@@ -26,6 +26,25 @@ const CONTENTS: [(&str, &str); 8] = [
 
 /// The whole page: `title`, lines below it, and the sections.
 pub(super) fn page(title: &str, below: &[Markup], sections: &[Markup]) -> String {
+    document(
+        title,
+        html! {
+            header {
+                h1 { (title) }
+                @for line in below { p { (line) } }
+                nav aria-label="Contents" {
+                    ul { @for (id, name) in CONTENTS { li { a href=(format!("#{id}")) { (name) } } } }
+                }
+            }
+            main { @for section in sections { (section) } }
+            footer { p { "Written by signclip evaluate report " (env!("CARGO_PKG_VERSION")) "." } }
+            script { (PreEscaped(SCRIPT)) }
+        },
+    )
+}
+
+/// A page that loads nothing, with the report's style.
+pub(super) fn document(title: &str, body: Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -39,18 +58,7 @@ pub(super) fn page(title: &str, below: &[Markup], sections: &[Markup]) -> String
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                header {
-                    h1 { (title) }
-                    @for line in below { p { (line) } }
-                    nav aria-label="Contents" {
-                        ul { @for (id, name) in CONTENTS { li { a href=(format!("#{id}")) { (name) } } } }
-                    }
-                }
-                main { @for section in sections { (section) } }
-                footer { p { "Written by signclip evaluate report " (env!("CARGO_PKG_VERSION")) "." } }
-                script { (PreEscaped(SCRIPT)) }
-            }
+            body { (body) }
         }
     };
     page.into_string()

@@ -43,7 +43,7 @@ impl Progress {
 
 /// Write `tensors` and `progress` as `file`, and the settings of the run they belong to. Nothing is held in memory
 /// twice but one tensor.
-pub fn save(file: &Path, tensors: &Named, progress: &Progress, settings: &TrainConfig) -> Result<()> {
+pub fn save(file: &Path, tensors: &Named, progress: &Progress, settings: &impl Serialize) -> Result<()> {
     let mut sorted: Vec<&(String, Tensor)> = tensors.iter().collect();
     sorted.sort_by_key(|(name, _)| name);
     let table: Vec<_> = sorted.iter().map(|(name, t)| (name.clone(), t.kind(), t.size())).collect();
@@ -94,7 +94,7 @@ pub fn restore(
     file: &Path,
     named: &Named,
     tensors: &BTreeMap<String, Tensor>,
-    settings: &TrainConfig,
+    settings: &impl Serialize,
 ) -> Result<()> {
     let here = json::value(settings)?;
     let refuse = |name: &str, what: String| {
@@ -122,7 +122,7 @@ pub fn restore(
 }
 
 /// The settings that a checkpoint was made with, where it has any.
-fn settings_of(file: &Path) -> Option<serde_json::Value> {
+pub fn settings_of(file: &Path) -> Option<serde_json::Value> {
     serde_json::from_str(SafetensorsFile::open(file).ok()?.metadata().get("settings")?).ok()
 }
 

@@ -149,6 +149,14 @@ impl SignClip {
         })
     }
 
+    /// Standardise the streams over `training`, where the settings say so. For a run that begins; later the statistics are in
+    /// its checkpoints.
+    pub fn standardise(&self, training: &Corpus) {
+        if self.head.is_standardised() {
+            self.head.standardise(&training.statistics());
+        }
+    }
+
     pub fn device(&self) -> Device {
         self.device
     }

@@ -91,18 +91,14 @@ impl RunInfo {
         let language_model_sha256 = language_model.map(of_language_model).transpose()?.unwrap_or_default();
         let language = settings.text.language.as_ref().or(corpus.store.info.language.as_ref());
         let language = language.filter(|language| !language.trim().is_empty());
-        let prompt = match language {
-            Some(language) => settings.text.prompt.replace("{language}", language),
-            None if !settings.text.prompt.contains("{language}") => settings.text.prompt.clone(),
-            None => {
-                return Err(Error::input(
-                    &corpus.store.folder,
-                    "language",
-                    "the data set does not say its language, which the prompt names",
-                    "add --set text.language=German",
-                ));
-            }
-        };
+        let prompt = settings.text.prompt_in(language.map(String::as_str)).ok_or_else(|| {
+            Error::input(
+                &corpus.store.folder,
+                "language",
+                "the data set does not say its language, which the prompt names",
+                "add --set text.language=German",
+            )
+        })?;
         let extraction = Making::of(corpus.stores().map(|store| &store.info), &settings.head.streams);
         let mut clips = BTreeMap::new();
         for (split, corpus) in [("train", corpus), (&settings.validation_split, dev)] {
@@ -237,6 +233,8 @@ impl RunInfo {
             let what = "UNTRAINED networks with computed weights made the features: the scores say nothing about real signing";
             caveats.push(what.to_owned());
         }
+        let blank = "control experiment: the features of every clip were zeros";
+        caveats.extend(self.settings.no_features.then(|| blank.to_owned()));
         caveats.extend(self.settings.shuffle_features.then(|| of_others("features")));
         caveats.extend(self.settings.shuffle_mouthing.then(|| of_others("mouthing")));
         if self.settings.validation_split == split {

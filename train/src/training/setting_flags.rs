@@ -29,6 +29,8 @@ pub enum Preset {
     Paper,
     /// A small model trained from nothing.
     Tiny,
+    /// The small model for the study's rendered corpora; with a small language model of `train-language`, and LoRA.
+    Study,
     /// The baseline SpaMo, on the streams spatial and motion.
     Spamo,
     /// The code that the paper's authors published.
@@ -41,6 +43,7 @@ impl Preset {
         match self {
             Self::Paper => TrainConfig::default(),
             Self::Tiny => TrainConfig::tiny(),
+            Self::Study => TrainConfig::study(),
             Self::Spamo => TrainConfig::spamo(),
             Self::Authors => TrainConfig::authors(),
         }
@@ -51,6 +54,7 @@ impl Preset {
         match self {
             Self::Paper => "paper",
             Self::Tiny => "tiny",
+            Self::Study => "study",
             Self::Spamo => "spamo",
             Self::Authors => "authors",
         }

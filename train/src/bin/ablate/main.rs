@@ -55,6 +55,9 @@ pub(crate) struct Args {
     /// Which rows
     #[arg(long, value_enum, default_value = "components")]
     pub(crate) table: Table,
+    /// Rows of the table [default: all]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    rows: Vec<String>,
     /// Runs of each row, with the seeds 0, 1, 2, ...
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
@@ -120,8 +123,9 @@ fn run(args: &Args) -> Result<()> {
     let paper = PaperModels::here()?;
     let rows = match args.table {
         Table::Models => models::rows(args, paper.as_ref())?,
-        table => table.fixed(),
+        table => table.fixed(base.optimiser.epochs),
     };
+    let rows = Table::chosen(rows, &args.rows)?;
     args.table.check(&rows, &base, &args.settings.preset.settings())?;
     let ambiguous = args.ambiguous.as_deref().map(AmbiguousWords::read).transpose()?;
     let name = args.features[0].file_name().unwrap_or_default().to_string_lossy();

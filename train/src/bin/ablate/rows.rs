@@ -16,7 +16,7 @@ pub(crate) enum Table {
     /// The paper's Table 6: each language model in a folder of the weights folder; with --preset tiny small ones of each
     /// family, trained from nothing
     Models,
-    /// The study's: the components alone and together, and the control with the alignment alone
+    /// The study's: the components alone and together, the controls, and what is scored without looking
     Study,
 }
 
@@ -34,17 +34,19 @@ pub(crate) struct Row {
 struct Fixed {
     name: &'static str,
     settings: &'static [&'static str],
+    /// Of the epochs of the others.
+    times_epochs: usize,
     /// BLEU-4 in the paper's Table 5.
     paper: Option<f64>,
 }
 
 const fn row(name: &'static str, settings: &'static [&'static str]) -> Fixed {
-    Fixed { name, settings, paper: None }
+    Fixed { name, settings, times_epochs: 1, paper: None }
 }
 
 /// A row of the paper's Table 5.
 const fn component(name: &'static str, paper: f64, settings: &'static [&'static str]) -> Fixed {
-    Fixed { name, settings, paper: Some(paper) }
+    Fixed { name, settings, times_epochs: 1, paper: Some(paper) }
 }
 
 /// Everything the paper has; its settings are nobody's but the shared ones.
@@ -70,7 +72,20 @@ const STUDY: &[Fixed] = &[
     BOTH_VT,
     row("both+sm", &["head.streams=both", "loss.alpha=0"]),
     FULL,
+    // The authors' published code contrasts single frames, too.
+    row("both+vt+sm-frames", &["head.streams=both", "loss.sm_frames=true"]),
     row("shuffled+vt", &["head.streams=both", "loss.beta=0", "shuffle_mouthing=true"]),
+    // Whether hands without alignment need no more than time.
+    Fixed {
+        times_epochs: 3,
+        ..row(
+            "spatial-long",
+            &["head.streams=spatial", "loss.alpha=0", "loss.beta=0", "optimiser.warmup_share=0.1"],
+        )
+    },
+    // What is scored without looking: the language model alone, and the features of other clips.
+    row("no-features", &["head.streams=spatial", "loss.alpha=0", "loss.beta=0", "no_features=true"]),
+    row("shuffled-features", &["head.streams=both", "loss.beta=0", "shuffle_features=true"]),
 ];
 
 const READINGS: &[Fixed] = &[
@@ -88,8 +103,8 @@ const CONTROL: &[Fixed] =
     &[SPATIAL, FULL, row("shuffled-mouthing", &["head.streams=both", "shuffle_mouthing=true"])];
 
 impl Table {
-    /// Its rows, where they are the same everywhere; none otherwise.
-    pub(crate) fn fixed(self) -> Vec<Row> {
+    /// Its rows, where they are the same everywhere; none otherwise. `epochs`: those that the rows share.
+    pub(crate) fn fixed(self, epochs: usize) -> Vec<Row> {
         let rows = match self {
             Self::Components => COMPONENTS,
             Self::Readings => READINGS,
@@ -97,10 +112,11 @@ impl Table {
             Self::Study => STUDY,
             Self::Models => &[],
         };
-        let row = |row: &Fixed| Row {
-            name: row.name.to_owned(),
-            settings: row.settings.iter().map(|setting| (*setting).to_owned()).collect(),
-            paper: row.paper,
+        let row = |row: &Fixed| {
+            let own = row.settings.iter().map(|setting| (*setting).to_owned());
+            let longer = format!("optimiser.epochs={}", row.times_epochs * epochs);
+            let settings = own.chain((row.times_epochs > 1).then_some(longer)).collect();
+            Row { name: row.name.to_owned(), settings, paper: row.paper }
         };
         rows.iter().map(row).collect()
     }
@@ -116,29 +132,39 @@ impl Table {
         }
     }
 
-    /// The rows that each row is tested against: the one above where each adds something, and the first.
-    pub(crate) fn against(self, row: usize) -> Vec<usize> {
-        let mut others = match (self, row) {
-            (_, 0) => Vec::new(),
-            (Self::Components, row) => vec![row - 1, 0],
+    /// Of `rows`, those that one of them is tested against: the one above where each adds something, and the first.
+    pub(crate) fn against(self, rows: &[Row], row: usize) -> Vec<usize> {
+        let below: &[&str] = match (self, rows[row].name.as_str()) {
+            (Self::Components | Self::Control, "spatial") => &[],
+            (Self::Components, "mouthing") => &["spatial"],
+            (Self::Components, "both") => &["mouthing", "spatial"],
+            (Self::Components, "spatial+vt") => &["both", "spatial"],
+            (Self::Components, "both+vt") => &["spatial+vt", "spatial"],
+            (Self::Components, _) => &["both+vt", "spatial"],
             // Each with what it adds something to; the control with the hands alone and with its own mouthing.
-            (Self::Study, row) => {
-                let below: &[&str] = match STUDY[row].name {
-                    "spatial+vt" | "mouthing" => &["spatial"],
-                    "both" => &["spatial", "mouthing"],
-                    "mouthing+vt" => &["mouthing"],
-                    "both+vt" => &["spatial+vt", "both"],
-                    "both+sm" => &["both"],
-                    "both+vt+sm" => &["both+vt"],
-                    _ => &["spatial+vt", "both+vt"],
-                };
-                let place = |name: &&str| STUDY.iter().position(|row| row.name == *name);
-                below.iter().filter_map(place).collect()
-            }
-            _ => vec![0],
+            (Self::Study, "mouthing" | "spatial+vt" | "spatial-long") => &["spatial"],
+            (Self::Study, "both") => &["spatial", "mouthing"],
+            (Self::Study, "mouthing+vt") => &["mouthing"],
+            (Self::Study, "both+vt") => &["spatial+vt", "both"],
+            (Self::Study, "both+sm") => &["both"],
+            (Self::Study, "both+vt+sm" | "both+vt+sm-frames") => &["both+vt"],
+            (Self::Study, "shuffled+vt") => &["spatial+vt", "both+vt"],
+            (Self::Study, _) => &[],
+            _ => return if row == 0 { Vec::new() } else { vec![0] },
         };
-        others.dedup();
-        others
+        below.iter().filter_map(|name| rows.iter().position(|other| other.name == *name)).collect()
+    }
+
+    /// Those of `rows` with these names; all where none is given. Errors: a name that no row has.
+    pub(crate) fn chosen(rows: Vec<Row>, names: &[String]) -> Result<Vec<Row>> {
+        if let Some(name) = names.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
+            let all = rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::usage(
+                format!("--rows {name}: the table has no such row"),
+                format!("name some of {all}"),
+            ));
+        }
+        Ok(rows.into_iter().filter(|row| names.is_empty() || names.contains(&row.name)).collect())
     }
 
     /// Refuse shared settings that are the own ones of `rows`, or would make them equal; `preset` is what they began with.
@@ -158,8 +184,9 @@ impl Table {
         }
         let (shared, preset) = (json::value(shared)?, json::value(preset)?);
         let keys = rows.iter().flat_map(|row| &row.settings).filter_map(|s| s.split_once('='));
-        // Other weights than 0 leave the rows what they are.
-        for (key, _) in keys.filter(|(key, _)| !["loss.alpha", "loss.beta"].contains(key)) {
+        // Other weights than 0 leave the rows what they are, and other epochs the one that has several times as many.
+        let own = ["loss.alpha", "loss.beta", "optimiser.epochs"];
+        for (key, _) in keys.filter(|(key, _)| !own.contains(key)) {
             let pointer = format!("/{}", key.replace('.', "/"));
             if shared.pointer(&pointer) != preset.pointer(&pointer) {
                 return refuse(key, "the rows of the table differ in it", "leave it out");
@@ -182,7 +209,7 @@ mod tests {
         for base in [TrainConfig::default(), TrainConfig::tiny()] {
             for table in TABLES {
                 let mut configs = BTreeSet::new();
-                for row in table.fixed() {
+                for row in table.fixed(base.optimiser.epochs) {
                     let config = base.clone().with(None, &row.settings)?;
                     assert!(configs.insert(serde_json::to_string(&config).expect("JSON")), "{}", row.name);
                 }
@@ -194,7 +221,7 @@ mod tests {
     /// Runs are found again by the name of their row.
     #[test]
     fn a_name_stands_for_one_row() {
-        let rows: Vec<Row> = TABLES.iter().flat_map(|table| table.fixed()).collect();
+        let rows: Vec<Row> = TABLES.iter().flat_map(|table| table.fixed(40)).collect();
         for one in &rows {
             assert!(rows.iter().all(|other| (one.name == other.name) == (one == other)), "{}", one.name);
         }
@@ -204,10 +231,25 @@ mod tests {
     #[test]
     fn the_study_has_what_is_judged() {
         for (row, below) in signclip_train::metrics::verdicts::judged_differences() {
-            let found = STUDY.iter().position(|other| other.name == row).expect(row);
-            let against = Table::Study.against(found);
-            assert!(against.iter().any(|&other| STUDY[other].name == below), "{row} on {below}");
+            let rows = Table::Study.fixed(40);
+            let found = rows.iter().position(|other| other.name == row).expect(row);
+            let against = Table::Study.against(&rows, found);
+            assert!(against.iter().any(|&other| rows[other].name == below), "{row} on {below}");
         }
+    }
+
+    /// A row that is left out is not compared with, and the long one has three times the epochs that the others have.
+    #[test]
+    fn some_rows() -> Result<()> {
+        let names = ["both+vt", "spatial", "spatial-long"].map(str::to_owned);
+        let rows = Table::chosen(Table::Study.fixed(7), &names)?;
+        let found: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(found, ["spatial", "both+vt", "spatial-long"]);
+        assert_eq!([0, 1, 2].map(|row| Table::Study.against(&rows, row)), [vec![], vec![], vec![0]]);
+        assert_eq!(rows[2].settings.last().map(String::as_str), Some("optimiser.epochs=21"));
+        let error = Table::chosen(rows, &["both".to_owned()]).err().map(|e| e.to_string());
+        assert!(error.is_some_and(|e| e.contains("--rows both: ") && e.contains("spatial, both+vt")));
+        Ok(())
     }
 
     #[test]
@@ -216,7 +258,7 @@ mod tests {
             let preset = TrainConfig::tiny();
             let path = vec!["language_model.path=tiny".to_owned()];
             let model = Row { name: "tiny".to_owned(), settings: path, paper: None };
-            let rows = if table == Table::Models { vec![model] } else { table.fixed() };
+            let rows = if table == Table::Models { vec![model] } else { table.fixed(40) };
             Ok(table.check(&rows, &preset.clone().with(None, &[setting.to_owned()])?, &preset).is_ok())
         };
         assert!(

@@ -7,8 +7,8 @@ use signclip_train::data::corpus::Corpus;
 use signclip_train::metrics::Scores;
 use signclip_train::metrics::ablation::{Ablation, Against, COMPONENTS_TABLE, Resampling, Row, Seed};
 use signclip_train::metrics::ambiguous::{AmbiguousWords, Cases};
-use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, resample};
-use signclip_train::metrics::difference::{Difference, RunScore, hold};
+use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, draws, resample};
+use signclip_train::metrics::difference::{Difference, RunScore, hold, interval_of_mean};
 use signclip_train::metrics::numpy_random::SEED;
 use signclip_train::metrics::predictions::{Line, Predictions};
 use signclip_train::metrics::published::main_dot;
@@ -23,6 +23,8 @@ struct Scored {
     /// BLEU-4 of each resample.
     resamples: Vec<f64>,
     cases: Option<Cases>,
+    /// Accuracy on the cases in each resample of the sentences, 0 to 1.
+    accuracies: Option<Vec<f64>>,
 }
 
 impl Scored {
@@ -39,19 +41,27 @@ impl Scored {
         let texts = |text: fn(&Line) -> &String| predictions.iter().map(text).collect::<Vec<_>>();
         let units = Units::of(corpus.store.info.language.as_deref());
         let counts = SentenceCounts::of_corpus(&texts(|p| &p.hypothesis), &texts(|p| &p.reference), units);
-        let cases = ambiguous.map(|words| {
-            let mut cases = Cases::default();
-            predictions.iter().for_each(|p| cases += words.cases(&p.hypothesis, &p.reference));
-            cases
-        });
+        let by_sentence: Option<Vec<Cases>> = ambiguous
+            .map(|words| predictions.iter().map(|p| words.cases(&p.hypothesis, &p.reference)).collect());
+        let accuracy = |cases: &[Cases], drawn: &[u32]| {
+            let of_drawn: Cases = drawn.iter().map(|&sentence| cases[sentence as usize]).sum();
+            of_drawn.accuracy().unwrap_or_default()
+        };
         let resampled = resample(&counts);
         let bootstrap = Bootstrap::from_resamples(&resampled);
         Ok(Self {
             seed: run.seed,
             scores: Scores::with_bootstrap(&counts, main_dot(corpus.store.info.text), bootstrap),
             resamples: resampled.get(Measure::Bleu4).to_vec(),
-            cases,
+            cases: by_sentence.as_ref().map(|cases| cases.iter().copied().sum()),
+            accuracies: by_sentence.map(|cases| draws(cases.len(), |drawn| accuracy(&cases, drawn))),
         })
+    }
+
+    /// The accuracy on ambiguous words, where there is a list of them and a case.
+    fn of_words(&self) -> Option<RunScore<'_>> {
+        let (cases, resamples) = (self.cases?, self.accuracies.as_deref()?);
+        Some(RunScore { score: cases.accuracy()?, resamples })
     }
 
     fn bleu4(&self) -> RunScore<'_> {
@@ -73,7 +83,7 @@ pub(crate) fn summarise(
     let of_row = |row: usize| -> Vec<&Scored> { scored.iter().skip(row).step_by(rows.len()).collect() };
     let by_row: Vec<Vec<&Scored>> = (0..rows.len()).map(of_row).collect();
     let pairs: Vec<(usize, usize)> = (0..rows.len())
-        .flat_map(|row| args.table.against(row).into_iter().map(move |other| (row, other)))
+        .flat_map(|row| args.table.against(rows, row).into_iter().map(move |other| (row, other)))
         .collect();
     let difference = |&(row, other): &(usize, usize)| {
         let [a, b] = [other, row].map(|row| by_row[row].iter().map(|run| run.bleu4()).collect::<Vec<_>>());
@@ -99,6 +109,7 @@ pub(crate) fn summarise(
             seeds.iter().map(|s| s.cases.map(|c| share(&c) as f64 / c.all as f64)).collect()
         };
         let accuracy = shares(|cases| cases.right);
+        let of_words: Option<Vec<RunScore>> = seeds.iter().map(|scored| scored.of_words()).collect();
         Row {
             name: row.name.clone(),
             settings: row.settings.clone(),
@@ -106,6 +117,7 @@ pub(crate) fn summarise(
             bleu4: mean(&bleu4(seeds)),
             rouge_l: mean(&seeds.iter().map(|s| s.scores.get(Measure::RougeL)).collect::<Vec<_>>()),
             ambiguous_accuracy: accuracy.as_deref().map(mean),
+            ambiguous_interval: of_words.map(|runs| interval_of_mean(&runs, corpus.len())),
             ambiguous_swapped: shares(|cases| cases.swapped).as_deref().map(mean),
             bleu4_deviation: deviation(&bleu4(seeds)),
             ambiguous_accuracy_deviation: accuracy.as_deref().and_then(deviation),
@@ -158,8 +170,9 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
     for row in &ablation.rows {
         let spread = row.bleu4_deviation.map_or(String::new(), |d| format!(" ± {d:.2}"));
         let each: Vec<String> = row.by_seed.iter().map(|s| format!("{:.2}", s.bleu4)).collect();
-        let spread_of_words =
-            row.ambiguous_accuracy_deviation.map_or(String::new(), |d| format!(" ± {:.1}", 100.0 * d));
+        let spread_of_words = row
+            .ambiguous_interval
+            .map_or(String::new(), |[low, high]| format!(" [{:.1}, {:.1}]", 100.0 * low, 100.0 * high));
         let words = row.ambiguous_accuracy.map(|a| column(&format!("{:.1} %{spread_of_words}", 100.0 * a)));
         let against: Vec<String> = (row.against.iter())
             .map(|a| {

@@ -7,6 +7,7 @@ mod beside;
 mod compare;
 mod export;
 mod export_scores;
+mod rating_sheet;
 mod report;
 mod run;
 mod score;
@@ -26,6 +27,7 @@ Examples:
   evaluate beside spatial=runs/spatial both=runs/both --clips clip-1,clip-7
   evaluate export runs/phoenix --out flan-t5-phoenix
   evaluate export-scores runs/phoenix --out scores
+  evaluate rating-sheet a=runs/a b=runs/b --sheets sheets --out rating.html
   evaluate verdicts --noisy runs/noisy/study.json
   evaluate score hypotheses.txt references.txt --json
 
@@ -52,6 +54,7 @@ enum Command {
     Compare(compare::Args),
     Export(export::Args),
     ExportScores(export_scores::Args),
+    RatingSheet(rating_sheet::Args),
     Report(report::Args),
     Score(score::Args),
     Verdicts(verdicts::Args),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
             (Some(Command::Compare(args)), _) => compare::run(args),
             (Some(Command::Export(args)), _) => export::run(args),
             (Some(Command::ExportScores(args)), _) => export_scores::run(args),
+            (Some(Command::RatingSheet(args)), _) => rating_sheet::run(args),
             (Some(Command::Report(args)), _) => report::run(args),
             (Some(Command::Score(args)), _) => score::run(args),
             (Some(Command::Verdicts(args)), _) => verdicts::run(args),

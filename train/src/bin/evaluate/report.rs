@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// A report takes the place of an earlier one, never of a run's other files.
-fn replaceable(out: &Path) -> Result<()> {
+pub(crate) fn replaceable(out: &Path) -> Result<()> {
     let file = match regular_file::open(out) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(Error::io(out))?,
