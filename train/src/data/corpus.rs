@@ -5,17 +5,17 @@
 use crate::config::TrainConfig;
 use crate::data::batch::Batch;
 use crate::data::batching::permutation;
-use crate::data::joined::Joined;
-use crate::data::windowed::Windowed;
+use crate::data::joined::{Joined, check_streams};
+use crate::data::standardise;
+use crate::data::windowed::{Windowed, rows_in};
 use crate::head::config::StandardiseOver;
-use crate::head::gated_fusion::FusionKind;
 use crate::head::standard::Statistics;
 use crate::head::streams::{StreamBatch, Streams};
 use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use signclip_common::store::{ClipRecord, MOUTHING, Missing, RowRule, SPATIAL, Store, StoreDtype, StoreInfo};
+use signclip_common::store::{ClipRecord, MOUTHING, Missing, SPATIAL, Store, StoreDtype, StoreInfo};
 use signclip_common::synthetic::Random;
 use signclip_common::{Error, Result, checksum};
 use std::collections::BTreeMap;
@@ -257,33 +257,8 @@ impl Corpus {
 
     /// Mean and deviation of each column of each stream in use, over all rows.
     pub fn statistics(&self) -> BTreeMap<String, Statistics> {
-        let of_stream = |name: &str| {
-            let store = self.store_of(name)?;
-            let dim = store.info.streams[name].dim;
-            // Clip by clip, and added up in their order, whatever the number of threads.
-            let of_clip = |clip: usize| {
-                let (mut sums, mut rows) = (vec![[0.0_f64; 2]; dim], 0);
-                if let Some(features) = store.features(clip, name) {
-                    rows = features.rows;
-                    for (column, x) in features.to_f32().into_iter().enumerate() {
-                        let (sum, x) = (&mut sums[column % dim], f64::from(x));
-                        *sum = [sum[0] + x, sum[1] + x * x];
-                    }
-                }
-                (sums, rows)
-            };
-            let of_clips: Vec<_> = (0..self.len()).into_par_iter().map(of_clip).collect();
-            let (mut sums, mut rows) = (vec![[0.0; 2]; dim], 0);
-            for (of_clip, count) in of_clips {
-                rows += count;
-                sums.iter_mut().zip(of_clip).for_each(|(sum, of)| *sum = [sum[0] + of[0], sum[1] + of[1]]);
-            }
-            let n = rows.max(1) as f64;
-            let mean = sums.iter().map(|sum| (sum[0] / n) as f32).collect();
-            let deviation = |sum: &[f64; 2]| (sum[1] / n - (sum[0] / n).powi(2)).max(0.0).sqrt() as f32;
-            let deviation = sums.iter().map(deviation).collect();
-            Some((name.to_owned(), Statistics { mean, deviation }))
-        };
+        let of_stream =
+            |name: &str| Some((name.to_owned(), standardise::over_clips(self.store_of(name)?, name)));
         self.streams.names().filter_map(of_stream).collect()
     }
 
@@ -364,7 +339,7 @@ impl Corpus {
             let rows = (first..first + count).map(|row| features.part(row * features.rows / own, 1));
             if self.standardise {
                 let mut values: Vec<f32> = rows.flat_map(|row| row.to_f32()).collect();
-                standardise(&mut values, info.dim);
+                standardise::over_rows(&mut values, info.dim);
                 for (value, place) in values.iter().zip(place.chunks_exact_mut(4)) {
                     place.copy_from_slice(&value.to_le_bytes());
                 }
@@ -390,70 +365,6 @@ impl Corpus {
     }
 }
 
-/// First row and number of rows of a stream whose windows lie in `taken` frames from `first` on, of a clip of `frames`; one
-/// row where none does.
-fn rows_in(rule: RowRule, first: usize, taken: usize, frames: usize) -> (usize, usize) {
-    let all = rule.rows(frames);
-    let begin = first.div_ceil(rule.stride).min(all - 1);
-    let end = (first + taken).checked_sub(rule.window).map_or(0, |last| last / rule.stride + 1);
-    (begin, end.min(all).saturating_sub(begin).max(1))
-}
-
-/// Whether the stores have the streams that are wanted, each once, each store one of them, and rows that can be fused.
-fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKind) -> Result<()> {
-    let first = &stores[0];
-    let all: Vec<&str> =
-        stores.iter().flat_map(|store| store.info.streams.keys().map(String::as_str)).collect();
-    let mut rules = Vec::new();
-    for name in wanted.names() {
-        let mut having = stores.iter().filter_map(|store| Some((store, store.info.streams.get(name)?)));
-        match (having.next(), having.next()) {
-            (Some((_, stream)), None) => rules.push((name, stream.rows)),
-            (Some((one, _)), Some((other, _))) => {
-                let what = format!("the stream {name} is here and in {}", one.folder.display());
-                return Err(Error::input(
-                    &other.folder,
-                    "streams",
-                    what,
-                    "leave one of the two out of --features",
-                ));
-            }
-            (None, _) => {
-                let (there, dataset) = (all.join(", "), &first.info.dataset);
-                let folder = first.folder.parent().unwrap_or(&first.folder).display();
-                let remedy = format!(
-                    "make it with: extract --dataset {dataset} --streams {name} --out {folder}-{name}, and add --features \
-                     {folder}-{name}; or train on what is there: --set head.streams={}",
-                    all.join(",")
-                );
-                let what = format!("there is no {name} stream, only {there}");
-                return Err(Error::input(&first.folder, "streams", what, remedy));
-            }
-        }
-    }
-    let used = |store: &&Store| wanted.names().any(|name| store.info.streams.contains_key(name));
-    if let Some(store) = stores.iter().find(|store| !used(store)) {
-        let there: Vec<&str> = store.info.streams.keys().map(String::as_str).collect();
-        let wanted: Vec<&str> = wanted.names().collect();
-        let what = format!(
-            "none of its streams ({}) is used: head.streams is {}",
-            there.join(", "),
-            wanted.join(",")
-        );
-        let remedy = "leave it out of --features, or name one of its streams in head.streams";
-        return Err(Error::input(&store.folder, "streams", what, remedy));
-    }
-    match rules.iter().find(|(_, rule)| *rule != rules[0].1) {
-        Some((name, _)) if fusion != FusionKind::AlongTime => {
-            let what = format!("{name} and {} have different numbers of rows for a clip", rules[0].0);
-            let remedy =
-                "join them along time (head.fusion=along_time), or train on one of them alone (head.streams)";
-            Err(Error::input(&first.folder, "streams", what, remedy))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// For each of `n` clips, two at least, another one; each is given once: neighbours in a random circle.
 fn others(n: usize, seed: u64) -> Vec<usize> {
     let circle = permutation(n, &Random::new("shuffled features", seed));
@@ -462,18 +373,6 @@ fn others(n: usize, seed: u64) -> Vec<usize> {
         others[circle[place]] = circle[(place + 1) % n];
     }
     others
-}
-
-/// Give each column of `[t, dim]` mean 0 and deviation 1; a column that does not vary becomes 0.
-fn standardise(rows: &mut [f32], dim: usize) {
-    let n = (rows.len() / dim) as f64;
-    for column in 0..dim {
-        let values = || rows.iter().skip(column).step_by(dim).map(|&x| f64::from(x));
-        let mean = values().sum::<f64>() / n;
-        let deviation = (values().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
-        let scale = 1.0 / (deviation + 1e-5);
-        rows.iter_mut().skip(column).step_by(dim).for_each(|x| *x = ((f64::from(*x) - mean) * scale) as f32);
-    }
 }
 
 #[cfg(test)]
@@ -488,38 +387,12 @@ mod tests {
         assert_eq!(others, (0..50).collect::<Vec<_>>());
     }
 
-    #[test]
-    fn columns_are_standardised_one_by_one() {
-        let mut rows = [1.0, 5.0, 3.0, 5.0];
-        standardise(&mut rows, 2);
-        assert!((rows[0] + 1.0).abs() < 1e-4 && (rows[2] - 1.0).abs() < 1e-4);
-        assert_eq!((rows[1], rows[3]), (0.0, 0.0));
-    }
-
-    #[test]
-    fn rows_of_a_cut_are_those_whose_windows_lie_in_it() {
-        let motion = RowRule { window: 16, stride: 8 };
-        // Rows of a clip of 64 frames begin at frames 0, 8, 16, 24, 32, 40 and 48.
-        for (first, taken, wanted) in [
-            (0, 64, (0, 7)),
-            (0, 32, (0, 3)),
-            (1, 32, (1, 2)),
-            (8, 16, (1, 1)),
-            (9, 15, (2, 1)),
-            (60, 4, (6, 1)),
-        ] {
-            assert_eq!(rows_in(motion, first, taken, 64), wanted, "{first} {taken}");
-        }
-        assert_eq!(rows_in(motion, 0, 5, 5), (0, 1));
-        assert_eq!(rows_in(RowRule::EACH_FRAME, 3, 4, 9), (3, 4));
-    }
-
     /// All rows of another stream stay where the cap is for the spatial one alone.
     #[test]
     fn the_cap_may_be_for_the_spatial_stream_alone() -> Result<()> {
         use crate::config::TrainConfig;
         use signclip_common::manifest::TextRules;
-        use signclip_common::store::{ClipFacts, FORMAT, StoreInfo, StoreWriter, StreamInfo};
+        use signclip_common::store::{ClipFacts, FORMAT, RowRule, StoreInfo, StoreWriter, StreamInfo};
         let place = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
         let motion = RowRule { window: 16, stride: 8 };
         let stream = |rows| StreamInfo {

@@ -1,6 +1,8 @@
 //! Stores of one split, joined by the ids of their clips: a stream that was made later, elsewhere or by somebody else
 //! is added without a second extraction.
 
+use crate::head::gated_fusion::FusionKind;
+use crate::head::streams::Streams;
 use signclip_common::store::{ClipRecord, Store, StreamInfo};
 use signclip_common::{Error, Result};
 use std::collections::HashMap;
@@ -89,4 +91,59 @@ fn may_have(store: &Store, clip: &ClipRecord, frames: usize) -> bool {
         clip.streams.get(name).is_some_and(|there| there.rows == stream.rows.rows(frames))
     };
     clip.facts.frames_unknown && store.info.streams.iter().all(fits)
+}
+
+/// Whether the stores have the streams that are wanted, each once, each store one of them, and rows that can be fused.
+pub(super) fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKind) -> Result<()> {
+    let first = &stores[0];
+    let all: Vec<&str> =
+        stores.iter().flat_map(|store| store.info.streams.keys().map(String::as_str)).collect();
+    let mut rules = Vec::new();
+    for name in wanted.names() {
+        let mut having = stores.iter().filter_map(|store| Some((store, store.info.streams.get(name)?)));
+        match (having.next(), having.next()) {
+            (Some((_, stream)), None) => rules.push((name, stream.rows)),
+            (Some((one, _)), Some((other, _))) => {
+                let what = format!("the stream {name} is here and in {}", one.folder.display());
+                return Err(Error::input(
+                    &other.folder,
+                    "streams",
+                    what,
+                    "leave one of the two out of --features",
+                ));
+            }
+            (None, _) => {
+                let (there, dataset) = (all.join(", "), &first.info.dataset);
+                let folder = first.folder.parent().unwrap_or(&first.folder).display();
+                let remedy = format!(
+                    "make it with: extract --dataset {dataset} --streams {name} --out {folder}-{name}, and add --features \
+                     {folder}-{name}; or train on what is there: --set head.streams={}",
+                    all.join(",")
+                );
+                let what = format!("there is no {name} stream, only {there}");
+                return Err(Error::input(&first.folder, "streams", what, remedy));
+            }
+        }
+    }
+    let used = |store: &&Store| wanted.names().any(|name| store.info.streams.contains_key(name));
+    if let Some(store) = stores.iter().find(|store| !used(store)) {
+        let there: Vec<&str> = store.info.streams.keys().map(String::as_str).collect();
+        let wanted: Vec<&str> = wanted.names().collect();
+        let what = format!(
+            "none of its streams ({}) is used: head.streams is {}",
+            there.join(", "),
+            wanted.join(",")
+        );
+        let remedy = "leave it out of --features, or name one of its streams in head.streams";
+        return Err(Error::input(&store.folder, "streams", what, remedy));
+    }
+    match rules.iter().find(|(_, rule)| *rule != rules[0].1) {
+        Some((name, _)) if fusion != FusionKind::AlongTime => {
+            let what = format!("{name} and {} have different numbers of rows for a clip", rules[0].0);
+            let remedy =
+                "join them along time (head.fusion=along_time), or train on one of them alone (head.streams)";
+            Err(Error::input(&first.folder, "streams", what, remedy))
+        }
+        _ => Ok(()),
+    }
 }

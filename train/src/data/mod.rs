@@ -6,4 +6,5 @@ pub mod corpus;
 pub mod joined;
 pub mod loader;
 pub mod split;
+mod standardise;
 pub mod windowed;

@@ -34,7 +34,8 @@ impl Standard {
 
     /// `[B, T, S]`, zero at padding as before.
     pub(super) fn forward(&self, rows_bts: &Tensor, lengths_b: &Tensor) -> Tensor {
-        let mask_bt1 = valid(lengths_b, rows_bts.size()[1], rows_bts.device()).unsqueeze(-1).to_kind(Kind::Float);
+        let mask_bt1 =
+            valid(lengths_b, rows_bts.size()[1], rows_bts.device()).unsqueeze(-1).to_kind(Kind::Float);
         (rows_bts - &self.mean_s) / (&self.deviation_s + 1e-5) * mask_bt1
     }
 }
