@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 MEDIA = TOOLS / "media"
-PROGRAMS = ["extract", "train", "evaluate", "translate", "ablate", "render-corpus"]
+PROGRAMS = ["extract", "train", "evaluate", "translate", "ablate", "train-language", "render-corpus"]
 SCRIPTS = ["extract", "train", "evaluate", "translate", "ablate", "signclip"]
 
 # torch: (its full version, the version of tch that is made for it; None: that of Cargo.lock)

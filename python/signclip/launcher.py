@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PROGRAMS = ("extract", "train", "evaluate", "translate", "ablate", "render-corpus")
+PROGRAMS = ("extract", "train", "evaluate", "translate", "ablate", "train-language", "render-corpus")
 # Commands of `extract` that are not about extraction alone.
 OF_EXTRACT = ("doctor", "fetch", "status", "convert")
 
