@@ -21,16 +21,17 @@ HELP = f"""SignClip {VERSION}: sign-language video in, spoken-language text out.
 
 Usage: signclip COMMAND ...
 
-  extract     clips in, cached features out
-  train       learn from features
-  evaluate    translate a split, score it, report on it
-  translate   one video to text
-  ablate      a table of configurations
-  doctor      what this machine has, what is missing, where things are looked for
-  fetch       download weight files
-  status      what is done in a store
-  convert     an official .pt or .pth file to safetensors
-  demo        the whole job on a rendered corpus: signclip demo [FOLDER]
+  extract         clips in, cached features out
+  train           learn from features
+  evaluate        translate a split, score it, report on it
+  translate       one video to text
+  ablate          a table of configurations
+  train-language  a small language model from sentences alone
+  doctor          what this machine has, what is missing, where things are looked for
+  fetch           download weight files
+  status          what is done in a store
+  convert         an official .pt or .pth file to safetensors
+  demo            the whole job on a rendered corpus: signclip demo [FOLDER]
 
 signclip COMMAND --help says more; signclip --version says what it is made of."""
 
