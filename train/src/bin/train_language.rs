@@ -69,8 +69,7 @@ fn run(args: &Args) -> Result<()> {
     }
     let [gaps, translation] = Pretraining::new(training, &sentences, &args.out, device)?.run()?;
     drop(lock);
-    let loss =
-        |loss: Option<f64>| loss.map_or("not seen by this process".to_owned(), |loss| format!("{loss:.3}"));
+    let loss = |loss: Option<f64>| loss.map_or("not seen".to_owned(), |loss| format!("{loss:.3}"));
     println!("model: {shown} ({} sentences)", sentences.texts.len());
     println!("loss of a token in the last epoch: gaps {}, translation {}", loss(gaps), loss(translation));
     Ok(())
