@@ -255,34 +255,20 @@ impl Corpus {
         self.streams.names().filter_map(width).collect()
     }
 
-    /// Mean and deviation of each column of each stream in use, over all rows.
+    /// Mean and whitening of each stream in use, over all rows.
     pub fn statistics(&self) -> BTreeMap<String, Statistics> {
         let of_stream = |name: &str| {
             let store = self.store_of(name)?;
-            let dim = store.info.streams[name].dim;
-            // Clip by clip, and added up in their order, whatever the number of threads.
-            let of_clip = |clip: usize| {
-                let (mut sums, mut rows) = (vec![[0.0_f64; 2]; dim], 0);
-                if let Some(features) = store.features(clip, name) {
-                    rows = features.rows;
-                    for (column, x) in features.to_f32().into_iter().enumerate() {
-                        let (sum, x) = (&mut sums[column % dim], f64::from(x));
-                        *sum = [sum[0] + x, sum[1] + x * x];
-                    }
-                }
-                (sums, rows)
-            };
-            let of_clips: Vec<_> = (0..self.len()).into_par_iter().map(of_clip).collect();
-            let (mut sums, mut rows) = (vec![[0.0; 2]; dim], 0);
-            for (of_clip, count) in of_clips {
-                rows += count;
-                sums.iter_mut().zip(of_clip).for_each(|(sum, of)| *sum = [sum[0] + of[0], sum[1] + of[1]]);
+            let dim = store.info.streams[name].dim as i64;
+            let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Double, Device::Cpu));
+            let (mut sums_s, mut products_ss, mut rows) = (zeros(&[dim]), zeros(&[dim, dim]), 0);
+            for features in (0..self.len()).filter_map(|clip| store.features(clip, name)) {
+                let rows_ts = Tensor::from_slice(&features.to_f32()).view([-1, dim]).to_kind(Kind::Double);
+                sums_s += rows_ts.sum_dim_intlist([0].as_slice(), false, Kind::Double);
+                products_ss += rows_ts.tr().matmul(&rows_ts);
+                rows += features.rows;
             }
-            let n = rows.max(1) as f64;
-            let mean = sums.iter().map(|sum| (sum[0] / n) as f32).collect();
-            let deviation = |sum: &[f64; 2]| (sum[1] / n - (sum[0] / n).powi(2)).max(0.0).sqrt() as f32;
-            let deviation = sums.iter().map(deviation).collect();
-            Some((name.to_owned(), Statistics { mean, deviation }))
+            Some((name.to_owned(), Statistics::of(&sums_s, &products_ss, rows)))
         };
         self.streams.names().filter_map(of_stream).collect()
     }
