@@ -220,6 +220,10 @@ components layout="phoenix" *options: build
 check-kills: build
     cargo test --release --workspace --test cli -- --ignored --nocapture twenty_kills
 
+# the study's recipe as small as it can be, twice (a minute)
+check-study: build
+    cargo test --release --workspace --test cli -- --ignored --nocapture from_nothing_to_verdicts
+
 # training under mpirun on two processes, with Open MPI from Debian's packages; afterwards train is built as before
 check-mpi:
     #!/usr/bin/env bash

@@ -38,7 +38,7 @@ impl TrainConfig {
         }
     }
 
-    /// [`Self::tiny`] with its streams standardised over the data set, so that L_sm compares means as in the paper.
+    /// [`Self::tiny`] with its streams standardised and decorrelated over the data set, so that L_sm compares means as in the paper.
     pub fn study() -> Self {
         let tiny = Self::tiny();
         Self {

@@ -255,7 +255,7 @@ impl Corpus {
         self.streams.names().filter_map(width).collect()
     }
 
-    /// Mean and deviation of each column of each stream in use, over all rows.
+    /// Mean and whitening of each stream in use, over all rows.
     pub fn statistics(&self) -> BTreeMap<String, Statistics> {
         let of_stream =
             |name: &str| Some((name.to_owned(), standardise::over_clips(self.store_of(name)?, name)));

@@ -1,8 +1,8 @@
-//! Columns of streams with mean 0 and deviation 1: over the rows of one clip, or over those of a data set.
+//! Columns of streams with mean 0 and deviation 1: over the rows of one clip, or over those of a data set, decorrelated.
 
 use crate::head::standard::Statistics;
-use rayon::prelude::*;
 use signclip_common::store::Store;
+use tch::{Device, Kind, Tensor};
 
 /// Give each column of `[t, dim]` mean 0 and deviation 1; a column that does not vary becomes 0.
 pub(super) fn over_rows(rows: &mut [f32], dim: usize) {
@@ -16,32 +16,18 @@ pub(super) fn over_rows(rows: &mut [f32], dim: usize) {
     }
 }
 
-/// Mean and deviation of each column of the stream `name`, over all rows of a store that has it.
+/// Mean and whitening of the stream `name`, over all rows of a store that has it.
 pub(super) fn over_clips(store: &Store, name: &str) -> Statistics {
-    let dim = store.info.streams[name].dim;
-    // Clip by clip, and added up in their order, whatever the number of threads.
-    let of_clip = |clip: usize| {
-        let (mut sums, mut rows) = (vec![[0.0_f64; 2]; dim], 0);
-        if let Some(features) = store.features(clip, name) {
-            rows = features.rows;
-            for (column, x) in features.to_f32().into_iter().enumerate() {
-                let (sum, x) = (&mut sums[column % dim], f64::from(x));
-                *sum = [sum[0] + x, sum[1] + x * x];
-            }
-        }
-        (sums, rows)
-    };
-    let of_clips: Vec<_> = (0..store.clips.len()).into_par_iter().map(of_clip).collect();
-    let (mut sums, mut rows) = (vec![[0.0; 2]; dim], 0);
-    for (of_clip, count) in of_clips {
-        rows += count;
-        sums.iter_mut().zip(of_clip).for_each(|(sum, of)| *sum = [sum[0] + of[0], sum[1] + of[1]]);
+    let dim = store.info.streams[name].dim as i64;
+    let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Double, Device::Cpu));
+    let (mut sums_s, mut products_ss, mut rows) = (zeros(&[dim]), zeros(&[dim, dim]), 0);
+    for features in (0..store.clips.len()).filter_map(|clip| store.features(clip, name)) {
+        let rows_ts = Tensor::from_slice(&features.to_f32()).view([-1, dim]).to_kind(Kind::Double);
+        sums_s += rows_ts.sum_dim_intlist([0].as_slice(), false, Kind::Double);
+        products_ss += rows_ts.tr().matmul(&rows_ts);
+        rows += features.rows;
     }
-    let n = rows.max(1) as f64;
-    let mean = sums.iter().map(|sum| (sum[0] / n) as f32).collect();
-    let deviation = |sum: &[f64; 2]| (sum[1] / n - (sum[0] / n).powi(2)).max(0.0).sqrt() as f32;
-    let deviation = sums.iter().map(deviation).collect();
-    Statistics { mean, deviation }
+    Statistics::of(&sums_s, &products_ss, rows)
 }
 
 #[cfg(test)]

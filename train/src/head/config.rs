@@ -64,7 +64,8 @@ pub struct HeadConfig {
     /// Give each column of each stream mean 0 and deviation 1 before anything else. Not in the paper; helps features of
     /// untrained encoders, in which what frames share outweighs what differs.
     pub standardise: bool,
-    /// What the means and deviations are of: each `clip` by itself, or all clips of the training (`data`).
+    /// What the means and deviations are of: each `clip` by itself, or all clips of the training (`data`), where columns are
+    /// decorrelated, too.
     pub standardise_over: StandardiseOver,
     /// Learned vectors before and behind the visual tokens (the authors' published code).
     pub markers: bool,

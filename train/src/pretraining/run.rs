@@ -30,7 +30,7 @@ pub const TRAINING: &str = "training.json";
 /// Where a training that is not done stands.
 const CHECKPOINT: &str = "checkpoint.safetensors";
 /// Steps that a kill costs at most.
-const CHECKPOINT_EVERY: u64 = 100;
+const CHECKPOINT_EVERY: u64 = 50;
 
 const BATCH: usize = 64;
 const LR: f64 = 1e-3;
