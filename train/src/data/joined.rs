@@ -93,7 +93,7 @@ fn may_have(store: &Store, clip: &ClipRecord, frames: usize) -> bool {
     clip.facts.frames_unknown && store.info.streams.iter().all(fits)
 }
 
-/// Whether the stores have the streams that are wanted, each once, each store one of them, and rows that can be fused.
+/// Whether the stores have the streams that are wanted, each once, and rows that can be fused. Stores without one are named.
 pub(super) fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKind) -> Result<()> {
     let first = &stores[0];
     let all: Vec<&str> =
@@ -125,17 +125,11 @@ pub(super) fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKi
             }
         }
     }
+    // The rows of an ablation have fewer streams than its features.
     let used = |store: &&Store| wanted.names().any(|name| store.info.streams.contains_key(name));
-    if let Some(store) = stores.iter().find(|store| !used(store)) {
-        let there: Vec<&str> = store.info.streams.keys().map(String::as_str).collect();
+    for store in stores.iter().filter(|store| !used(store)) {
         let wanted: Vec<&str> = wanted.names().collect();
-        let what = format!(
-            "none of its streams ({}) is used: head.streams is {}",
-            there.join(", "),
-            wanted.join(",")
-        );
-        let remedy = "leave it out of --features, or name one of its streams in head.streams";
-        return Err(Error::input(&store.folder, "streams", what, remedy));
+        tracing::warn!("{}: not used, head.streams is {}", store.folder.display(), wanted.join(","));
     }
     match rules.iter().find(|(_, rule)| *rule != rules[0].1) {
         Some((name, _)) if fusion != FusionKind::AlongTime => {
