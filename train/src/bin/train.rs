@@ -265,6 +265,9 @@ impl Job {
                 folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" and ");
             let clips = [self.train.len(), self.dev.len()];
             tracing::info!("{} training and {} dev clips from {features}, on {device:?}", clips[0], clips[1]);
+            for folder in self.train.unused() {
+                tracing::warn!("{}: no stream of head.streams is in it", folder.display());
+            }
             if device == Device::Cpu {
                 // Sums are added up in the order of the threads' shares.
                 let threads = tch::get_num_threads();

@@ -244,6 +244,12 @@ impl Corpus {
         self.stores().map(|store| (store.folder.as_path(), &store.info))
     }
 
+    /// Folders of stores without a stream in use: the rows of an ablation have fewer than its features.
+    pub fn unused(&self) -> impl Iterator<Item = &Path> {
+        let used = |store: &Store| self.streams.names().any(|name| store.info.streams.contains_key(name));
+        self.stores().filter(move |store| !used(store)).map(|store| store.folder.as_path())
+    }
+
     /// The store that has a stream.
     fn store_of(&self, stream: &str) -> Option<&Store> {
         self.stores().find(|store| store.info.streams.contains_key(stream))

@@ -93,7 +93,7 @@ fn may_have(store: &Store, clip: &ClipRecord, frames: usize) -> bool {
     clip.facts.frames_unknown && store.info.streams.iter().all(fits)
 }
 
-/// Whether the stores have the streams that are wanted, each once, and rows that can be fused. Stores without one are named.
+/// Whether the stores have the streams that are wanted, each once, and rows that can be fused.
 pub(super) fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKind) -> Result<()> {
     let first = &stores[0];
     let all: Vec<&str> =
@@ -124,12 +124,6 @@ pub(super) fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKi
                 return Err(Error::input(&first.folder, "streams", what, remedy));
             }
         }
-    }
-    // The rows of an ablation have fewer streams than its features.
-    let used = |store: &&Store| wanted.names().any(|name| store.info.streams.contains_key(name));
-    for store in stores.iter().filter(|store| !used(store)) {
-        let wanted: Vec<&str> = wanted.names().collect();
-        tracing::warn!("{}: not used, head.streams is {}", store.folder.display(), wanted.join(","));
     }
     match rules.iter().find(|(_, rule)| *rule != rules[0].1) {
         Some((name, _)) if fusion != FusionKind::AlongTime => {
