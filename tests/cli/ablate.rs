@@ -355,7 +355,7 @@ fn statistics_of_the_data() {
             assert!((found.mean_s.double_value(&[column as i64]) - mean).abs() < 1e-9, "{stream} {column}");
         }
     }
-    let by_clip = open(&["head.standardise_over=clip".to_owned()]);
+    let by_clip = open(&["head.standardise_by=columns".to_owned()]);
     let plain = open(&["head.standardise=false".to_owned()]);
     let rows = |corpus: &Corpus| {
         let batch = corpus.batch(&[0], Window::Middle).expect("a batch");

@@ -55,7 +55,7 @@ fn a_folder_for_runs() {
     ]]);
 
     let settings = "--set optimiser.epochs=1 --set language_model.path=small --set language_model.tuning=lora \
-        --set head.standardise_over=data";
+        --set head.standardise_by=whitening";
     let run_of = |more: &str, name: &str| {
         train(place.path(), &format!("--features {} --run {name} {settings} {more}", features().display()))
             .exits(0);

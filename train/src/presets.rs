@@ -2,7 +2,7 @@
 
 use crate::config::{OptimiserSettings, TextSettings, TrainConfig};
 use crate::data::windowed::Windowed;
-use crate::head::config::{HeadConfig, LossConfig, Pooling, StandardiseOver};
+use crate::head::config::{HeadConfig, LossConfig, Pooling, StandardiseBy};
 use crate::head::gated_fusion::FusionKind;
 use crate::head::streams::Streams;
 use crate::head::temporal::Steps;
@@ -42,7 +42,7 @@ impl TrainConfig {
     pub fn study() -> Self {
         let tiny = Self::tiny();
         Self {
-            head: HeadConfig { standardise_over: StandardiseOver::Data, ..tiny.head },
+            head: HeadConfig { standardise_by: StandardiseBy::Whitening, ..tiny.head },
             loss: LossConfig { sm_pooling: Pooling::Mean, ..tiny.loss },
             ..tiny
         }

@@ -15,7 +15,7 @@ pub fn without_effect(config: &TrainConfig) -> Vec<(&'static str, &'static str)>
     let normed = head.is_convolved() && head.conv == ConvKind::Spamo;
     let cases: [(bool, &[&str], &str); 17] = [
         (config.no_features, &["shuffle_features", "shuffle_mouthing"], "no_features is set"),
-        (!head.standardise, &["head.standardise_over"], "head.standardise is false"),
+        (!head.standardise, &["head.standardise_by"], "head.standardise is false"),
         (one, &["head.fusion"], "head.streams has one stream alone"),
         (one || head.fusion != FusionKind::Gate, &["head.gate_layers"], "there is no gate"),
         (!one, &["head.unconvolved_alone"], "head.streams has several streams"),

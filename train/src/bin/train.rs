@@ -282,7 +282,7 @@ impl Job {
         }
         if checkpoint::all(&self.folder)?.is_empty() {
             match &self.info.from {
-                None => model.standardise(&self.train),
+                None => model.whiten(&self.train),
                 Some(from) => {
                     from.load(&model, &self.info)?;
                     if collective.leads() {

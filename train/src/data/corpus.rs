@@ -8,9 +8,9 @@ use crate::data::batching::permutation;
 use crate::data::joined::{Joined, check_streams};
 use crate::data::standardise;
 use crate::data::windowed::{Windowed, rows_in};
-use crate::head::config::StandardiseOver;
-use crate::head::standard::Statistics;
+use crate::head::config::StandardiseBy;
 use crate::head::streams::{StreamBatch, Streams};
+use crate::head::whitening::Statistics;
 use crate::language::inputs::IGNORE;
 use crate::language::text::{Text, prepare};
 use rayon::prelude::*;
@@ -133,7 +133,7 @@ impl Corpus {
             streams,
             max_frames: settings.max_frames,
             max_frames_of: settings.max_frames_of,
-            standardise: settings.head.standardises(StandardiseOver::Clip),
+            standardise: settings.head.standardises(StandardiseBy::Columns),
             blank: settings.no_features,
         })
     }

@@ -1,6 +1,6 @@
 //! Columns of streams with mean 0 and deviation 1: over the rows of one clip, or over those of a data set, decorrelated.
 
-use crate::head::standard::Statistics;
+use crate::head::whitening::Statistics;
 use signclip_common::store::Store;
 use tch::{Device, Kind, Tensor};
 

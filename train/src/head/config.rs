@@ -31,13 +31,15 @@ impl Pooling {
     }
 }
 
-/// What a column of a stream is standardised over.
+/// How streams are standardised.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StandardiseOver {
+pub enum StandardiseBy {
+    /// Each column over the rows of its clip.
     #[default]
-    Clip,
-    Data,
+    Columns,
+    /// Over all clips of the training, where columns are also decorrelated.
+    Whitening,
 }
 
 /// The trainable visual part (paper, "Multimodal Contrastive Fusion"). Stream widths come from the store.
@@ -64,9 +66,8 @@ pub struct HeadConfig {
     /// Give each column of each stream mean 0 and deviation 1 before anything else. Not in the paper; helps features of
     /// untrained encoders, in which what frames share outweighs what differs.
     pub standardise: bool,
-    /// What the means and deviations are of: each `clip` by itself, or all clips of the training (`data`), where columns are
-    /// decorrelated, too.
-    pub standardise_over: StandardiseOver,
+    /// How: by `columns`, each over the rows of its clip, or by `whitening` over all clips of the training.
+    pub standardise_by: StandardiseBy,
     /// Learned vectors before and behind the visual tokens (the authors' published code).
     pub markers: bool,
 }
@@ -83,7 +84,7 @@ impl Default for HeadConfig {
             norm_over: Steps::Valid,
             project_mouth: true,
             standardise: false,
-            standardise_over: StandardiseOver::Clip,
+            standardise_by: StandardiseBy::Columns,
             markers: false,
         }
     }
@@ -143,9 +144,9 @@ impl HeadConfig {
         ))
     }
 
-    /// Whether streams are standardised over this.
-    pub fn standardises(&self, over: StandardiseOver) -> bool {
-        self.standardise && self.standardise_over == over
+    /// Whether streams are standardised so.
+    pub fn standardises(&self, by: StandardiseBy) -> bool {
+        self.standardise && self.standardise_by == by
     }
 
     /// Whether the streams go through the convolution.

@@ -9,6 +9,6 @@ pub mod gated_fusion;
 pub mod markers;
 pub mod projector;
 pub mod sign_head;
-pub mod standard;
 pub mod streams;
 pub mod temporal;
+pub mod whitening;

@@ -18,15 +18,15 @@
 // Shapes: B clips, T frames, T' steps, S and M stream widths, D channels, L width of the language model.
 
 use crate::head::along_time::join;
-use crate::head::config::{HeadConfig, LossConfig, Pooling, SM_PAIR, StandardiseOver, Widths};
+use crate::head::config::{HeadConfig, LossConfig, Pooling, SM_PAIR, StandardiseBy, Widths};
 use crate::head::contrastive::InfoNce;
 use crate::head::frame_contrast::frame_contrast;
 use crate::head::gated_fusion::Fusion;
 use crate::head::markers::Markers;
 use crate::head::projector::{Affine, Projector};
-use crate::head::standard::{Standard, Statistics};
 use crate::head::streams::StreamBatches;
 use crate::head::temporal::{Steps, TemporalConv, masked_mean, valid};
+use crate::head::whitening::{Statistics, Whitening};
 use signclip_common::store::MOUTHING;
 use signclip_common::weights::Part;
 use signclip_common::{Error, Result};
@@ -37,8 +37,8 @@ use tch::{Kind, Tensor};
 pub struct SignHead {
     /// The streams in use in the order of the fusion, each with its projection, where it has one.
     streams: Vec<(String, Option<Affine>)>,
-    /// Of the streams by name, where they are standardised over the data set.
-    standards: BTreeMap<String, Standard>,
+    /// Of the streams by name, where they are whitened.
+    whitenings: BTreeMap<String, Whitening>,
     /// Absent with one stream and along time.
     fusion: Option<Fusion>,
     temporal: Option<TemporalConv>,
@@ -107,12 +107,12 @@ impl SignHead {
             (name.to_owned(), projected.then(|| affine(&key, width)))
         };
         let streams: Vec<_> = config.streams.names().map(projection).collect();
-        let standard = |name: &str| {
+        let whitening = |name: &str| {
             let width = widths.streams.get(name).copied().unwrap_or(1);
-            (name.to_owned(), Standard::new(&part.sub(&format!("{name}_standard")), width))
+            (name.to_owned(), Whitening::new(&part.sub(&format!("{name}_whitening")), width))
         };
-        let standards = match config.standardises(StandardiseOver::Data) {
-            true => config.streams.names().map(standard).collect(),
+        let whitenings = match config.standardises(StandardiseBy::Whitening) {
+            true => config.streams.names().map(whitening).collect(),
             false => BTreeMap::new(),
         };
         let (has_sm, has_vt) = (config.has_sm_pair() && loss.beta > 0.0, loss.alpha > 0.0);
@@ -126,7 +126,7 @@ impl SignHead {
                 false => Fusion::new(part, d, config.fusion, config.gate_layers),
             },
             streams,
-            standards,
+            whitenings,
             temporal: config.is_convolved().then(temporal),
             llm_proj: Projector::new(&part.sub("llm_proj"), d, widths.language),
             markers: config.markers.then(|| Markers::new(part, widths.language)),
@@ -145,16 +145,16 @@ impl SignHead {
         }
     }
 
-    /// Whether the streams are standardised over the data set.
-    pub fn is_standardised(&self) -> bool {
-        !self.standards.is_empty()
+    /// Whether the streams are whitened.
+    pub fn is_whitened(&self) -> bool {
+        !self.whitenings.is_empty()
     }
 
-    /// Standardise the streams by `statistics`, where that is to be done over the data set.
-    pub fn standardise(&self, statistics: &BTreeMap<String, Statistics>) {
-        for (name, standard) in &self.standards {
+    /// Whiten the streams by `statistics`, where the settings say so.
+    pub fn whiten(&self, statistics: &BTreeMap<String, Statistics>) {
+        for (name, whitening) in &self.whitenings {
             if let Some(statistics) = statistics.get(name) {
-                standard.set(statistics);
+                whitening.set(statistics);
             }
         }
     }
@@ -175,8 +175,8 @@ impl SignHead {
                 )
             })?;
             let mut rows = stream.rows.to_kind(self.kind);
-            if let Some(standard) = self.standards.get(name) {
-                rows = standard.forward(&rows, &stream.lengths);
+            if let Some(whitening) = self.whitenings.get(name) {
+                rows = whitening.forward(&rows, &stream.lengths);
             }
             let rows =
                 projection.as_ref().map_or(rows.shallow_clone(), |projection| projection.forward(&rows));

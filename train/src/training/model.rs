@@ -149,11 +149,11 @@ impl SignClip {
         })
     }
 
-    /// Standardise the streams over `training`, where the settings say so. For a run that begins; later the statistics are in
-    /// its checkpoints.
-    pub fn standardise(&self, training: &Corpus) {
-        if self.head.is_standardised() {
-            self.head.standardise(&training.statistics());
+    /// Whiten the streams by the rows of `training`, where the settings say so. For a run that begins; later the statistics
+    /// are in its checkpoints.
+    pub fn whiten(&self, training: &Corpus) {
+        if self.head.is_whitened() {
+            self.head.whiten(&training.statistics());
         }
     }
 

@@ -44,12 +44,12 @@ impl Statistics {
 }
 
 /// A stream's statistics in the head, saved with its weights.
-pub(super) struct Standard {
+pub(super) struct Whitening {
     mean_s: Tensor,
     whitening_ss: Tensor,
 }
 
-impl Standard {
+impl Whitening {
     pub(super) fn new(part: &Part, width: i64) -> Self {
         Self {
             mean_s: part.buffer("mean", &[width], 0.0),
@@ -93,11 +93,11 @@ mod tests {
             n as usize,
         );
         let weights = Weights::fresh(0, Device::Cpu, Kind::Float);
-        let standard = weights.build(&[], |part| Standard::new(&part.trainable(), 2)).expect("buffers");
-        standard.set(&statistics);
+        let whitening = weights.build(&[], |part| Whitening::new(&part.trainable(), 2)).expect("buffers");
+        whitening.set(&statistics);
         assert_eq!(weights.buffers().len(), 2, "saved with the weights");
         let padded = Tensor::cat(&[&rows_ns, &rows_ns.narrow(0, 0, 5)], 0).unsqueeze(0).to_kind(Kind::Float);
-        let out = standard.forward(&padded, &Tensor::from_slice(&[n]));
+        let out = whitening.forward(&padded, &Tensor::from_slice(&[n]));
         assert_eq!(out.get(0).narrow(0, n, 5).abs().max().double_value(&[]), 0.0);
         let out = out.get(0).narrow(0, 0, n).to_kind(Kind::Double);
         let covariance = out.tr().matmul(&out) / n as f64;
