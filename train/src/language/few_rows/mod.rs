@@ -1,21 +1,25 @@
 //! `x W^T` in bfloat16 for a few rows of `x`, of which decoding step by step consists, at the rate at which memory
 //! gives `W`: libtorch's products read it at about half of that.
 //!
-//! For CPUs with the bfloat16 dot products of AVX-512, between [`FewRows::begin`] and the end of the guard; then
+//! For CPUs with the bfloat16 dot products of AVX-512 or the tiles of AMX, between [`FewRows::begin`] and the end of the guard; then
 //! libtorch keeps to one thread, and threads of this module take their share of each product. A value is summed in one
 //! order, whatever the number of rows and threads.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use tch::{Device, Kind, Tensor};
 
 /// Rows up to which this is faster.
 const MOST_ROWS: i64 = 32;
-/// Inputs of one instruction, and outputs that are summed together.
+/// Inputs of one instruction.
 const INPUTS: usize = 32;
-const OUTPUTS: usize = 4;
 
 thread_local! {
     /// The threads that serve this one while a guard lives.
@@ -31,13 +35,17 @@ impl FewRows {
     /// For products of up to `rows` rows; `None` where libtorch does better or nothing else.
     pub(crate) fn begin(rows: usize, kind: Kind, device: Device) -> Option<Self> {
         let fits = kind == Kind::BFloat16 && device == Device::Cpu && rows as i64 <= MOST_ROWS;
-        if !fits || !kernel::available() || TEAM.with_borrow(Option::is_some) {
+        if !fits || TEAM.with_borrow(Option::is_some) {
             return None;
         }
+        Kernel::best().map(Self::with)
+    }
+
+    fn with(kernel: Kernel) -> Self {
         let threads = tch::get_num_threads();
         tch::set_num_threads(1);
-        TEAM.set(Some(Team::new(threads.max(1) as usize)));
-        Some(Self { threads })
+        TEAM.set(Some(Team::new(kernel, threads.max(1) as usize)));
+        Self { threads }
     }
 }
 
@@ -52,18 +60,19 @@ impl Drop for FewRows {
 pub(crate) fn product(x_ri: &Tensor, weight_oi: &Tensor) -> Option<Tensor> {
     let (size, outputs) = (x_ri.size(), weight_oi.size()[0]);
     let [rows, inputs] = size.as_slice() else { return None };
-    let fits = *rows <= MOST_ROWS && inputs % INPUTS as i64 == 0 && outputs % OUTPUTS as i64 == 0;
+    let fits = *rows <= MOST_ROWS && inputs % INPUTS as i64 == 0;
     let kinds = [x_ri, weight_oi].iter().all(|x| x.kind() == Kind::BFloat16 && x.device() == Device::Cpu);
     if !fits || !kinds || !weight_oi.is_contiguous() {
         return None;
     }
     TEAM.with_borrow(|team| {
-        let team = team.as_ref()?;
+        let team = team.as_ref().filter(|team| outputs % team.kernel.outputs() as i64 == 0)?;
         let x_ri = x_ri.contiguous();
         let y_ro = Tensor::empty([*rows, outputs], (Kind::BFloat16, Device::Cpu));
+        let packed = team.kernel.pack(&x_ri, *inputs as usize);
         team.run(&Job {
             weight: weight_oi.data_ptr().cast(),
-            x: x_ri.data_ptr().cast(),
+            x: packed.as_ref().map_or(x_ri.data_ptr().cast(), |packed| packed.as_ptr().cast()),
             y: y_ro.data_ptr().cast(),
             rows: *rows as usize,
             inputs: *inputs as usize,
@@ -73,7 +82,7 @@ pub(crate) fn product(x_ri: &Tensor, weight_oi: &Tensor) -> Option<Tensor> {
     })
 }
 
-/// One product of contiguous bfloat16 arrays, `weight [o, i]`, `x [r, i]`, `y [r, o]`.
+/// One product of contiguous bfloat16 arrays, `weight [o, i]`, `x [r, i]` or as the kernel packs it, `y [r, o]`.
 struct Job {
     weight: *const u16,
     x: *const u16,
@@ -83,8 +92,77 @@ struct Job {
     outputs: usize,
 }
 
+/// What computes a part of a product.
+#[derive(Debug, Clone, Copy)]
+enum Kernel {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Kernel {
+    /// The fastest that this CPU has.
+    fn best() -> Option<Self> {
+        static BEST: LazyLock<Option<Kernel>> =
+            LazyLock::new(|| [Kernel::Amx, Kernel::Avx512].into_iter().find(|kernel| kernel.is_available()));
+        *BEST
+    }
+
+    fn is_available(self) -> bool {
+        match self {
+            Self::Avx512 => avx512::available(),
+            Self::Amx => amx::available(),
+        }
+    }
+
+    /// What the number of outputs is a multiple of.
+    fn outputs(self) -> usize {
+        match self {
+            Self::Avx512 => avx512::OUTPUTS,
+            Self::Amx => amx::OUTPUTS,
+        }
+    }
+
+    /// `x [r, i]` in another order, if the kernel wants it so.
+    fn pack(self, x_ri: &Tensor, inputs: usize) -> Option<Vec<u32>> {
+        // SAFETY: the tensor is contiguous, in bfloat16, and outlives the slice.
+        #[allow(unsafe_code)]
+        let x = || unsafe { std::slice::from_raw_parts(x_ri.data_ptr().cast(), x_ri.numel()) };
+        matches!(self, Self::Amx).then(|| amx::pack(x(), inputs))
+    }
+
+    fn part(self, job: &Job, part: usize, parts: usize) {
+        match self {
+            Self::Avx512 => avx512::part(job, part, parts),
+            Self::Amx => amx::part(job, part, parts),
+        }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Kernel {
+    fn best() -> Option<Self> {
+        None
+    }
+
+    fn outputs(self) -> usize {
+        match self {}
+    }
+
+    fn pack(self, _: &Tensor, _: usize) -> Option<Vec<u32>> {
+        match self {}
+    }
+
+    fn part(self, _: &Job, _: usize, _: usize) {
+        match self {}
+    }
+}
+
 /// Threads that wait for products. They watch memory rather than sleep: a product takes less time than waking.
 struct Team {
+    kernel: Kernel,
     board: Arc<Board>,
     helpers: Vec<JoinHandle<()>>,
 }
@@ -100,7 +178,7 @@ struct Board {
 
 impl Team {
     /// `threads` with the caller.
-    fn new(threads: usize) -> Self {
+    fn new(kernel: Kernel, threads: usize) -> Self {
         let board = Arc::new(Board::default());
         let helper = |part| {
             let board = Arc::clone(&board);
@@ -117,13 +195,13 @@ impl Team {
                     // SAFETY: the job was stored before its number, and lives until this part is counted as done.
                     #[allow(unsafe_code)]
                     let job = unsafe { &*board.job.load(Ordering::Relaxed) };
-                    kernel::part(job, part, threads);
+                    kernel.part(job, part, threads);
                     board.done.fetch_add(1, Ordering::Release);
                 }
             })
         };
         let helpers = (1..threads).map(helper).collect();
-        Self { board, helpers }
+        Self { kernel, board, helpers }
     }
 
     fn run(&self, job: &Job) {
@@ -131,7 +209,7 @@ impl Team {
         self.board.job.store(std::ptr::from_ref(job).cast_mut(), Ordering::Relaxed);
         done.store(0, Ordering::Relaxed);
         number.fetch_add(1, Ordering::Release);
-        kernel::part(job, 0, self.helpers.len() + 1);
+        self.kernel.part(job, 0, self.helpers.len() + 1);
         wait(|| done.load(Ordering::Acquire) == self.helpers.len());
     }
 }
@@ -156,112 +234,6 @@ fn wait(ready: impl Fn() -> bool) {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod kernel {
-    use crate::language::few_rows::{INPUTS, Job, OUTPUTS};
-    use std::arch::x86_64::*;
-
-    /// Rows that are summed together: with four outputs, 20 of the 32 registers are sums.
-    const ROWS: usize = 5;
-
-    pub(super) fn available() -> bool {
-        is_x86_feature_detected!("avx512bf16")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-    }
-
-    /// The outputs of `part` of `parts`.
-    pub(super) fn part(job: &Job, part: usize, parts: usize) {
-        let blocks = job.outputs / OUTPUTS;
-        let (begin, end) = (blocks * part / parts, blocks * (part + 1) / parts);
-        for block in begin..end {
-            let output = block * OUTPUTS;
-            let weight = job.weight.wrapping_add(output * job.inputs);
-            for row in (0..job.rows).step_by(ROWS) {
-                let ahead = row == 0 && block + 1 < end;
-                let x = job.x.wrapping_add(row * job.inputs);
-                let y = job.y.wrapping_add(row * job.outputs + output);
-                // SAFETY: whoever made the job holds arrays of these sizes until every part is done, inputs and outputs
-                // are multiples of the block sizes, and parts write different outputs. `available` has been asked.
-                #[allow(unsafe_code)]
-                unsafe {
-                    match job.rows - row {
-                        1 => tile::<1>(weight, x, y, job.inputs, job.outputs, ahead),
-                        2 => tile::<2>(weight, x, y, job.inputs, job.outputs, ahead),
-                        3 => tile::<3>(weight, x, y, job.inputs, job.outputs, ahead),
-                        4 => tile::<4>(weight, x, y, job.inputs, job.outputs, ahead),
-                        _ => tile::<ROWS>(weight, x, y, job.inputs, job.outputs, ahead),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Four outputs of `R` rows. `ahead`: fetch the weights of the next four meanwhile.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-    // The hint was unsafe in earlier releases of Rust.
-    #[allow(unsafe_code, unused_unsafe)]
-    unsafe fn tile<const R: usize>(
-        weight: *const u16,
-        x: *const u16,
-        y: *mut u16,
-        inputs: usize,
-        outputs: usize,
-        ahead: bool,
-    ) {
-        // SAFETY: the caller's.
-        let load = |from: *const u16| unsafe {
-            std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(from.cast()))
-        };
-        let mut sums = [[_mm512_setzero_ps(); OUTPUTS]; R];
-        for i in (0..inputs).step_by(INPUTS) {
-            let weights: [__m512bh; OUTPUTS] =
-                std::array::from_fn(|output| load(weight.wrapping_add(output * inputs + i)));
-            if ahead {
-                for output in OUTPUTS..2 * OUTPUTS {
-                    // SAFETY: a hint only.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(weight.wrapping_add(output * inputs + i).cast()) };
-                }
-            }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let x = load(x.wrapping_add(row * inputs + i));
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum = _mm512_dpbf16_ps(*sum, weight, x);
-                }
-            }
-        }
-        for (row, [a, b, c, d]) in sums.into_iter().enumerate() {
-            // Lanes of the four sums beside each other, then added up by quarters.
-            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-            let [ab, cd] = [_mm512_castps_pd(ab), _mm512_castps_pd(cd)];
-            let low = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
-            let abcd = _mm512_add_ps(low, _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
-            let half = _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps::<1>(abcd));
-            let sum = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps::<1>(half));
-            let rounded = _mm_cvtneps_pbh(sum);
-            // SAFETY: four outputs of this row are in `y`.
-            unsafe {
-                y.wrapping_add(row * outputs)
-                    .cast::<u64>()
-                    .write_unaligned(std::mem::transmute::<__m128bh, [u64; 2]>(rounded)[0])
-            };
-        }
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-mod kernel {
-    use crate::language::few_rows::Job;
-
-    pub(super) fn available() -> bool {
-        false
-    }
-
-    pub(super) fn part(_: &Job, _: usize, _: usize) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,21 +245,28 @@ mod tests {
     }
 
     /// Against float64, for every number of rows in a block; each row as alone, on one thread and on three.
+    #[cfg(target_arch = "x86_64")]
     #[test]
     #[allow(clippy::print_stdout)]
     fn products_are_those_of_the_definition() {
-        if !kernel::available() {
-            println!("skipped: this CPU has no bfloat16 dot products");
-            return;
+        for kernel in [Kernel::Avx512, Kernel::Amx] {
+            match kernel.is_available() {
+                true => products_of(kernel),
+                false => println!("skipped: this CPU has no {kernel:?} in bfloat16"),
+            }
         }
-        let weight = wave([36, 96], 12.9898);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn products_of(kernel: Kernel) {
+        let weight = wave([48, 96], 12.9898);
         assert!(product(&wave([1, 96], 1.0), &weight).is_none(), "no guard");
         let before = tch::get_num_threads();
         for threads in [1, 3] {
             tch::set_num_threads(threads);
-            let guard = FewRows::begin(32, Kind::BFloat16, Device::Cpu).expect("this CPU can");
+            let guard = FewRows::with(kernel);
             assert!(FewRows::begin(32, Kind::BFloat16, Device::Cpu).is_none(), "one at a time");
-            for rows in [1, 2, 3, 4, 5, 6, 13, 32] {
+            for rows in [1, 2, 3, 4, 5, 6, 13, 16, 17, 32] {
                 let x = wave([rows, 96], 78.233);
                 let y = product(&x, &weight).expect("fits");
                 let want = x.to_kind(Kind::Double).matmul(&weight.to_kind(Kind::Double).tr());
@@ -301,7 +280,7 @@ mod tests {
             }
             // The same shapes with other values: no part is of the job before.
             for step in [0.3, 0.7, 1.1] {
-                let (x, weight) = (wave([7, 96], step), wave([36, 96], 5.0 * step));
+                let (x, weight) = (wave([7, 96], step), wave([48, 96], 5.0 * step));
                 let alone: Vec<Tensor> =
                     (0..7).map(|row| product(&x.narrow(0, row, 1), &weight).expect("fits")).collect();
                 assert_eq!(product(&x, &weight).expect("fits"), Tensor::cat(&alone, 0), "step {step}");
@@ -309,7 +288,7 @@ mod tests {
                 let gap = (Tensor::cat(&alone, 0) - &want).abs().max().double_value(&[]);
                 assert!(gap < want.abs().max().double_value(&[]) / 256.0 + 1e-4, "step {step}: {gap}");
             }
-            assert!(product(&wave([2, 33], 1.0), &wave([4, 33], 1.0)).is_none(), "no multiple of 32");
+            assert!(product(&wave([2, 33], 1.0), &wave([16, 33], 1.0)).is_none(), "no multiple of 32");
             assert!(product(&wave([2, 32], 1.0).to_kind(Kind::Float), &weight).is_none());
             drop(guard);
             assert_eq!(tch::get_num_threads(), threads);
