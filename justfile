@@ -198,6 +198,10 @@ ablate cache *options: build
 study *sizes: build
     @scripts/study.sh target/release/ study {{ sizes }}
 
+# each recipe (paper, authors, spamo) on a rendered corpus, beside the same on the features of other clips (an hour, resumable)
+presets *sizes: build
+    @scripts/presets.sh target/release/ study/presets {{ sizes }}
+
 # the study as pages to look at: the full model's translations with frames, mouths and gate; a sheet for people who rate them
 study-report *sizes: (study sizes)
     target/release/extract --dataset phoenix --root study/noisy/corpus --preset tiny --gpus cpu --split test \

@@ -36,7 +36,7 @@ Examples:
   ablate --features demo/cache --preset tiny --table models    small ones, trained from nothing
   ablate --features cache/phoenix --set optimiser.epochs=10 --gpus 0
 
-Writes <out>/ablation.md and ablation.json (readings, control, models: likewise) and keeps each run in
+Writes <out>/ablation.md and ablation.json (readings, control, models, recipe, study: likewise) and keeps each run in
 <out>/<row>/seed-<n>. The same command resumes where it was interrupted; a run that is done is not
 done again. All rows have the same settings, data and number of steps but for what the row is about.
 

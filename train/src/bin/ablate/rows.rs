@@ -16,6 +16,8 @@ pub(crate) enum Table {
     /// The paper's Table 6: each language model in a folder of the weights folder; with --preset tiny small ones of each
     /// family, trained from nothing
     Models,
+    /// The settings as they are, and the same on features of other clips: whether a recipe looks at the video
+    Recipe,
     /// The study's: the components alone and together, the controls, and what is scored without looking
     Study,
 }
@@ -102,6 +104,8 @@ const READINGS: &[Fixed] = &[
 const CONTROL: &[Fixed] =
     &[SPATIAL, FULL, row("shuffled-mouthing", &["head.streams=both", "shuffle_mouthing=true"])];
 
+const RECIPE: &[Fixed] = &[row("recipe", &[]), row("recipe-shuffled", &["shuffle_features=true"])];
+
 impl Table {
     /// Its rows, where they are the same everywhere; none otherwise. `epochs`: those that the rows share.
     pub(crate) fn fixed(self, epochs: usize) -> Vec<Row> {
@@ -109,6 +113,7 @@ impl Table {
             Self::Components => COMPONENTS,
             Self::Readings => READINGS,
             Self::Control => CONTROL,
+            Self::Recipe => RECIPE,
             Self::Study => STUDY,
             Self::Models => &[],
         };
@@ -128,6 +133,7 @@ impl Table {
             Self::Readings => "readings",
             Self::Control => "control",
             Self::Models => "models",
+            Self::Recipe => "recipe",
             Self::Study => "study",
         }
     }
@@ -141,6 +147,8 @@ impl Table {
             (Self::Components, "spatial+vt") => &["both", "spatial"],
             (Self::Components, "both+vt") => &["spatial+vt", "spatial"],
             (Self::Components, _) => &["both+vt", "spatial"],
+            (Self::Recipe, "recipe") => &["recipe-shuffled"],
+            (Self::Recipe, _) => &[],
             // Each with what it adds something to; the control with the hands alone and with its own mouthing.
             (Self::Study, "mouthing" | "spatial+vt" | "spatial-long") => &["spatial"],
             (Self::Study, "both") => &["spatial", "mouthing"],
@@ -171,7 +179,9 @@ impl Table {
     pub(crate) fn check(self, rows: &[Row], shared: &TrainConfig, preset: &TrainConfig) -> Result<()> {
         let refuse =
             |key: &str, what: &str, remedy: &str| Err(Error::usage(format!("{key}: {what}"), remedy));
-        if self != Self::Models && (shared.loss.alpha == 0.0 || shared.loss.beta == 0.0) {
+        if !matches!(self, Self::Models | Self::Recipe)
+            && (shared.loss.alpha == 0.0 || shared.loss.beta == 0.0)
+        {
             let what = "rows with and without this loss would be equal";
             return refuse(
                 if shared.loss.alpha == 0.0 { "loss.alpha" } else { "loss.beta" },
@@ -201,7 +211,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const TABLES: [Table; 4] = [Table::Components, Table::Readings, Table::Control, Table::Study];
+    const TABLES: [Table; 5] =
+        [Table::Components, Table::Readings, Table::Control, Table::Recipe, Table::Study];
 
     /// No two rows of a table train the same, whichever preset they are laid over.
     #[test]
@@ -271,6 +282,7 @@ mod tests {
         for setting in ["seed=3", "head.streams=spatial", "loss.beta=0", "loss.alpha=0.0"] {
             assert!(!check(Table::Components, setting)?, "{setting}");
         }
+        assert!(check(Table::Recipe, "loss.beta=0")? && !check(Table::Recipe, "shuffle_features=true")?);
         assert!(check(Table::Models, "loss.beta=0")? && check(Table::Models, "head.streams=spatial")?);
         assert!(!check(Table::Models, "language_model.path=mt5-xl")? && !check(Table::Models, "seed=3")?);
         Ok(())
