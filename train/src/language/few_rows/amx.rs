@@ -26,7 +26,7 @@ pub(super) fn available() -> bool {
     // SAFETY: the call takes two numbers and answers with one.
     #[allow(unsafe_code)]
     let allowed = || unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILES) } == 0;
-    super::avx512::available() && has() && cfg!(target_os = "linux") && allowed()
+    super::avx512::available() && has() && allowed()
 }
 
 /// `x [r, i]` as tiles: `[i / 32, 2, 16, 16]` pairs of neighbouring inputs, the last axis that of the rows; 0 where there is
