@@ -4,7 +4,7 @@
 #
 #     presets.sh PREFIX FOLDER [NAME=VALUE...]    PREFIX comes before a program's name: `target/release/`
 #
-# Sizes, which the tests make small: clips, sentences (of the language model), epochs, seeds.
+# Sizes, to be made small for a look: clips, sentences (of the language model), epochs, seeds.
 set -euo pipefail
 prefix=$1 place=$2
 clips=800 sentences=30000 epochs=20 seeds=3

@@ -1,9 +1,9 @@
-//! `x W^T` in bfloat16 for a few rows of `x`, of which decoding step by step consists, at the rate at which memory
-//! gives `W`: libtorch's products read it at about half of that.
+//! `x W^T` in bfloat16 for a few rows of `x`, of which decoding step by step consists. What limits it is the rate at which
+//! memory gives `W`.
 //!
-//! For CPUs with the bfloat16 dot products of AVX-512 or the tiles of AMX, between [`FewRows::begin`] and the end of the guard; then
-//! libtorch keeps to one thread, and threads of this module take their share of each product. A value is summed in one
-//! order, whatever the number of rows and threads.
+//! For CPUs with the tiles of AMX or the bfloat16 dot products of AVX-512, between [`FewRows::begin`] and the end of the
+//! guard; then libtorch keeps to one thread, and threads of this module take their share of each product. A value is
+//! summed in one order, whatever the number of rows and threads.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
