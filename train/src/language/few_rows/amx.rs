@@ -1,7 +1,7 @@
 //! With the tiles of AMX: `y^T = W x^T` in blocks of 16 outputs. Rows of `W` are a tile as they lie in memory, `x` is packed
 //! once for a product.
 
-use super::{INPUTS, Job, MOST_ROWS};
+use super::job::{INPUTS, Job, MOST_ROWS};
 use std::arch::asm;
 use std::arch::x86_64::*;
 

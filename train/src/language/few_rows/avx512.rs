@@ -1,6 +1,6 @@
 //! With the bfloat16 dot products of AVX-512.
 
-use super::{INPUTS, Job};
+use super::job::{INPUTS, Job};
 use std::arch::x86_64::*;
 
 /// Outputs that are summed together.

@@ -9,17 +9,14 @@
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod job;
 
+use job::{INPUTS, Job, MOST_ROWS};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use tch::{Device, Kind, Tensor};
-
-/// Rows up to which this is faster.
-const MOST_ROWS: i64 = 32;
-/// Inputs of one instruction.
-const INPUTS: usize = 32;
 
 thread_local! {
     /// The threads that serve this one while a guard lives.
@@ -80,16 +77,6 @@ pub(crate) fn product(x_ri: &Tensor, weight_oi: &Tensor) -> Option<Tensor> {
         });
         Some(y_ro)
     })
-}
-
-/// One product of contiguous bfloat16 arrays, `weight [o, i]`, `x [r, i]` or as the kernel packs it, `y [r, o]`.
-struct Job {
-    weight: *const u16,
-    x: *const u16,
-    y: *mut u16,
-    rows: usize,
-    inputs: usize,
-    outputs: usize,
 }
 
 /// What computes a part of a product.
