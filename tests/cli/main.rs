@@ -19,6 +19,7 @@ mod estimates;
 mod extract;
 mod fetch;
 mod field_media;
+mod floor;
 mod gaps;
 mod hostile_files;
 mod hostile_run;

@@ -12,6 +12,7 @@ pub mod chrf;
 pub mod comparison;
 pub mod difference;
 pub mod final_dot;
+pub mod floor;
 pub mod numpy_random;
 pub mod paper_models;
 pub mod porter;

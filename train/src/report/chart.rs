@@ -64,13 +64,23 @@ impl Chart {
 
     /// Grid, ticks and the name of what lies along the lower side.
     pub(super) fn axes(&self, x_name: &str) -> Markup {
-        let (right, bottom) = (self.left + self.width, self.top + self.height);
+        let right = self.left + self.width;
         html! {
             g class="axes" {
                 @for tick in self.y.ticks() {
                     line class="grid" x1=(n(self.left)) x2=(n(right)) y1=(n(self.y(tick))) y2=(n(self.y(tick))) {}
                     text class="end" x=(n(self.left - 6.0)) y=(n(self.y(tick) + 4.0)) { (self.y.label(tick)) }
                 }
+            }
+            (self.axis_below(x_name))
+        }
+    }
+
+    /// The lower side alone, with its ticks and its name.
+    pub(super) fn axis_below(&self, x_name: &str) -> Markup {
+        let (right, bottom) = (self.left + self.width, self.top + self.height);
+        html! {
+            g class="axes" {
                 @for tick in self.x.ticks() {
                     line x1=(n(self.x(tick))) x2=(n(self.x(tick))) y1=(n(bottom)) y2=(n(bottom + 4.0)) {}
                     text class="middle" x=(n(self.x(tick))) y=(n(bottom + 17.0)) { (self.x.label(tick)) }

@@ -14,6 +14,7 @@ mod examples;
 pub mod gate_track;
 mod page;
 pub mod rating;
+pub mod rows_picture;
 mod scores;
 mod settings;
 mod sheet;

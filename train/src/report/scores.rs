@@ -1,7 +1,9 @@
 //! The scores of a split, from the `metrics.json` that `evaluate` wrote.
 
 use super::page::{missing, section};
+use crate::metrics::floor::Floor;
 use crate::metrics::predictions::{METRICS, Predictions, References};
+use crate::metrics::sentence::Measure;
 use crate::metrics::{Row, Scores};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -17,6 +19,8 @@ pub(super) struct Metrics {
     pub(super) weights: Weights,
     pub(super) references: References,
     pub(super) scores: Scores,
+    /// Absent in files of earlier versions.
+    floor: Option<Floor>,
     scores_without_final_dot: Option<Scores>,
 }
 
@@ -58,6 +62,12 @@ pub(super) fn show(metrics: Option<&Metrics>, evaluate: &str) -> Markup {
                         span class="value" { (format!("{value:.2}")) }
                         span class="interval" { (interval) }
                     }
+                }
+            }
+            @if let Some(floor) = &metrics.floor {
+                p {
+                    "Floor of BLEU-4, reached without looking: " (floor.shown(Measure::Bleu4)) ". Alone the language model \
+                     says " q { (floor.sentence) } "."
                 }
             }
             @let ending = if metrics.references.rules.final_dot {

@@ -5,6 +5,7 @@ pub mod best;
 pub mod checkpoint;
 pub mod failure;
 pub mod find;
+pub mod floor;
 pub mod gradients;
 pub mod making;
 pub mod model;

@@ -305,6 +305,17 @@ impl SignClip {
         }
     }
 
+    /// The best that the language model says without any visual token; none where its prompt is empty, too.
+    pub fn translate_nothing(&self, search: &BeamSearchConfig) -> Result<Option<Hypothesis>> {
+        if self.prompt.iter().all(|ids| ids.numel() == 0) {
+            return Ok(None);
+        }
+        let _frozen = tch::no_grad_guard();
+        let tokens_btd = Tensor::zeros([1, 1, self.language_model.width()], (Kind::Float, self.device));
+        let prefix = self.prefix(&tokens_btd, &Tensor::zeros([1], (Kind::Int64, Device::Cpu)));
+        Ok(self.language_model.translate(&prefix, search)?.into_iter().flatten().next())
+    }
+
     /// What the head makes of a batch: gate, fused features, visual tokens.
     pub fn see(&self, batch: &Batch, train: bool) -> Result<HeadOutput> {
         self.head.forward(&batch.streams, train)

@@ -21,6 +21,7 @@ use signclip_train::data::split::check_split;
 use signclip_train::language::settings::language_model_folder;
 use signclip_train::metrics::ambiguous::AmbiguousWords;
 use signclip_train::metrics::paper_models::PaperModels;
+use signclip_train::report::rows_picture::rows_picture;
 use signclip_train::training::run::RunInfo;
 use signclip_train::training::setting_flags::SettingFlags;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ Examples:
   ablate --features demo/cache --preset tiny --table models    small ones, trained from nothing
   ablate --features cache/phoenix --set optimiser.epochs=10 --gpus 0
 
-Writes <out>/ablation.md and ablation.json (readings, control, models, recipe, study: likewise) and keeps each run in
+Writes <out>/ablation.md, ablation.json and ablation.svg (readings, control, models, recipe, study: likewise) and keeps each run in
 <out>/<row>/seed-<n>. The same command resumes where it was interrupted; a run that is done is not
 done again. All rows have the same settings, data and number of steps but for what the row is about.
 
@@ -152,7 +153,9 @@ fn run(args: &Args) -> Result<()> {
     atomic::write(&file("json"), json::pretty(&ablation)?.as_bytes())?;
     let markdown = summary::markdown(&ablation);
     atomic::write(&file("md"), markdown.as_bytes())?;
-    println!("{markdown}\ntable: {}, {}", file("md").display(), file("json").display());
+    atomic::write(&file("svg"), rows_picture(&ablation).as_bytes())?;
+    let [md, json, svg] = ["md", "json", "svg"].map(|ending| file(ending).display().to_string());
+    println!("{markdown}\ntable: {md}, {json}, {svg}");
     drop(lock);
     Ok(())
 }

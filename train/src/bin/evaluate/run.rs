@@ -11,6 +11,7 @@ use signclip_train::metrics::published::{Beside, SCORES, SCORES_WITHOUT_DOT};
 use signclip_train::metrics::summary::summary;
 use signclip_train::metrics::units::Units;
 use signclip_train::training::checkpoint::BEST;
+use signclip_train::training::floor::floor;
 use signclip_train::training::places::PlaceFlags;
 use signclip_train::training::run::RunInfo;
 use signclip_train::training::translation::{score_both_ways, translate};
@@ -96,6 +97,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let units = Units::of(corpus.store.info.language.as_deref());
     let (scores, without_dot) = score_both_ways(&predictions, rules, units);
+    let search = &info.settings.decoding;
+    let floor = floor(&model, &text, search, info.settings.seed, &predictions, (rules, units))?;
     let mut metrics = serde_json::json!({
         "split": args.split,
         "clips": predictions.len(),
@@ -112,6 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "references": { "rules": rules, "units": units },
         "decoding": info.settings.decoding,
         SCORES: scores,
+        "floor": floor,
     });
     if let Some(scores) = &without_dot {
         metrics[SCORES_WITHOUT_DOT] = serde_json::json!(scores);
@@ -133,7 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         plural(predictions.len(), "clip"),
         state.choice.best_epoch
     );
-    print!("{}", summary(&scores, beside.as_ref(), rules));
+    print!("{}", summary(&scores, &floor, beside.as_ref(), rules));
     if args.all {
         println!("\nReferences {}:\n{}", ending(rules), scores.table());
         if let Some(scores) = &without_dot {
