@@ -31,7 +31,7 @@ fn from_nothing_to_verdicts() {
         assert_eq!(json["rows"].as_array().map(Vec::len), Some(rows), "{table}");
     }
     let verdicts = read("verdicts.md");
-    assert_eq!(verdicts.lines().count(), 2 + 4, "{verdicts}");
+    assert_eq!(verdicts.lines().count(), 2 + 5, "{verdicts}");
     for missing in ["no such table", "not in the table"] {
         assert!(!verdicts.contains(missing), "{verdicts}");
     }

@@ -25,4 +25,4 @@ pub use missing::{Missing, SPLIT_FILE, expect, expected};
 pub use others::Watch;
 pub use reader::{Features, Store};
 pub use verify::{Report, payload_bytes, verify};
-pub use writer::{ClipWriter, StoreWriter};
+pub use writer::{ClipWriter, StoreWriter, to_bytes};

@@ -412,7 +412,7 @@ fn describe(folder: &Path, info: StoreInfo) -> Result<StoreInfo> {
 }
 
 /// Rows as they lie on disk: little-endian, IEEE rounding to nearest.
-fn to_bytes(rows: &[f32], dtype: StoreDtype) -> Vec<u8> {
+pub fn to_bytes(rows: &[f32], dtype: StoreDtype) -> Vec<u8> {
     match dtype {
         StoreDtype::F16 => rows.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
         StoreDtype::F32 => rows.iter().flat_map(|x| x.to_le_bytes()).collect(),

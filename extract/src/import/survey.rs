@@ -1,13 +1,14 @@
-//! What is there to import, by the headers of all files: every clip's arrays, and the one width and type of each stream.
+//! What is there to import, by the headers of all files: every clip's arrays, the one width of each stream, and the one
+//! type of each store.
 
 use super::array_file::ArrayFile;
 use super::foreign::Foreign;
 use crate::media::frame_folder;
 use rayon::prelude::*;
 use signclip_common::manifest::{Clip, Media};
-use signclip_common::store::{Failure, RowRule, StoreDtype};
+use signclip_common::store::{Failure, RowRule, StoreDtype, StoreInfo};
 use signclip_common::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The features of one clip.
 #[derive(Debug)]
@@ -19,28 +20,49 @@ pub struct Arrays {
     pub frames_unknown: bool,
 }
 
-/// Reads the headers of a clip's files. Errors: a file that is missing or no array of features; rows that contradict each
-/// other, or the clip's folder of pictures where that is there.
-pub fn look(folder: &Path, streams: &[Foreign], clip: &Clip, splits: &[&str]) -> Result<Arrays, Failure> {
+/// What is there for a clip.
+#[derive(Debug)]
+pub enum Found {
+    Arrays(Arrays),
+    /// A file is not there, which does not matter where the clip is stored already.
+    Gone(Failure),
+    /// A file is no array of features; or rows contradict each other, or the clip's folder of pictures where that is there.
+    Wrong(Failure),
+}
+
+impl Found {
+    pub fn arrays(&self) -> Option<&Arrays> {
+        match self {
+            Self::Arrays(arrays) => Some(arrays),
+            Self::Gone(_) | Self::Wrong(_) => None,
+        }
+    }
+}
+
+/// Reads the headers of a clip's files.
+pub fn look(folder: &Path, streams: &[Foreign], clip: &Clip, splits: &[&str]) -> Found {
     let failed =
         |stage: &str, reason: String| Failure { id: clip.id.clone(), stage: stage.to_owned(), reason };
-    let open = |stream: &Foreign| -> Result<ArrayFile> {
-        let places: Vec<_> =
-            stream.pattern.places(clip, splits)?.into_iter().map(|place| folder.join(place)).collect();
-        match places.iter().find(|place| place.exists()) {
-            Some(place) => ArrayFile::open(place),
-            None => {
-                let (stream, first) = (&stream.name, &places[0]);
-                let what = format!("no such file, which would be the stream {stream}");
-                Err(Error::input(first, "", what, "make the features of this clip, or correct the pattern"))
-            }
+    let mut files = Vec::new();
+    for stream in streams {
+        let places = match stream.pattern.places(clip, splits) {
+            Ok(places) => places.into_iter().map(|place| folder.join(place)).collect::<Vec<PathBuf>>(),
+            Err(error) => return Found::Wrong(failed("open", error.to_string())),
+        };
+        let Some(place) = places.iter().find(|place| place.exists()) else {
+            let what = format!("no such file, which would be the stream {}", stream.name);
+            let remedy = "make the features of this clip, or correct the pattern";
+            return Found::Gone(failed("open", Error::input(&places[0], "", what, remedy).to_string()));
+        };
+        match ArrayFile::open(place) {
+            Ok(file) => files.push(file),
+            Err(error) => return Found::Wrong(failed("open", error.to_string())),
         }
-    };
-    let files: Result<Vec<ArrayFile>> = streams.iter().map(open).collect();
-    let files = files.map_err(|e| failed("open", e.to_string()))?;
-    let (frames, frames_unknown) =
-        frames(streams, &files, pictures(clip)).map_err(|what| failed("rows", what))?;
-    Ok(Arrays { files, frames, frames_unknown })
+    }
+    match frames(streams, &files, pictures(clip)) {
+        Ok((frames, frames_unknown)) => Found::Arrays(Arrays { files, frames, frames_unknown }),
+        Err(what) => Found::Wrong(failed("rows", what)),
+    }
 }
 
 /// The pictures of a clip that is a folder of them, where that is there.
@@ -83,45 +105,63 @@ fn frames(
 }
 
 /// Looks at all clips of a split, side by side: a file server takes its time for each.
-pub fn look_at_all(
-    folder: &Path,
-    streams: &[Foreign],
-    clips: &[Clip],
-    splits: &[&str],
-) -> Vec<Result<Arrays, Failure>> {
+pub fn look_at_all(folder: &Path, streams: &[Foreign], clips: &[Clip], splits: &[&str]) -> Vec<Found> {
     clips.par_iter().map(|clip| look(folder, streams, clip, splits)).collect()
 }
 
-/// The width of each stream, and the type that holds all values. Errors: files of two widths; a stream without any file.
-pub fn agree<'a>(
+/// The width of each stream, of the `stores` that there are already and of all files. Errors: two widths; a stream without
+/// any.
+pub fn widths(
     streams: &[Foreign],
     folder: &Path,
-    arrays: impl Iterator<Item = &'a Arrays>,
-) -> Result<(Vec<usize>, StoreDtype)> {
-    let (mut first, mut dtype): (Option<&Arrays>, _) = (None, StoreDtype::F16);
-    for arrays in arrays {
-        for (i, (stream, file)) in streams.iter().zip(&arrays.files).enumerate() {
-            let other = first.map_or(file, |first| &first.files[i]);
-            if file.dim != other.dim {
-                let (name, there) = (&stream.name, other.path.display());
-                let what =
-                    format!("{} columns of the stream {name}, where {there} has {}", file.dim, other.dim);
-                let remedy = "one stream has one width: import the files of one network alone";
-                return Err(Error::input(&file.path, "shape", what, remedy));
-            }
-            if file.dtype == StoreDtype::F32 {
-                dtype = StoreDtype::F32;
+    stores: &[(PathBuf, StoreInfo)],
+    found: &[&Found],
+) -> Result<Vec<usize>> {
+    let width_of = |(i, stream): (usize, &Foreign)| {
+        let stored =
+            stores.iter().filter_map(|(store, info)| Some((store, info.streams.get(&stream.name)?.dim)));
+        let files = found.iter().filter_map(|found| found.arrays()).map(|arrays| &arrays.files[i]);
+        let mut widths = stored.chain(files.map(|file| (&file.path, file.dim)));
+        let Some((first, width)) = widths.next() else { return Err(nothing_usable(folder, found)) };
+        match widths.find(|(_, other)| *other != width) {
+            None => Ok(width),
+            Some((file, other)) => {
+                let (name, there) = (&stream.name, first.display());
+                let what = format!("{other} columns of the stream {name}, where {there} has {width}");
+                let remedy = "one stream has one width: import the files of one network alone, each into a folder of its own";
+                Err(Error::input(file, "shape", what, remedy))
             }
         }
-        first = first.or(Some(arrays));
-    }
-    match first {
-        Some(first) => Ok((first.files.iter().map(|file| file.dim).collect(), dtype)),
-        None => {
-            let patterns: Vec<&str> = streams.iter().map(|stream| stream.pattern.as_str()).collect();
-            let what = format!("no clip has a usable file of each stream ({})", patterns.join(", "));
-            Err(Error::input(folder, "", what, "correct the folder or --stream"))
+    };
+    streams.iter().enumerate().map(width_of).collect()
+}
+
+/// Why nothing can be imported, by the first clip.
+fn nothing_usable(folder: &Path, found: &[&Found]) -> Error {
+    let failure = found.iter().find_map(|found| match found {
+        Found::Arrays(_) => None,
+        Found::Gone(failure) | Found::Wrong(failure) => Some(failure),
+    });
+    let (id, reason) = failure.map_or(("", ""), |failure| (&failure.id, &failure.reason));
+    let what = format!("none of {} clips has usable features; of {id:?}", found.len());
+    Error::input(folder, "", what, reason)
+}
+
+/// The type of the store of a split that holds all values: that of the store `there`, where there is one. Errors: a file of
+/// float32 for a store of float16.
+pub fn dtype(there: Option<(&Path, StoreDtype)>, found: &[Found]) -> Result<StoreDtype> {
+    let mut files = found.iter().filter_map(Found::arrays).flat_map(|arrays| &arrays.files);
+    let wide = files.find(|file| file.dtype == StoreDtype::F32);
+    match (there, wide) {
+        (Some((store, StoreDtype::F16)), Some(file)) => {
+            let what =
+                format!("float32, where the store {} was begun with files of float16", store.display());
+            let remedy = "save the file in float16, or import all into another folder with --out";
+            Err(Error::input(&file.path, "dtype", what, remedy))
         }
+        (Some((_, dtype)), _) => Ok(dtype),
+        (None, Some(_)) => Ok(StoreDtype::F32),
+        (None, None) => Ok(StoreDtype::F16),
     }
 }
 

@@ -7,7 +7,7 @@ use signclip_common::{Error, Result};
 use std::path::Path;
 
 /// A table of runs. It has no times and no names of machines: the same runs give the same file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ablation {
     pub features: String,
     pub split: String,
@@ -36,14 +36,14 @@ fn components_table() -> u32 {
     COMPONENTS_TABLE
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Resampling {
     pub resamples: usize,
     pub seed: u64,
 }
 
 /// One variant of the model.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     pub name: String,
     pub settings: Vec<String>,
@@ -67,7 +67,7 @@ pub struct Row {
     pub against: Vec<Against>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seed {
     pub seed: u64,
     pub bleu4: f64,
@@ -76,7 +76,7 @@ pub struct Seed {
 }
 
 /// BLEU-4 of this row less that of another.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Against {
     pub row: String,
     pub difference: f64,
@@ -87,6 +87,12 @@ pub struct Against {
     /// Whether it is called a difference: by Holm's correction for all differences of the table.
     #[serde(default)]
     pub holds: bool,
+    /// Whether the interval knows how seeds vary.
+    #[serde(default)]
+    pub seeds_known: bool,
+    /// Probability of so large a difference where there is none, for a correction over several tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
     /// The same difference in the paper's table (PHOENIX14T); null for rows that are not in it.
     pub paper: Option<f64>,
 }
@@ -115,6 +121,13 @@ impl Ablation {
         })?;
         if ablation.rows.is_empty() {
             return Err(Error::input(file, "rows", "no rows", "run the ablation first"));
+        }
+        for row in &ablation.rows {
+            let turned = row.against.iter().filter_map(|other| other.interval).find(|[low, high]| low > high);
+            if let Some([low, high]) = turned {
+                let what = format!("the row {} has an interval from {low} to {high}", row.name);
+                return Err(Error::input(file, "interval", what, "make the table again with ablate"));
+            }
         }
         Ok(ablation)
     }

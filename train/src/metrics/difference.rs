@@ -3,14 +3,16 @@
 //! A score varies with the sentences that it is of and with the seed of its training. One resample draws sentences, the
 //! same ones for all runs, and for each side runs among its seeds, with replacement (a hierarchical bootstrap: Davison and
 //! Hinkley, *Bootstrap Methods*, 1997, 3.8). Of m runs m - 1 are drawn, so that the variance of few seeds is not
-//! underestimated (Rao and Wu, 1988). The deviation of the differences over the resamples is the standard error, and
+//! underestimated (Rao and Wu, 1988). The variance of the differences over the resamples has three parts: that of the seeds
+//! of either side, which is known without resampling (s²/m), and what is left for the sentences. Their sum is the squared
+//! standard error, and
 //!
 //! ```text
 //! interval = difference ± t · error
 //! ```
 //!
 //! with t of Student's distribution, because a deviation of few seeds is uncertain itself. Its degrees of freedom are
-//! Welch and Satterthwaite's, of three variances: of the seeds of either side and of the sentences. A percentile interval,
+//! Welch and Satterthwaite's, of the three parts. A percentile interval,
 //! which does not know that, claims a difference between equal configurations of five seeds twice as often as it says.
 //!
 //! Of several differences each is one only where it holds after Holm's correction (1979), so that the probability of any
@@ -38,13 +40,13 @@ pub struct Difference {
     /// 95 % interval.
     pub low: f64,
     pub high: f64,
-    /// Whether both sides have several runs. Otherwise the interval knows the sentences only, and no difference is called
-    /// one.
+    /// Whether both sides have several runs, of several sentences. Otherwise the interval does not know how these vary, and
+    /// no difference is called one.
     pub seeds_known: bool,
     /// Probability of so large a difference where there is none: what Holm's correction goes by. It is not printed, for
     /// readers take it for more than it is.
     #[serde(skip)]
-    chance: f64,
+    pub chance: f64,
 }
 
 impl Difference {
@@ -56,7 +58,8 @@ impl Difference {
         assert!(!a.is_empty() && !b.is_empty(), "a run on each side");
         let scores = |side: &[RunScore]| side.iter().map(|run| run.score).collect::<Vec<_>>();
         let difference = mean(&scores(b)) - mean(&scores(a));
-        let mut generator = Generator::seeded();
+        // Other numbers than those that drew the sentences.
+        let mut generator = Generator::elsewhere();
         let resamples = a[0].resamples.len();
         let differences: Vec<f64> = (0..resamples)
             .map(|resample| {
@@ -68,12 +71,11 @@ impl Difference {
                 of_b - of_a
             })
             .collect();
-        let all = variance(&differences);
-        let of_seeds = [a, b].map(|side| variance(&scores(side)) / side.len() as f64);
-        let of_sentences = (all - of_seeds.iter().sum::<f64>()).max(0.0);
-        let parts = of_seeds.iter().zip([a.len(), b.len()]).chain([(&of_sentences, sentences)]);
-        let squares: f64 =
-            parts.filter(|(_, many)| *many > 1).map(|(part, many)| part * part / (many - 1) as f64).sum();
+        let [of_a, of_b] = [a, b].map(|side| variance(&scores(side)) / side.len() as f64);
+        let of_sentences = (variance(&differences) - of_a - of_b).max(0.0);
+        let parts = [(of_a, a.len()), (of_b, b.len()), (of_sentences, sentences)];
+        let all = of_a + of_b + of_sentences;
+        let squares = parts.map(|(part, many)| part * part / (many.max(2) - 1) as f64).iter().sum::<f64>();
         let freedom = if squares > 0.0 { all * all / squares } else { 1.0 };
         let error = all.sqrt();
         let half = if error > 0.0 { student_t::quantile(LEVEL, freedom) * error } else { 0.0 };
@@ -83,7 +85,7 @@ impl Difference {
             (false, true) => 1.0,
             (false, false) => 0.0,
         };
-        let seeds_known = a.len() > 1 && b.len() > 1;
+        let seeds_known = a.len() > 1 && b.len() > 1 && sentences > 1;
         Self { difference, low: difference - half, high: difference + half, seeds_known, chance }
     }
 }
@@ -99,17 +101,23 @@ pub fn interval_of_mean(runs: &[RunScore], sentences: usize) -> [f64; 2] {
     [low, high]
 }
 
-/// Which of the differences are differences, by Holm's correction for their number: from the least probable on, as long
-/// as its probability is at most 5 % over the number of those that are left.
+/// Which of the differences are differences, by [Holm's correction](holm) for their number.
 pub fn hold(differences: &[Difference]) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..differences.len()).collect();
-    order.sort_by(|&one, &other| differences[one].chance.total_cmp(&differences[other].chance));
-    let mut holds = vec![false; differences.len()];
+    let chances: Vec<f64> = differences.iter().map(|difference| difference.chance).collect();
+    holm(&chances).into_iter().zip(differences).map(|(holds, other)| holds && other.seeds_known).collect()
+}
+
+/// Which of several things of these probabilities are no chance, by Holm's correction for their number: from the least
+/// probable on, as long as its probability is at most 5 % over the number of those that are left.
+pub fn holm(chances: &[f64]) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..chances.len()).collect();
+    order.sort_by(|&one, &other| chances[one].total_cmp(&chances[other]));
+    let mut holds = vec![false; chances.len()];
     for (before, &place) in order.iter().enumerate() {
-        if differences[place].chance > LEVEL / (differences.len() - before) as f64 {
+        if chances[place] > LEVEL / (chances.len() - before) as f64 {
             break;
         }
-        holds[place] = differences[place].seeds_known;
+        holds[place] = true;
     }
     holds
 }
@@ -216,10 +224,51 @@ mod tests {
         let half = 0.5 * (high - low);
         let wanted = student_t::quantile(0.05, 6.25 / 4.25) * 2.5_f64.sqrt();
         assert!((half / wanted - 1.0).abs() < 0.1, "{half} {wanted}");
-        // One run a side knows nothing of seeds.
+        // In another order it is the same up to the resampling, also where seeds and sentences are as many as can share
+        // their draws.
+        for sentences in [2, 4, 100] {
+            let other = Difference::of(&[run(1), run(0)], &[run(3), run(2)], sentences);
+            assert!((other.high - high).abs() < 0.1 * half, "{other:?}");
+        }
+        // One run a side knows nothing of seeds, one sentence nothing of sentences.
+        assert!(!Difference::of(&[run(0), run(1)], &[run(2), run(3)], 1).seeds_known);
         let alone = Difference::of(&[run(0)], &[run(3)], 100);
         assert!(!alone.seeds_known && alone.low == alone.high && !hold(&[alone])[0]);
         assert_eq!(Difference::of(&[run(0)], &[run(0)], 100).difference, 0.0);
+    }
+
+    /// Seeds and sentences are drawn independently, also where both are as many draws: four for each of two sides, and eight
+    /// sentences.
+    #[test]
+    fn the_order_of_runs_does_not_matter() {
+        let mut simulation = Simulation::new(Generator::seeded());
+        let mut run = |mean: f64| {
+            let scores: Vec<f64> = simulation.run(mean, 4.0).into_iter().take(8).collect();
+            let of = |drawn: &[u32]| drawn.iter().map(|&i| scores[i as usize]).sum::<f64>() / 8.0;
+            (mean_of(&scores), draws(8, of))
+        };
+        let sides: [Vec<(f64, Vec<f64>)>; 2] = [0.0, 15.0].map(|mean| (0..5).map(|_| run(mean)).collect());
+        let half = |order: [[usize; 5]; 2]| {
+            let [a, b] = [0, 1].map(|side| {
+                let of = |place: &usize| {
+                    let (score, resamples) = &sides[side][*place];
+                    RunScore { score: *score, resamples }
+                };
+                order[side].iter().map(of).collect::<Vec<_>>()
+            });
+            let Difference { low, high, .. } = Difference::of(&a, &b, 8);
+            0.5 * (high - low)
+        };
+        let halves = [
+            [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]],
+            [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]],
+            [[4, 3, 2, 1, 0], [0, 1, 2, 3, 4]],
+            [[2, 0, 4, 1, 3], [3, 0, 4, 2, 1]],
+        ]
+        .map(half);
+        for other in halves {
+            assert!((other / halves[0] - 1.0).abs() < 0.15, "{halves:?}");
+        }
     }
 
     /// By hand: two runs of variance 4, whose mean has 4/2 and one degree of freedom.

@@ -24,6 +24,11 @@ impl Generator {
         Self { state: STATE, spare: None }
     }
 
+    /// Far from there on the same circle of 2^128 numbers: what it draws is independent of what [`Self::seeded`] does.
+    pub fn elsewhere() -> Self {
+        Self { state: !STATE, spare: None }
+    }
+
     /// Uniform from 0 to `n - 1`. As in numpy, nothing is drawn where `n` is 1.
     pub fn below(&mut self, n: u32) -> u32 {
         if n <= 1 {

@@ -99,6 +99,8 @@ pub(crate) fn summarise(
                 difference: difference.difference,
                 interval: Some([difference.low, difference.high]),
                 holds,
+                seeds_known: difference.seeds_known,
+                chance: Some(difference.chance),
                 paper: rows[row].paper.zip(rows[other].paper).map(|(row, other)| row - other),
             };
         of_row.map(of_other).collect::<Vec<_>>()

@@ -35,6 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let tables =
         Tables { clean: read(clean)?, noisy: read(noisy)?, lagged: read(lagged)?, random: read(random)? };
+    tables.check()?;
     print!("{}", markdown(&verdicts(&tables)));
     Ok(())
 }
