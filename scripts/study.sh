@@ -21,8 +21,8 @@ table() {
     local name=$1 level=$2
     step "$name: $(date +%H:%M)"
     run ablate --table study --features "$place/$level/cache" --out "$place/tables/$name" --preset study --gpus cpu --jobs 2 \
-        --seeds "$seeds" --ambiguous "$place/$level/corpus/ambiguous.json" --set optimiser.epochs="$epochs" \
-        --set validate_every="$every" "${@:3}"
+        --seeds "$seeds" --ambiguous "$place/$level/corpus/ambiguous.json" --best "$place/$level/corpus/best.json" \
+        --set optimiser.epochs="$epochs" --set validate_every="$every" "${@:3}"
 }
 pretrained=(--set language_model.path="$place/language" --set language_model.tuning=lora)
 
@@ -44,10 +44,6 @@ table clean clean "${pretrained[@]}" --rows spatial,both+vt,both+vt+sm
 table lagged lagged "${pretrained[@]}" --rows both+vt,both+vt+sm
 table noisy noisy "${pretrained[@]}"
 
-step "the best that each level allows (shares, 0 to 1)"
-for level in clean noisy lagged; do
-    cat "$place/$level/corpus/best.json"
-done
 step "verdicts"
 tables=()
 for name in clean noisy lagged random; do

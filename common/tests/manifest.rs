@@ -31,7 +31,7 @@ fn annotations(name: &str) -> Option<PathBuf> {
 
 fn split(dataset: &Dataset, root: &Path, name: &str) -> Result<Option<Split>> {
     let home = dataset.home(root)?;
-    dataset.read(&home, dataset.splits.iter().find(|s| s.name == name).unwrap())
+    dataset.read(&home, dataset.splits.iter().find(|s| s.name == name).unwrap(), false)
 }
 
 /// One line with these words in it, and a remedy behind a semicolon.
@@ -484,6 +484,21 @@ fn damaged_csl_daily_files_are_refused() {
         ("list", ("csl2020ct_v2.pkl", &b"(lp0\n."[..]), &["csl2020ct_v2.pkl", "info"]),
         ("table", ("video_map.txt", &b"a|b\n1|2\n"[..]), &["video_map.txt", "line 1", "name, gloss, char"]),
         ("none", ("other.txt", &b""[..]), &["split_1.txt", "video_map.txt", "csl2020ct_v2.pkl"]),
+        (
+            "twice",
+            ("video_map.txt", &b"name|gloss|char\nS1_P1_T0|x|a b\nS1_P1_T0|x|c d\n"[..]),
+            &["video_map.txt, line 3", "S1_P1_T0 is there twice"],
+        ),
+        (
+            "empty",
+            ("video_map.txt", &b"name|gloss|char\nS1_P1_T0|x|\n"[..]),
+            &["video_map.txt", "no clip of the split train has a sentence in it, e.g. S1_P1_T0"],
+        ),
+        (
+            "no text",
+            ("csl2020ct_v2.pkl", &b"(dVinfo\n(lp1\n(dVname\nVS1_P1_T0\nsVlabel_char\n(lp2\nI1\nassas."[..]),
+            &["csl2020ct_v2.pkl, info[0].label_char", "not a text or a list of texts"],
+        ),
     ] {
         refused(what, csl_daily(&[labels]), words);
     }

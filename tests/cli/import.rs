@@ -194,7 +194,7 @@ fn folders_that_are_refused() {
     ]]);
     assert!(!place.path().join("cache/train").exists());
     import(place.path(), &format!("{line} --stream spatial={{id}}.npy"))
-        .refuses(&[&["no clip has a usable file", "{id}.npy"]]);
+        .refuses(&[&["files: none of 12 clips has usable features; of ", ".npy: no such file"]]);
     let twice = format!("{line} --stream a={{id}}.npy --stream a={{id}}.npy");
     import(place.path(), &twice).refuses(&[&["--stream a", "given twice"]]);
     let missing = run(place.path(), "extract", words(&format!("import nowhere {line} {STREAMS}")));
@@ -238,22 +238,106 @@ fn motion_alone() {
     train(place.path(), &joined).refuses(&[&[&format!("clip {id:?}"), "328 frames"]]);
 }
 
-/// A list of sentences without any media, and features in float16 under a name of one's own.
-#[test]
-fn own_features() {
-    let place = empty();
+/// A list of sentences without any media, and where features in float16 of six columns are, all 1.0.
+fn own(place: &Path) {
     let clip = |id: &str, split: &str| {
         format!("{{\"id\": \"{id}\", \"text\": \"ein satz {id}\", \"split\": \"{split}\"}}\n")
     };
     let list = ["a", "b", "c", "d"].map(|id| clip(id, "train")).concat() + &clip("e", "dev");
-    std::fs::write(place.path().join("own.jsonl"), list).expect("a list");
-    // 1.0 in float16.
+    std::fs::write(place.join("own.jsonl"), list).expect("a list");
     for (id, rows) in [("a", 20), ("b", 17), ("c", 25), ("d", 30), ("e", 21)] {
-        let path = place.path().join(format!("files/{id}.npy"));
+        let path = place.join(format!("files/{id}.npy"));
         save(&path, "<f2", &format!("({rows}, 6)"), &[0x00, 0x3c].repeat(rows * 6));
     }
-    import(place.path(), "--dataset own.jsonl --language German --stream spatial={id}.npy --out cache")
-        .exits(0);
+}
+
+const OWN: &str = "--dataset own.jsonl --language German --stream spatial={id}.npy --out cache";
+
+/// The reason is that of the first clip where it is the same for all.
+#[test]
+fn nothing_is_usable() {
+    let place = empty();
+    own(place.path());
+    let line = "--dataset own.jsonl --language German --out cache";
+    import(place.path(), &format!("{line} --stream spatial={{id}}_{{start}}.npy")).refuses(&[&[
+        "none of 5 clips has usable features; of \"a\"",
+        "{start}",
+        "take {start} out",
+    ]]);
+    for id in ["a", "b", "c", "d", "e"] {
+        save_f32(&place.path().join(format!("files/{id}_m.npy")), 9, &[0.5; 36]);
+    }
+    let motion = "--stream spatial={id}.npy --stream motion={id}_m.npy";
+    import(place.path(), &format!("{line} {motion}")).refuses(&[&[
+        "files/a_m.npy: 9 rows of the stream motion, where 20 frames (by its spatial) make 1",
+        "make the features of this clip again",
+    ]]);
+    for id in ["a", "b", "c", "d", "e"] {
+        save(&place.path().join(format!("files/{id}.npy")), "<f8", "(20, 6)", &[0; 960]);
+    }
+    import(place.path(), OWN)
+        .refuses(&[&["files/a.npy, dtype: the numbers are '<f8'", "float16 or float32"]]);
+}
+
+/// Files that have changed since they were imported are seen, whatever their size; files that are gone do not matter.
+#[test]
+fn files_that_change() {
+    let place = empty();
+    own(place.path());
+    let a = place.path().join("files/a.npy");
+    let good = std::fs::read(&a).expect("a file");
+    import(place.path(), OWN).exits(0);
+    let write = |value: &[u8; 2]| save(&a, "<f2", "(20, 6)", &value.repeat(120));
+    write(&[0x00, 0x40]);
+    import(place.path(), OWN).refuses(&[&["cache/train, clip \"a\", source", "other values in files/a.npy"]]);
+    import(place.path(), &format!("{OWN} --only a")).refuses(&[&["clip \"a\", source", "other values"]]);
+    write(&[0x00, 0x7e]);
+    import(place.path(), OWN).refuses(&[&["clip \"a\", source", "row 0", "NaN"]]);
+    save(&a, "<f8", "(120,)", &[0; 960]);
+    import(place.path(), OWN).refuses(&[&["clip \"a\", source", "[120] instead of [rows, dim]"]]);
+    // The same again, if later.
+    std::fs::write(&a, good).expect("written");
+    import(place.path(), OWN).exits(0).says(&["features: cache"]);
+    // Another network's, in the split that is imported second.
+    std::fs::remove_dir_all(place.path().join("cache/dev")).expect("removed");
+    save(&place.path().join("files/e.npy"), "<f2", "(21, 5)", &[0x00, 0x3c].repeat(105));
+    import(place.path(), &format!("{OWN} --split dev")).refuses(&[&[
+        "files/e.npy, shape: 5 columns of the stream spatial, where cache/train has 6",
+        "one stream has one width",
+    ]]);
+    std::fs::remove_dir_all(place.path().join("files")).expect("removed");
+    std::fs::create_dir(place.path().join("files")).expect("an empty folder");
+    import(place.path(), &format!("{OWN} --split train")).exits(0).says(&["next:"]);
+}
+
+/// A store keeps the type that it was begun with.
+#[test]
+fn types_of_files_that_come_later() {
+    let place = empty();
+    own(place.path());
+    let file = |id: &str| place.path().join(format!("files/{id}.npy"));
+    std::fs::remove_file(file("c")).expect("removed");
+    import(place.path(), OWN).exits(1);
+    save_f32(&file("c"), 25, &[0.1; 150]);
+    import(place.path(), OWN).refuses(&[&[
+        "files/c.npy, dtype: float32, where the store cache/train was begun with files of float16",
+        "--out",
+    ]]);
+    // Float16 fits into a store of float32.
+    let other = OWN.replace("--out cache", "--out other");
+    import(place.path(), &other).exits(0);
+    assert_eq!(store(&place.path().join("other"), "train").info.dtype, StoreDtype::F32);
+    std::fs::remove_file(file("c")).expect("removed");
+    import(place.path(), &format!("{other} --only a")).exits(0);
+    import(place.path(), &other).exits(0);
+}
+
+/// Sentences without any media, and features in float16 under a name of one's own.
+#[test]
+fn own_features() {
+    let place = empty();
+    own(place.path());
+    import(place.path(), OWN).exits(0);
     let train_split = store(&place.path().join("cache"), "train");
     assert_eq!(train_split.info.dtype, StoreDtype::F16);
     assert_eq!(train_split.clips.iter().map(|clip| clip.frames).collect::<Vec<_>>(), [20, 17, 25, 30]);

@@ -117,8 +117,9 @@ impl Dataset {
         })
     }
 
-    /// Read one split from `home`. `None`: the data set has no annotation file for it there.
-    pub fn read(&self, home: &Path, split: &SplitPlaces) -> Result<Option<Split>> {
+    /// Read one split from `home`. `None`: the data set has no annotation file for it there. `of_features`: the clips'
+    /// features are there already, and a line may do without media.
+    pub fn read(&self, home: &Path, split: &SplitPlaces, of_features: bool) -> Result<Option<Split>> {
         let Some(annotation) = split.annotations.iter().map(|a| home.join(a)).find(|p| p.is_file()) else {
             return Ok(None);
         };
@@ -127,7 +128,7 @@ impl Dataset {
             Layout::Phoenix => phoenix::read(&annotation, home, split)?,
             Layout::How2sign => how2sign::read(&annotation, home, split, &mut remarks)?,
             Layout::CslDaily => csl_daily::read(&annotation, home, split)?,
-            Layout::JsonLines => json_lines::read(&annotation, home, split)?,
+            Layout::JsonLines => json_lines::read(&annotation, home, split, of_features)?,
         };
         let clips = unique(&annotation, rows)?;
         Ok(Some(Split { name: split.name.clone(), clips, annotation, remarks }))

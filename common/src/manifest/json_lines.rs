@@ -52,7 +52,12 @@ pub fn read_json_lines(path: &Path, of_features: bool) -> Result<Vec<Split>> {
 
 /// One split of a data set that a manifest describes: the lines of its name, and those without a split. Media lie below the
 /// split's media folder, whatever the lines say.
-pub(super) fn read(annotation: &Path, home: &Path, split: &SplitPlaces) -> Result<Vec<Row>> {
+pub(super) fn read(
+    annotation: &Path,
+    home: &Path,
+    split: &SplitPlaces,
+    of_features: bool,
+) -> Result<Vec<Row>> {
     let folder = first_folder(home, &split.media);
     let place = |line: usize, relative: &str| {
         below(annotation, line, &folder, relative).map_err(|e| match e {
@@ -63,7 +68,7 @@ pub(super) fn read(annotation: &Path, home: &Path, split: &SplitPlaces) -> Resul
     let is_own = |name: &Option<String>| {
         name.as_ref().is_none_or(|name| *name == split.name || Some(name) == split.also.as_ref())
     };
-    let own = rows(annotation, place, false)?.into_iter().filter(|(name, _)| is_own(name));
+    let own = rows(annotation, place, of_features)?.into_iter().filter(|(name, _)| is_own(name));
     let own: Vec<Row> = own.map(|(_, row)| row).collect();
     match own.is_empty() {
         true => {

@@ -118,8 +118,9 @@ pub(super) fn decode<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
         Err(e) => {
             let line = bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
             let wide = [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark));
-            let from = if wide { "utf-16" } else { "latin1" };
-            let remedy = format!("convert it, for example: iconv -f {from} -t utf-8");
+            let from = if wide { "utf-16" } else { "ENCODING" };
+            let hint = if wide { "" } else { " (latin1 for western languages, gb18030 for Chinese)" };
+            let remedy = format!("convert it: iconv -f {from} -t utf-8{hint}");
             Err(Error::input(path, format!("line {line}"), "not UTF-8", remedy))
         }
     }

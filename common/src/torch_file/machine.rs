@@ -1,6 +1,6 @@
 //! The machine that a pickle is a program for: its operands, stack, marks and memo.
 
-use super::values::{Budget, Checked, Objects, Role, Span, Value, damaged};
+use super::values::{Budget, Checked, ESCAPED, Fault, Objects, Role, Span, Value, damaged};
 use std::collections::BTreeMap;
 
 /// Deeper than any checkpoint; Python's own pickler stops near it.
@@ -102,10 +102,15 @@ impl<'a> Machine<'a> {
         let (span, text) = self.line_text()?;
         let parsed = match opcode {
             b'I' if text == "00" || text == "01" => Some(Value::Bool(text == "01")),
-            b'I' | b'L' => text.trim_end_matches('L').parse().ok().map(Value::int),
+            b'I' | b'L' => whole_number(text.trim_end_matches('L')),
             b'F' => text.parse().ok().map(Value::float),
             // Escapes would need a copy; torch has never written them.
-            _ if text.contains('\\') => None,
+            _ if text.contains('\\') => {
+                return Err(Fault {
+                    what: "a text with an escape, as protocol 0 writes it".to_owned(),
+                    remedy: ESCAPED,
+                });
+            }
             b'V' => Some(Value::Text(span)),
             _ if span.len >= 2 && (text.starts_with('\'') || text.starts_with('"')) => {
                 Some(Value::Text(Span { start: span.start + 1, len: span.len - 2 }))
@@ -218,4 +223,14 @@ pub(super) fn truncated<T>() -> Checked<T> {
 
 pub(super) fn too_deep<T>() -> Checked<T> {
     damaged(format!("objects are nested more than {DEEPEST} deep"))
+}
+
+/// A decimal number of protocol 0; one beyond 64 bits is never looked into.
+fn whole_number(text: &str) -> Option<Value> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    match text.parse() {
+        Ok(number) => Some(Value::int(number)),
+        Err(_) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => Some(Value::Opaque),
+        Err(_) => None,
+    }
 }

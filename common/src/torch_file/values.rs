@@ -21,6 +21,8 @@ pub(super) const LONGEST_KEY: usize = 512;
 
 /// What helps where a file that was downloaded is damaged.
 pub(super) const DAMAGED: &str = "download it again";
+/// What helps where protocol 0 has written a text with an escape.
+pub(super) const ESCAPED: &str = "load it in Python, and save it again with pickle.dump(..., protocol=4)";
 
 /// The file is damaged in this way.
 pub(super) fn damaged<T>(what: impl Into<String>) -> Checked<T> {

@@ -5,7 +5,7 @@
 use crate::cli::args::ImportArgs;
 use crate::cli::summary::{next_step, print_json};
 use crate::import::foreign::Foreign;
-use crate::import::survey::{self, Arrays};
+use crate::import::survey::{self, Found};
 use crate::import::work::{Imported, Work, check_clips};
 use crate::run::heartbeat::{Heartbeat, State};
 use crate::run::interrupt;
@@ -13,14 +13,11 @@ use crate::run::plan::Plan;
 use crate::run::rank::Rank;
 use signclip_common::manifest::Split;
 use signclip_common::progress::{Progress, start_log};
-use signclip_common::store::{self, FORMAT, Failure, StoreDtype, StoreInfo, StoreWriter};
+use signclip_common::store::{self, FORMAT, Failure, STORE_FILE, StoreDtype, StoreInfo, StoreWriter};
 use signclip_common::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Every clip of a split, and what is there for it.
-type Found = Vec<Result<Arrays, Failure>>;
 
 /// Imports what the flags name.
 pub fn run(args: &ImportArgs) -> Result<ExitCode> {
@@ -40,15 +37,23 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
     start_log(Some(&out.join("extract.log.jsonl")))?;
     tracing::info!("{} from {} into {}", plan.dataset.title, args.dir.display(), out.display());
     let look = |split: &Split| survey::look_at_all(&args.dir, &streams, &split.clips, &plan.names(split));
-    let found: Vec<Found> = plan.splits.iter().map(look).collect();
-    let (dims, dtype) = survey::agree(&streams, &args.dir, found.iter().flatten().flatten())?;
+    let found: Vec<Vec<Found>> = plan.splits.iter().map(look).collect();
+    let stores = stores(&out)?;
+    let dims = survey::widths(&streams, &args.dir, &stores, &found.iter().flatten().collect::<Vec<_>>())?;
     for (stream, dim) in streams.iter().zip(&dims) {
         tracing::info!("{}: {} columns, {}", stream.name, dim, stream.pattern.as_str());
     }
     let mut shares = Vec::new();
     for (split, found) in plan.splits.iter().zip(&found) {
+        let folder = out.join(&split.name);
+        let there = stores.iter().find(|(store, _)| *store == folder).map(|(_, info)| info.dtype);
+        let gone = match there {
+            Some(dtype) => check_clips(&folder, dtype, &streams, &split.clips, found)?,
+            None => Vec::new(),
+        };
+        let dtype = survey::dtype(there.map(|dtype| (folder.as_path(), dtype)), found)?;
         let info = describe(args, &plan, split, &streams, &dims, dtype);
-        shares.push(open(args, &plan, (split, found), info, &out.join(&split.name))?);
+        shares.push(open(args, &plan, split, &gone, info, &folder)?);
     }
     let mut done = BTreeMap::new();
     for ((split, found), (store, heartbeat)) in plan.splits.iter().zip(&found).zip(&mut shares) {
@@ -57,6 +62,20 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
         done.insert(split.name.clone(), import(&work, &split.name, store, heartbeat)?);
     }
     report(args, &plan, &out, &done)
+}
+
+/// The stores of splits that there are in the folder of the import.
+fn stores(out: &Path) -> Result<Vec<(PathBuf, StoreInfo)>> {
+    let mut stores = Vec::new();
+    for entry in std::fs::read_dir(out).map_err(Error::io(out))? {
+        let folder = entry.map_err(Error::io(out))?.path();
+        if folder.join(STORE_FILE).is_file() {
+            let info = StoreInfo::read(&folder)?;
+            stores.push((folder, info));
+        }
+    }
+    stores.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(stores)
 }
 
 /// The streams of the flags, sorted by name as a store has them.
@@ -101,15 +120,15 @@ fn describe(
     }
 }
 
-/// The store of a split.
+/// The store of a split, in which the clips `gone` are that the data set has no longer.
 fn open(
     args: &ImportArgs,
     plan: &Plan,
-    (split, found): (&Split, &Found),
+    split: &Split,
+    gone: &[String],
     info: StoreInfo,
     folder: &Path,
 ) -> Result<(StoreWriter, Heartbeat)> {
-    let gone = check_clips(folder, &split.clips, found)?;
     if let (Some(first), true) = (gone.first(), args.selection.all_clips()) {
         let (count, folder) = (gone.len(), folder.display());
         tracing::warn!("{folder}: {count} clips are not in the data set any more and stay, e.g. {first}");

@@ -21,7 +21,10 @@ impl Pattern {
         if !text.contains("{id}") {
             return Err("it has no {id}: each clip has a file of its own".to_owned());
         }
-        if !Path::new(&others).components().all(|part| matches!(part, Component::Normal(_))) {
+        if !Path::new(&others)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        {
             return Err("it leads out of the folder".to_owned());
         }
         Ok(Self(text.to_owned()))
@@ -73,6 +76,7 @@ mod tests {
             let video = clip(Media::Video { path: "v.mp4".into(), start: Some(start), end: None });
             assert_eq!(places("{id}_{start}_s2wrapping.npy", &video), [Path::new(name)]);
         }
+        assert_eq!(places("./{id}.npy", &folder), [Path::new("./a-1.npy")]);
         let pattern = Pattern::parse("{id}_{start}.npy").expect("a pattern");
         assert!(pattern.places(&folder, &["dev"]).unwrap_err().to_string().contains("no start"));
     }
@@ -83,6 +87,7 @@ mod tests {
             ("spatial.npy", "no {id}"),
             ("{id}_{scale}.npy", "only {id}, {split}, {start}"),
             ("../{id}.npy", "leads out"),
+            ("a/../../{id}.npy", "leads out"),
             ("/{id}.npy", "leads out"),
         ] {
             assert!(Pattern::parse(text).is_err_and(|e| e.contains(part)), "{text}");

@@ -1,7 +1,7 @@
 //! From arrays to the store of a split.
 
 use super::foreign::Foreign;
-use super::survey::Arrays;
+use super::survey::{Arrays, Found};
 use crate::run::changed;
 use crate::run::failures::{Earlier, record};
 use crate::run::heartbeat::Heartbeat;
@@ -9,9 +9,10 @@ use crate::run::interrupt;
 use crate::run::stages::{Stage, Stages};
 use signclip_common::manifest::{Clip, Media};
 use signclip_common::progress::Progress;
-use signclip_common::store::{ClipFacts, Failure, StoreWriter};
-use signclip_common::{Error, Result};
+use signclip_common::store::{ClipFacts, ClipRecord, Failure, StoreDtype, StoreWriter, rank_files, to_bytes};
+use signclip_common::{Error, Result, checksum};
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What one split's import did.
@@ -33,7 +34,7 @@ pub struct Work<'a> {
     pub streams: &'a [Foreign],
     pub clips: &'a [Clip],
     /// What is there for each clip.
-    pub found: &'a [Result<Arrays, Failure>],
+    pub found: &'a [Found],
     /// Folder of the files.
     pub folder: &'a Path,
     /// Frames per second of the features.
@@ -44,7 +45,7 @@ impl Work<'_> {
     /// Frames of the clips that the store does not have yet.
     pub fn frames(&self, store: &StoreWriter) -> u64 {
         let left = self.clips.iter().zip(self.found).filter(|(clip, _)| !store.is_done(&clip.id));
-        left.filter_map(|(_, found)| Some(found.as_ref().ok()?.frames as u64)).sum()
+        left.filter_map(|(_, found)| Some(found.arrays()?.frames as u64)).sum()
     }
 
     /// Stores every clip that the store does not have yet. Errors: the store cannot be written.
@@ -70,7 +71,7 @@ impl Work<'_> {
                 }
                 self.take(i, store, &stages, &mut done)?;
                 heartbeat.count(done.already_done + done.stored, done.failures.len());
-                let frames = self.found[i].as_ref().map_or(0, |arrays| arrays.frames as u64);
+                let frames = self.found[i].arrays().map_or(0, |arrays| arrays.frames as u64);
                 progress.advance(frames, || format!("{} clips, {} failed", done.stored, done.failures.len()));
                 Ok(())
             });
@@ -90,8 +91,10 @@ impl Work<'_> {
             Failure { id, stage, reason: error.to_string() }
         };
         let arrays = match found {
-            Ok(arrays) => arrays,
-            Err(failure) => return record(failure.clone(), store, &mut done.failures),
+            Found::Arrays(arrays) => arrays,
+            Found::Gone(failure) | Found::Wrong(failure) => {
+                return record(failure.clone(), store, &mut done.failures);
+            }
         };
         let read = || arrays.files.iter().map(|file| file.read()).collect::<Result<Vec<_>>>();
         let rows = match stages.time(Stage::Decode, read) {
@@ -129,7 +132,7 @@ impl Work<'_> {
             start,
             end,
             source_bytes: bytes(arrays),
-            source_mtime: arrays.files.iter().map(|file| file.mtime).max().unwrap_or(0),
+            source_mtime: mtime(arrays),
             ..ClipFacts::default()
         };
         let mut writer = store.begin()?;
@@ -146,16 +149,70 @@ fn bytes(arrays: &Arrays) -> u64 {
     arrays.files.iter().map(|file| file.bytes).sum()
 }
 
-/// Refuses a clip that is stored and has another sentence or other files by now. Returns the ids of clips that the data set has
-/// no longer.
-pub fn check_clips(store: &Path, clips: &[Clip], found: &[Result<Arrays, Failure>]) -> Result<Vec<String>> {
-    let there =
-        clips.iter().zip(found).filter_map(|(clip, found)| Some((clip.id.as_str(), found.as_ref().ok()?)));
-    let there: HashMap<&str, &Arrays> = there.collect();
+/// The latest modification of a clip's files, in seconds since 1970.
+fn mtime(arrays: &Arrays) -> u64 {
+    arrays.files.iter().map(|file| file.mtime).max().unwrap_or(0)
+}
+
+/// Refuses a clip that is stored in the folder `store` and has another sentence or other files by now; files that are gone do
+/// not matter. `dtype`: of the store. Returns the ids of clips that the data set has no longer.
+pub fn check_clips(
+    store: &Path,
+    dtype: StoreDtype,
+    streams: &[Foreign],
+    clips: &[Clip],
+    found: &[Found],
+) -> Result<Vec<String>> {
+    let there: HashMap<&str, &Found> = clips.iter().map(|clip| clip.id.as_str()).zip(found).collect();
+    let imported = last_import(store)?;
     changed::refuse(store, clips, |clip, record| {
         changed::text(clip, record).or_else(|| {
-            let (now, then) = (bytes(there.get(clip.id.as_str())?), record.facts.source_bytes);
-            (now != then).then(|| ("source_bytes", format!("files of {now} bytes"), format!("{then} bytes")))
+            let arrays = match there.get(clip.id.as_str())? {
+                Found::Arrays(arrays) => arrays,
+                Found::Gone(_) => return None,
+                Found::Wrong(failure) => return Some(other_files(failure.reason.clone())),
+            };
+            let (now, then) = (bytes(arrays), record.facts.source_bytes);
+            if now != then {
+                return Some(("source_bytes", format!("files of {now} bytes"), format!("{then} bytes")));
+            }
+            // Times are known to the second: a file may have changed again in that of the import.
+            let touched = mtime(arrays) != record.facts.source_mtime || mtime(arrays) + 1 >= imported;
+            if touched { other_values(arrays, record, dtype, streams) } else { None }
         })
     })
+}
+
+fn other_files(now: String) -> changed::Difference {
+    ("source", now, "the files of then".to_owned())
+}
+
+/// Whether the files have other values than what is stored of them.
+fn other_values(
+    arrays: &Arrays,
+    record: &ClipRecord,
+    dtype: StoreDtype,
+    streams: &[Foreign],
+) -> Option<changed::Difference> {
+    streams.iter().zip(&arrays.files).find_map(|(stream, file)| {
+        let stored = &record.streams.get(&stream.name)?.sha256;
+        match file.read() {
+            Ok(rows) if checksum::of(&to_bytes(&rows, dtype)) == *stored => None,
+            Ok(_) => Some(other_files(format!("other values in {}", file.path.display()))),
+            Err(error) => Some(other_files(error.to_string())),
+        }
+    })
+}
+
+/// When a clip was last stored, in seconds since 1970; 0 where none is.
+fn last_import(store: &Path) -> Result<u64> {
+    if !store.is_dir() {
+        return Ok(0);
+    }
+    let mut last = 0;
+    for (_, index) in rank_files(store, "clips-", ".jsonl")? {
+        let time = index.metadata().map_err(Error::io(&index))?.mtime();
+        last = last.max(u64::try_from(time).unwrap_or(0));
+    }
+    Ok(last)
 }

@@ -105,8 +105,14 @@ impl Plan {
     fn read(args: &Selection, video: VideoConfig, of_features: bool) -> Result<Self> {
         let mut plan = match &args.dataset {
             Some(file) if file.ends_with(".jsonl") => Self::own(Path::new(file), args, of_features)?,
-            Some(name) => Self::known(name, args)?,
+            Some(name) => Self::known(name, args, of_features)?,
             None if !args.videos.is_empty() => Self::videos(args)?,
+            None if of_features => {
+                return Err(Error::usage(
+                    "nothing says which clips there are",
+                    "give --dataset NAME, or --dataset FILE.jsonl with the clips' ids and sentences",
+                ));
+            }
             None => {
                 return Err(Error::usage(
                     "nothing to extract",
@@ -142,7 +148,7 @@ impl Plan {
         }
     }
 
-    fn known(name: &str, args: &Selection) -> Result<Self> {
+    fn known(name: &str, args: &Selection, of_features: bool) -> Result<Self> {
         let dataset = Dataset::load(&Manifests::here()?, name)?;
         let root = dataset.home(&places::data_root(args.root.as_deref(), name)?)?;
         for wanted in &args.split {
@@ -164,7 +170,7 @@ impl Plan {
             if !args.split.is_empty() && !args.split.iter().any(named) {
                 continue;
             }
-            match plan.dataset.read(&plan.root, split)? {
+            match plan.dataset.read(&plan.root, split, of_features)? {
                 Some(read) => plan.splits.push(read),
                 None => {
                     let looked: Vec<String> =

@@ -372,7 +372,7 @@ impl Corpus {
 }
 
 /// For each of `n` clips, two at least, another one; each is given once: neighbours in a random circle.
-pub(crate) fn others(n: usize, seed: u64) -> Vec<usize> {
+pub fn others(n: usize, seed: u64) -> Vec<usize> {
     let circle = permutation(n, &Random::new("shuffled features", seed));
     let mut others = vec![0; n];
     for place in 0..n {

@@ -3,7 +3,9 @@
 
 use crate::head::gated_fusion::FusionKind;
 use crate::head::streams::Streams;
-use signclip_common::store::{ClipRecord, Store, StreamInfo};
+use signclip_common::manifest::Dataset;
+use signclip_common::manifests::Manifests;
+use signclip_common::store::{ClipRecord, MOTION, MOUTHING, SPATIAL, Store, StreamInfo};
 use signclip_common::{Error, Result};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -47,10 +49,13 @@ impl Joined {
 
 /// Whether two stores are of the same clips.
 fn check(first: &Store, other: &Store) -> Result<()> {
+    let refused =
+        |place: String, what: String, remedy: &str| Err(Error::input(&other.folder, place, what, remedy));
     let refuse = |place: String, what: String| {
-        let remedy = "extract both from the same data set, or leave one out of --features";
-        Err(Error::input(&other.folder, place, what, remedy))
+        refused(place, what, "extract both from the same data set, or leave one out of --features")
     };
+    let is_imported = |store: &Store| store.info.streams.values().any(|stream| stream.imported().is_some());
+    let imported = is_imported(first) || is_imported(other);
     if first.info.fps != other.info.fps {
         let what = format!(
             "{} frames per second, {} has {}",
@@ -58,14 +63,20 @@ fn check(first: &Store, other: &Store) -> Result<()> {
             first.folder.display(),
             first.info.fps
         );
-        return refuse("fps".to_owned(), what);
+        return match imported {
+            true => {
+                refused("fps".to_owned(), what, "import the features again, with their own rate: --fps N")
+            }
+            false => refuse("fps".to_owned(), what),
+        };
     }
-    if first.info.text != other.info.text || first.info.language != other.info.language {
-        let there = first.folder.display();
-        return refuse(
-            "language, text".to_owned(),
-            format!("not the language and the rules of text of {there}"),
-        );
+    if first.info.language != other.info.language {
+        let [there, here] = [first, other].map(|store| store.info.language.as_deref().unwrap_or("none"));
+        let what = format!("{here}, {} has {there}", first.folder.display());
+        return refused("language".to_owned(), what, "make one of them again with the other's --language");
+    }
+    if first.info.text != other.info.text {
+        return refuse("text".to_owned(), format!("not the rules of text of {}", first.folder.display()));
     }
     for (a, b) in first.clips.iter().zip(&other.clips) {
         let place = format!("clip {:?}", a.id);
@@ -115,9 +126,23 @@ pub(super) fn check_streams(stores: &[Store], wanted: &Streams, fusion: FusionKi
             (None, _) => {
                 let (there, dataset) = (all.join(", "), &first.info.dataset);
                 let folder = first.folder.parent().unwrap_or(&first.folder).display();
+                let known = Manifests::here().is_ok_and(|here| Dataset::load(&here, dataset).is_ok());
+                let dataset = if known { dataset } else { "FILE.jsonl" };
+                let out = format!("{folder}-{name}");
+                let import =
+                    format!("extract import DIR --dataset {dataset} --stream {name}=PATTERN --out {out}");
+                let base = if name == MOUTHING { " (the preset authors: --lip-encoder base)" } else { "" };
+                let extract = format!("extract --dataset {dataset} --streams {name} --out {out}{base}");
+                let is_ours = [SPATIAL, MOUTHING, MOTION].contains(&name);
+                let imported = stores.iter().flat_map(|store| store.info.streams.values());
+                let imported = imported.into_iter().any(|stream| stream.imported().is_some());
+                let make = match (is_ours, imported) {
+                    (true, false) => extract,
+                    (true, true) => format!("{extract}; or, where others made it, with: {import}"),
+                    (false, _) => import,
+                };
                 let remedy = format!(
-                    "make it with: extract --dataset {dataset} --streams {name} --out {folder}-{name}, and add --features \
-                     {folder}-{name}; or train on what is there: --set head.streams={}",
+                    "make it with: {make}; then add --features {out}; or train on what is there: --set head.streams={}",
                     all.join(",")
                 );
                 let what = format!("there is no {name} stream, only {there}");

@@ -27,6 +27,33 @@ pub struct Ablation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     pub rows: Vec<Row>,
+    /// The best that a rendered corpus allows, where it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
+}
+
+/// What a rendered corpus allows at most, computed from its generator: the content of `best.json` in its folder.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Best {
+    pub hands_and_mouth: BestScores,
+    pub hands_alone: BestScores,
+}
+
+/// Shares, 0 to 1.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct BestScores {
+    pub ambiguous_accuracy: f64,
+    pub exact_sentences: f64,
+}
+
+impl Best {
+    /// Errors: not a `best.json`.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = regular_file::read_to_string(file, SETTINGS).map_err(Error::io(file))?;
+        serde_json::from_str(&text).map_err(|e| {
+            Error::input(file, "", e.to_string(), "give the best.json that render-corpus writes")
+        })
+    }
 }
 
 /// The paper's table of the parts of its model.
@@ -60,6 +87,12 @@ pub struct Row {
     pub ambiguous_interval: Option<[f64; 2]>,
     /// Mean share of cases in which the partner was said instead, 0 to 1.
     pub ambiguous_swapped: Option<f64>,
+    /// Mean share of translations that are their reference to the letter, 0 to 1; absent in tables of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<f64>,
+    /// Mean BLEU-4 where each clip has the translation of another one: what a score is worth without looking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bleu4_of_others: Option<f64>,
     /// Standard deviations over the seeds; null with one seed.
     pub bleu4_deviation: Option<f64>,
     pub ambiguous_accuracy_deviation: Option<f64>,

@@ -1,8 +1,10 @@
 //! Translations of several runs beside each other, as in the paper's Table 4.
 
 use super::predictions::Predictions;
-use super::word_diff::word_diff;
+use super::units::Units;
+use super::word_diff::{Piece, missing, word_diff};
 use signclip_common::{Error, Result};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -31,16 +33,29 @@ impl std::str::FromStr for Named {
 pub struct Translated {
     pub id: String,
     pub reference: String,
+    /// What its words are.
+    pub units: Units,
     /// By name, in the order given.
     pub hypotheses: Vec<(String, String)>,
 }
 
-/// The clips `ids` of a split. Errors: a run without translations or of other clips, an id that is not there.
+/// The clips `ids` of a split. Errors: two runs of one name, a run without translations, of other clips or cut off while it was
+/// evaluated; an id that is not there, or is there twice.
 pub fn translations(runs: &[Named], split: &str, ids: &[String]) -> Result<Vec<Translated>> {
+    let names: Vec<&str> = runs.iter().map(|named| named.name.as_str()).collect();
+    if let Some(name) = twice(&names) {
+        let what = format!("{name}: two runs have this name");
+        return Err(Error::usage(what, "give each run a name of its own"));
+    }
+    if let Some(id) = twice(&ids.iter().map(String::as_str).collect::<Vec<_>>()) {
+        return Err(Error::usage(format!("--clips {id}: given twice"), "name each clip once"));
+    }
     let read: Vec<Predictions> =
         runs.iter().map(|named| Predictions::read(&named.run, split)).collect::<Result<_>>()?;
     let Some(first) = read.first() else { return Ok(Vec::new()) };
     let lines = read.iter().map(|run| first.partners(run)).collect::<Result<Vec<_>>>()?;
+    let known = read.iter().map(Predictions::references).collect::<Result<Vec<_>>>()?;
+    let units = known.into_iter().flatten().next().map_or(Units::Words, |references| references.units);
     let of_clip = |id: &String| {
         let place = first.lines.iter().position(|line| line.id == *id).ok_or_else(|| {
             Error::usage(format!("--clips {id}: no such clip"), "ids are in predictions.jsonl of the split")
@@ -50,33 +65,51 @@ pub fn translations(runs: &[Named], split: &str, ids: &[String]) -> Result<Vec<T
             .zip(&lines)
             .map(|(named, lines)| (named.name.clone(), lines[place].hypothesis.clone()));
         let reference = first.lines[place].reference.clone();
-        Ok(Translated { id: id.clone(), reference, hypotheses: hypotheses.collect() })
+        Ok(Translated { id: id.clone(), reference, units, hypotheses: hypotheses.collect() })
     };
     ids.iter().map(of_clip).collect()
 }
 
-/// In Markdown: words that the reference does not have are bold.
+/// One that is there more than once.
+fn twice<'n>(names: &[&'n str]) -> Option<&'n str> {
+    let mut seen = BTreeSet::new();
+    names.iter().find(|name| !seen.insert(**name)).copied()
+}
+
+/// In Markdown: words that the reference does not have are bold, and `[…]` stands where it has words and the translation none.
 pub fn markdown(clips: &[Translated]) -> String {
     let mut out = "| clip | | text |\n|---|---|---|\n".to_owned();
-    for Translated { id, reference, hypotheses } in clips {
+    for Translated { id, reference, units, hypotheses } in clips {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "| {} | reference | {} |", escaped(id), escaped(reference));
         for (name, hypothesis) in hypotheses {
-            let [_, pieces] = word_diff(reference, hypothesis);
-            let marked = |(differs, piece): &(bool, std::ops::Range<usize>)| {
-                let words = escaped(&hypothesis[piece.clone()]);
-                if *differs { format!("**{words}**") } else { words }
+            let [_, pieces] = word_diff(reference, hypothesis, *units);
+            let missing = missing(reference, hypothesis, *units);
+            let text = match pieces.is_empty() {
+                true => "<i>(empty)</i>".to_owned(),
+                false => marked(hypothesis, &pieces, &missing),
             };
-            let mut before = 0;
-            let mut text = String::new();
-            for piece in &pieces {
-                text += &escaped(&hypothesis[before..piece.1.start]);
-                text += &marked(piece);
-                before = piece.1.end;
-            }
-            let text = if pieces.is_empty() { "*(empty)*".to_owned() } else { text };
             let _ = writeln!(out, "| | {} | {text} |", escaped(name));
         }
+    }
+    out
+}
+
+/// The pieces that differ in bold, by tags: asterisks between a letter and a punctuation mark would be shown as such.
+fn marked(hypothesis: &str, pieces: &[Piece], missing: &[usize]) -> String {
+    let gap = "<b>\\[…\\]</b>";
+    let (mut out, mut before) = (String::new(), 0);
+    for (differs, piece) in pieces {
+        out += &escaped(&hypothesis[before..piece.start]);
+        if missing.contains(&piece.start) {
+            out += &format!("{gap} ");
+        }
+        let words = escaped(&hypothesis[piece.clone()]);
+        out += &if *differs { format!("<b>{words}</b>") } else { words };
+        before = piece.end;
+    }
+    if missing.contains(&hypothesis.len()) {
+        out += &format!(" {gap}");
     }
     out
 }
@@ -86,7 +119,9 @@ fn escaped(text: &str) -> String {
     let mut out = String::new();
     for letter in text.chars() {
         match letter {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '&' => out.extend(['\\', letter]),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '&' | '~' | '$' | ':' => {
+                out.extend(['\\', letter]);
+            }
             '\n' | '\r' => out.push(' '),
             _ => out.push(letter),
         }
@@ -103,18 +138,32 @@ mod tests {
         let clip = Translated {
             id: "a_1".to_owned(),
             reference: "im norden regen.".to_owned(),
-            hypotheses: [("spatial", "im norden schauer."), ("both", "im norden regen."), ("mouthing", "")]
-                .map(|(name, text)| (name.to_owned(), text.to_owned()))
-                .to_vec(),
+            units: Units::Words,
+            hypotheses: [
+                ("spatial", "im norden schauer, viel."),
+                ("both", "im norden regen."),
+                ("mouthing", ""),
+                ("short", "im regen"),
+            ]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .to_vec(),
         };
         let lines = [
             "| a\\_1 | reference | im norden regen. |",
-            "| | spatial | im norden **schauer**. |",
+            "| | spatial | im norden <b>schauer, viel</b>. |",
             "| | both | im norden regen. |",
-            "| | mouthing | *(empty)* |",
+            "| | mouthing | <i>(empty)</i> |",
+            "| | short | im <b>\\[…\\]</b> regen <b>\\[…\\]</b> |",
         ];
         assert_eq!(markdown(&[clip]).lines().skip(2).collect::<Vec<_>>(), lines);
-        assert_eq!(escaped("a|b*c"), "a\\|b\\*c");
+        assert_eq!(escaped("a|b*c~d:"), "a\\|b\\*c\\~d\\:");
+        let chinese = Translated {
+            id: "a".to_owned(),
+            reference: "今天北方有雨".to_owned(),
+            units: Units::Chinese,
+            hypotheses: vec![("one".to_owned(), "今天南方有雨".to_owned())],
+        };
+        assert!(markdown(&[chinese]).contains("| | one | 今天<b>南</b>方有雨 |"));
         assert!("spatial".parse::<Named>().is_err() && "=x".parse::<Named>().is_err());
     }
 }

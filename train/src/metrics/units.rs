@@ -22,16 +22,20 @@ pub enum Units {
     Characters,
 }
 
-/// Languages beside Chinese that are written without spaces between words.
-const UNSPACED: [&str; 6] = ["japanese", "thai", "lao", "khmer", "burmese", "tibetan"];
+/// Names of Chinese that do not have it in them, and its codes.
+const CHINESE: [&str; 6] = ["mandarin", "cantonese", "中文", "zh", "yue", "cmn"];
+/// Languages beside Chinese that are written without spaces between words, and their codes.
+const UNSPACED: [&str; 13] =
+    ["japanese", "日本語", "thai", "lao", "khmer", "burmese", "tibetan", "ja", "th", "lo", "km", "my", "bo"];
 
 impl Units {
-    /// Those of a data set's language, by its English name.
+    /// Those of a data set's language, by its English name or its code, which a region may follow (`zh-TW`).
     pub fn of(language: Option<&str>) -> Self {
         let language = language.unwrap_or_default().to_lowercase();
-        if language.contains("chinese") || language == "mandarin" {
+        let name = language.split(['-', '_']).next().unwrap_or_default();
+        if language.contains("chinese") || CHINESE.contains(&name) {
             Self::Chinese
-        } else if UNSPACED.contains(&language.as_str()) {
+        } else if UNSPACED.contains(&name) {
             Self::Characters
         } else {
             Self::Words
@@ -53,10 +57,9 @@ mod tests {
     fn the_language_decides() {
         let of = |language| Units::of(Some(language));
         assert_eq!([of("Chinese"), of("Simplified Chinese"), of("Mandarin")], [Units::Chinese; 3]);
-        assert_eq!(
-            (of("Japanese"), of("German"), Units::of(None)),
-            (Units::Characters, Units::Words, Units::Words)
-        );
+        assert_eq!([of("zh"), of("zh-TW"), of("中文"), of("Cantonese")], [Units::Chinese; 4]);
+        assert_eq!([of("Japanese"), of("ja_JP"), of("th")], [Units::Characters; 3]);
+        assert_eq!([of("German"), of("Thailand"), of("de"), Units::of(None)], [Units::Words; 4]);
         assert_eq!(spaced(" 今天 ab\u{3000}c"), "今 天 a b c");
     }
 }

@@ -7,6 +7,7 @@ use signclip_common::store::Store;
 use signclip_common::{Error, Result, checksum};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization;
 
 /// Splits whose sentences are scored.
 const HELD_OUT: [&str; 2] = ["dev", "test"];
@@ -36,7 +37,7 @@ impl Sentences {
             }
             let text = |clip: &signclip_common::store::ClipRecord| clip.facts.text.clone();
             for text in store.clips.iter().filter_map(text) {
-                held_out.insert(prepare(&text, of_store.0), store.folder.clone());
+                held_out.insert(bare(&text), store.folder.clone());
             }
         }
         let Some((rules, language)) = known else {
@@ -47,15 +48,19 @@ impl Sentences {
         };
         let content = regular_file::read_to_string(file, LINES).map_err(Error::io(file))?;
         let mut texts = Vec::new();
-        for (number, line) in content.lines().enumerate() {
+        let begun = content.strip_prefix('\u{feff}').unwrap_or(&content);
+        for (number, line) in begun.lines().enumerate() {
             let wrong = |what: String, remedy: &str| {
                 Err(Error::input(file, format!("line {}", number + 1), what, remedy))
             };
             if line.trim().is_empty() {
                 return wrong("no sentence".to_owned(), "write one sentence a line, and no empty lines");
             }
+            if line.contains('\r') {
+                return wrong("a line end of another kind in it".to_owned(), "end lines with a line feed");
+            }
             let text = prepare(line, rules);
-            if let Some(folder) = held_out.get(&text) {
+            if let Some(folder) = held_out.get(&bare(&text)) {
                 let what =
                     format!("{text:?} is a sentence of {}, which the model is not to see", folder.display());
                 return wrong(what, "leave such sentences out (render-corpus --sentences does)");
@@ -66,5 +71,33 @@ impl Sentences {
             return Err(Error::input(file, "", "no sentence", "write one sentence a line"));
         }
         Ok(Self { texts, sha256: checksum::of(content.as_bytes()), language })
+    }
+}
+
+/// A sentence without what may be written in two ways: case, white space, punctuation, and accents that are letters of their
+/// own.
+fn bare(text: &str) -> String {
+    let composed: String = text.nfc().flat_map(char::to_lowercase).collect();
+    let words = composed.split(|letter: char| !letter.is_alphanumeric());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_sentence_written_in_other_ways() {
+        let sentence = bare("am dienstag k\u{fc}hl im s\u{fc}den.");
+        for other in [
+            "am dienstag  kühl im süden.",
+            "am\tdienstag kühl im süden .",
+            "Am Dienstag kühl, im Süden",
+            "am dienstag ku\u{308}hl im su\u{308}den.",
+        ] {
+            assert_eq!(bare(other), sentence, "{other}");
+        }
+        assert_ne!(bare("am dienstag kühl im norden."), sentence);
+        assert_ne!(bare("今天南方有雨"), bare("今天北方有雨"));
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn show(clips: &[Translated]) -> Markup {
                 h3 { (clip.id) }
                 @for (name, hypothesis) in &clip.hypotheses {
                     h4 { (name) }
-                    (pair(&clip.reference, hypothesis))
+                    (pair(&clip.reference, hypothesis, clip.units))
                 }
             }
         }

@@ -85,7 +85,7 @@ pub(super) fn show(examples: &[Example], context: &Context) -> Markup {
                         @if let Some(face) = facts.face_coverage { ", face in " (format!("{:.0}", 100.0 * face)) " %" }
                     }
                 }
-                (pair(&example.clip.reference, &example.clip.hypothesis))
+                (pair(&example.clip.reference, &example.clip.hypothesis, example.clip.counts.units))
                 (draw(example, number, context.fps, range))
             }
         }

@@ -9,6 +9,7 @@ use crate::metrics::beside::{Named, Translated, translations};
 use crate::metrics::predictions::Predictions;
 use maud::html;
 use serde::Serialize;
+use signclip_common::regular_file::{self, SETTINGS};
 use signclip_common::synthetic::Random;
 use signclip_common::{Error, Result, atomic, json};
 use std::path::Path;
@@ -29,7 +30,8 @@ struct Rated {
 }
 
 /// Writes the sheet of `sentences` random clips of a split as `html`, and its key as `key`. `seed` decides which clips, and
-/// the order of the texts. Errors: runs of other clips, a clip without a contact sheet in `sheets`.
+/// the order of the texts. Errors: runs of other clips, fewer clips than `sentences`, a clip without a contact sheet in
+/// `sheets`, the key of another sheet in the place of this one's.
 pub fn write(
     runs: &[Named],
     split: &str,
@@ -45,6 +47,10 @@ pub fn write(
     }
     let ids: Vec<String> =
         Predictions::read(&first.run, split)?.lines.into_iter().map(|line| line.id).collect();
+    if sentences > ids.len() {
+        let what = format!("--sentences {sentences}: the split has {} clips", ids.len());
+        return Err(Error::usage(what, "ask for fewer"));
+    }
     let order = permutation(ids.len(), &Random::new("clips to rate", seed));
     let chosen: Vec<String> = order.into_iter().take(sentences).map(|clip| ids[clip].clone()).collect();
     let clips = translations(runs, split, &chosen)?;
@@ -72,7 +78,10 @@ pub fn write(
                 h2 { "Sentence " (texts[0].sentence) }
                 div class="scroll" { img alt="frames and mouths of the clip" src=(sheet.address); }
                 @for rated in texts {
-                    p lang="" { strong { (rated.letter) } " " (rated.text) }
+                    p lang="" {
+                        strong { (rated.letter) } " "
+                        @if rated.text.trim().is_empty() { em { "(empty)" } } @else { (rated.text) }
+                    }
                     p { @for rating in SCALE { label {
                         input type="radio" name=(format!("{}{}", rated.sentence, rated.letter)) value=(rating);
                         (rating) " "
@@ -81,8 +90,13 @@ pub fn write(
             } } }
         },
     );
+    let names = json::pretty(&rated.into_iter().flatten().collect::<Vec<_>>())?;
+    if regular_file::read(key, SETTINGS).is_ok_and(|there| there != names.as_bytes()) {
+        let what = "the key of another sheet, without which its ratings would be lost";
+        return Err(Error::input(key, "", what, "give another --out, or remove both"));
+    }
     // The key first: a sheet without one is of no use.
-    atomic::write(key, json::pretty(&rated.into_iter().flatten().collect::<Vec<_>>())?.as_bytes())?;
+    atomic::write(key, names.as_bytes())?;
     atomic::write(html, page.as_bytes())
 }
 
@@ -107,6 +121,7 @@ fn shuffled(sentence: usize, clip: &Translated, seed: u64) -> Vec<Rated> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::units::Units;
 
     /// Every system is there once, under a letter that says nothing of it.
     #[test]
@@ -115,7 +130,12 @@ mod tests {
         let names = ["spatial", "mouthing", "both", "control"];
         let hypotheses =
             names.iter().zip(texts).map(|(name, text)| ((*name).to_owned(), text.to_owned())).collect();
-        let clip = |id: usize| Translated { id: id.to_string(), reference: "wind".to_owned(), hypotheses };
+        let clip = |id: usize| Translated {
+            id: id.to_string(),
+            reference: "wind".to_owned(),
+            units: Units::Words,
+            hypotheses,
+        };
         let clip = clip(7);
         let rated = shuffled(1, &clip, 0);
         let letters: String = rated.iter().map(|rated| rated.letter).collect();

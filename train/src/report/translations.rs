@@ -2,6 +2,7 @@
 
 use super::clip::Clip;
 use super::page::{missing, section};
+use crate::metrics::units::Units;
 use crate::metrics::word_diff::word_diff;
 use maud::{Markup, html};
 use std::ops::Range;
@@ -47,15 +48,15 @@ fn table(clips: &[Clip]) -> Markup {
                         @match value { Some(value) => (format!("{value:.decimals$}")), None => "–" }
                     }
                 }
-                td class="texts" { (pair(&clip.reference, &clip.hypothesis)) }
+                td class="texts" { (pair(&clip.reference, &clip.hypothesis, clip.counts.units)) }
             } } }
         }
     }
 }
 
 /// A reference above its translation.
-pub(super) fn pair(reference: &str, hypothesis: &str) -> Markup {
-    let [old, new] = word_diff(reference, hypothesis);
+pub(super) fn pair(reference: &str, hypothesis: &str, units: Units) -> Markup {
+    let [old, new] = word_diff(reference, hypothesis, units);
     let side = |text: &str, pieces: &[(bool, Range<usize>)], lacking: fn(&str) -> Markup| {
         let ends = [0].into_iter().chain(pieces.iter().map(|(_, piece)| piece.end));
         html! {
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     fn texts(reference: &str, hypothesis: &str) -> [String; 2] {
-        let html = pair(reference, hypothesis).into_string();
+        let html = pair(reference, hypothesis, Units::Words).into_string();
         let mut sides =
             html.split("</p>").filter_map(|p| p.rsplit_once("</span>").map(|(_, text)| text.to_owned()));
         [sides.next().expect("a reference"), sides.next().expect("a translation")]

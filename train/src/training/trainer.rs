@@ -252,6 +252,7 @@ impl Trainer<'_> {
         self.save(adamw, state, record.as_ref())?;
         if self.collective.leads() {
             tracing::info!("{line}");
+            let last = last || state.out_of_patience(settings);
             if let Some(warning) = state.choice.warning(&settings.validation_split).filter(|_| last) {
                 tracing::warn!("{warning}");
             }

@@ -19,6 +19,7 @@ use signclip_train::config::TrainConfig;
 use signclip_train::data::corpus::Corpus;
 use signclip_train::data::split::check_split;
 use signclip_train::language::settings::language_model_folder;
+use signclip_train::metrics::ablation::Best;
 use signclip_train::metrics::ambiguous::AmbiguousWords;
 use signclip_train::metrics::paper_models::PaperModels;
 use signclip_train::report::rows_picture::rows_picture;
@@ -68,6 +69,9 @@ pub(crate) struct Args {
     /// Pairs of words that look the same on the hands: {"pairs": [["one", "other"]]}; the accuracy on them is a column
     #[arg(long, value_name = "FILE")]
     ambiguous: Option<PathBuf>,
+    /// best.json of a rendered corpus: what it allows at most stands below the table
+    #[arg(long, value_name = "FILE")]
+    best: Option<PathBuf>,
     /// Runs at a time; they share the CPU cores
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = jobs)]
     pub(crate) jobs: usize,
@@ -129,6 +133,7 @@ fn run(args: &Args) -> Result<()> {
     let rows = Table::chosen(rows, &args.rows)?;
     args.table.check(&rows, &base, &args.settings.preset.settings())?;
     let ambiguous = args.ambiguous.as_deref().map(AmbiguousWords::read).transpose()?;
+    let best = args.best.as_deref().map(Best::read).transpose()?;
     let name = args.features[0].file_name().unwrap_or_default().to_string_lossy();
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("ablation-{name}")));
     let (planned, evaluated) = open_everything(args, &rows, &base)?;
@@ -146,6 +151,7 @@ fn run(args: &Args) -> Result<()> {
     children::end_on_interrupt(|| {})?;
     runs::finish(&runs, args)?;
     let mut ablation = summary::summarise(&runs, &rows, args, &evaluated, ambiguous.as_ref())?;
+    ablation.best = best;
     if let (Table::Models, Some(paper)) = (args.table, paper) {
         ablation.beside(&paper);
     }

@@ -3,12 +3,14 @@
 use crate::runs::Run;
 use crate::{Args, rows};
 use signclip_common::{Error, Result};
-use signclip_train::data::corpus::Corpus;
+use signclip_train::data::corpus::{Corpus, others};
 use signclip_train::metrics::Scores;
 use signclip_train::metrics::ablation::{Ablation, Against, COMPONENTS_TABLE, Resampling, Row, Seed};
 use signclip_train::metrics::ambiguous::{AmbiguousWords, Cases};
+use signclip_train::metrics::bleu::{BleuCounts, BleuOptions, ORDER};
 use signclip_train::metrics::bootstrap::{Bootstrap, RESAMPLES, draws, resample};
 use signclip_train::metrics::difference::{Difference, RunScore, hold, interval_of_mean};
+use signclip_train::metrics::final_dot::FinalDot;
 use signclip_train::metrics::numpy_random::SEED;
 use signclip_train::metrics::predictions::{Line, Predictions};
 use signclip_train::metrics::published::main_dot;
@@ -22,6 +24,10 @@ struct Scored {
     scores: Scores,
     /// BLEU-4 of each resample.
     resamples: Vec<f64>,
+    /// Share of translations that are their reference.
+    exact: f64,
+    /// BLEU-4 where each clip has another one's translation.
+    bleu4_of_others: f64,
     cases: Option<Cases>,
     /// Accuracy on the cases in each resample of the sentences, 0 to 1.
     accuracies: Option<Vec<f64>>,
@@ -40,7 +46,12 @@ impl Scored {
         }
         let texts = |text: fn(&Line) -> &String| predictions.iter().map(text).collect::<Vec<_>>();
         let units = Units::of(corpus.store.info.language.as_deref());
-        let counts = SentenceCounts::of_corpus(&texts(|p| &p.hypothesis), &texts(|p| &p.reference), units);
+        let (hypotheses, references) = (texts(|p| &p.hypothesis), texts(|p| &p.reference));
+        let counts = SentenceCounts::of_corpus(&hypotheses, &references, units);
+        let exact = predictions.iter().filter(|p| p.hypothesis == p.reference).count();
+        let turned = if predictions.len() > 1 { others(predictions.len(), run.seed) } else { vec![0] };
+        let turned: Vec<&String> = turned.into_iter().map(|other| hypotheses[other]).collect();
+        let dot = main_dot(corpus.store.info.text);
         let by_sentence: Option<Vec<Cases>> = ambiguous
             .map(|words| predictions.iter().map(|p| words.cases(&p.hypothesis, &p.reference)).collect());
         let accuracy = |cases: &[Cases], drawn: &[u32]| {
@@ -51,7 +62,9 @@ impl Scored {
         let bootstrap = Bootstrap::from_resamples(&resampled);
         Ok(Self {
             seed: run.seed,
-            scores: Scores::with_bootstrap(&counts, main_dot(corpus.store.info.text), bootstrap),
+            scores: Scores::with_bootstrap(&counts, dot, bootstrap),
+            exact: exact as f64 / predictions.len() as f64,
+            bleu4_of_others: bleu4_alone(&SentenceCounts::of_corpus(&turned, &references, units), units, dot),
             resamples: resampled.get(Measure::Bleu4).to_vec(),
             cases: by_sentence.as_ref().map(|cases| cases.iter().copied().sum()),
             accuracies: by_sentence.map(|cases| draws(cases.len(), |drawn| accuracy(&cases, drawn))),
@@ -120,6 +133,8 @@ pub(crate) fn summarise(
             rouge_l: mean(&seeds.iter().map(|s| s.scores.get(Measure::RougeL)).collect::<Vec<_>>()),
             ambiguous_accuracy: accuracy.as_deref().map(mean),
             ambiguous_interval: of_words.map(|runs| interval_of_mean(&runs, corpus.len())),
+            exact: Some(mean(&seeds.iter().map(|s| s.exact).collect::<Vec<_>>())),
+            bleu4_of_others: Some(mean(&seeds.iter().map(|s| s.bleu4_of_others).collect::<Vec<_>>())),
             ambiguous_swapped: shares(|cases| cases.swapped).as_deref().map(mean),
             bleu4_deviation: deviation(&bleu4(seeds)),
             ambiguous_accuracy_deviation: accuracy.as_deref().and_then(deviation),
@@ -144,6 +159,7 @@ pub(crate) fn summarise(
         paper_table: COMPONENTS_TABLE,
         notes: Vec::new(),
         rows: rows.iter().enumerate().map(row_summary).collect(),
+        best: None,
     })
 }
 
@@ -163,12 +179,12 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "| row | BLEU-4 | of each seed | ROUGE-L |{}{} difference in BLEU-4 |",
+        "| row | BLEU-4 | of each seed | with other clips | ROUGE-L | exact |{}{} difference in BLEU-4 |",
         paper_column(format!("BLEU-4, ROUGE-L in the paper's Table {}", ablation.paper_table)),
         column("ambiguous words")
     );
     let dashes = |there: bool| if there { "---|" } else { "" };
-    let _ = writeln!(out, "|---|---|---|---|{}{}---|", dashes(beside), dashes(ambiguous));
+    let _ = writeln!(out, "|---|---|---|---|---|---|{}{}---|", dashes(beside), dashes(ambiguous));
     for row in &ablation.rows {
         let spread = row.bleu4_deviation.map_or(String::new(), |d| format!(" ± {d:.2}"));
         let each: Vec<String> = row.by_seed.iter().map(|s| format!("{:.2}", s.bleu4)).collect();
@@ -185,19 +201,33 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
             .collect();
         let _ = writeln!(
             out,
-            "| {} | {:.2}{spread} | {} | {:.2} |{}{} {} |",
+            "| {} | {:.2}{spread} | {} | {} | {:.2} | {} |{}{} {} |",
             row.name,
             row.bleu4,
             each.join(", "),
+            row.bleu4_of_others.map_or("–".to_owned(), |bleu4| format!("{bleu4:.2}")),
             row.rouge_l,
+            row.exact.map_or("–".to_owned(), percent),
             paper_column(row.paper.map_or("–".to_owned(), |p| format!("{:.2}, {:.2}", p.bleu[3], p.rouge_l))),
             words.unwrap_or_default(),
             against.join("; ")
         );
     }
+    if let Some(best) = ablation.best {
+        for (name, best) in [("hands and mouth", best.hands_and_mouth), ("hands alone", best.hands_alone)] {
+            let _ = writeln!(
+                out,
+                "| *best possible, {name}* | – | – | – | – | {} |{}{}  |",
+                percent(best.exact_sentences),
+                paper_column("–".to_owned()),
+                column(&percent(best.ambiguous_accuracy))
+            );
+        }
+    }
     let _ = writeln!(
         out,
-        "\nMeans over the seeds ± standard deviation. In brackets: 95 % interval of the bootstrap over seeds and sentences, \
+        "\nMeans over the seeds ± standard deviation. Exact: sentences that are their reference. With other clips: BLEU-4 where \
+         each clip has another one's features, which is reached without looking. In brackets: 95 % interval of the bootstrap over seeds and sentences, \
          {} resamples; not certain: may be chance, by Holm's correction for all differences of the table, or because one \
          seed says nothing of the spread between seeds. BLEU-4: `{}`. ROUGE-L: `{}`.",
         bootstrap.resamples, signatures[0], signatures[1]
@@ -225,6 +255,18 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
         let _ = writeln!(out, "\n{}", ablation.notes.join(" "));
     }
     out
+}
+
+/// A share as it is read.
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// BLEU-4 without anything else.
+fn bleu4_alone(sentences: &[SentenceCounts], units: Units, dot: FinalDot) -> f64 {
+    let mut sums = BleuCounts::default();
+    sentences.iter().for_each(|sentence| sums += sentence.bleu);
+    BleuOptions::of(units).score(&sums, dot).bleu[ORDER - 1]
 }
 
 fn of_seed(scored: &Scored) -> Seed {

@@ -53,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         paths.iter().map(|path| Predictions::read(path, &args.split)).collect()
     };
     let [a, b] = [read(a)?, read(b)?];
+    refuse_twice(&a, &b)?;
     let first = &a[0];
     let texts = |side: &[Predictions]| -> Result<Vec<Vec<String>>> {
         let of_run = |run: &Predictions| {
@@ -76,6 +77,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         a_files.iter().for_each(|file| println!("A: {file}"));
         b_files.iter().for_each(|file| println!("B: {file}"));
         println!("{}", comparison.table().trim_end());
+    }
+    Ok(())
+}
+
+/// Refuse a run that is given twice, where seeds are counted: its copy would count as another one.
+fn refuse_twice(a: &[Predictions], b: &[Predictions]) -> Result<()> {
+    if a.len() == 1 && b.len() == 1 {
+        return Ok(());
+    }
+    let all: Vec<&Predictions> = a.iter().chain(b).collect();
+    for (place, run) in all.iter().enumerate() {
+        if let Some(before) = all[..place].iter().find(|before| before.sha256 == run.sha256) {
+            let what = format!("the same translations as {}", before.file.display());
+            let remedy = "give each run once, on one side: runs of one configuration differ in their seed";
+            return Err(Error::input(&run.file, "", what, remedy));
+        }
     }
     Ok(())
 }

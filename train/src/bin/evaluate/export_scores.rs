@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let shown = args.out.display();
     println!("{} sentences: {shown}/src.txt, {shown}/hyp.txt, {shown}/ref.txt", predictions.lines.len());
+    println!("src.txt has ids, not sentences: a COMET model that reads its source scores these, too");
     println!("next: comet-score -s {shown}/src.txt -t {shown}/hyp.txt -r {shown}/ref.txt");
     println!(
         "      python -m bleurt.score_files -candidate_file={shown}/hyp.txt -reference_file={shown}/ref.txt"
