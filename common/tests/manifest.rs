@@ -496,7 +496,7 @@ fn damaged_csl_daily_files_are_refused() {
         ),
         (
             "no text",
-            ("csl2020ct_v2.pkl", &b"(dVinfo\n(lp1\n(dVname\nVS1_P1_T0\nsVlabel_char\n(lp2\nI1\nassas."[..]),
+            ("csl2020ct_v2.pkl", &b"(dVinfo\n(lp1\n(dVname\nVS1_P1_T0\nsVlabel_char\n(lp2\nI1\nasas."[..]),
             &["csl2020ct_v2.pkl, info[0].label_char", "not a text or a list of texts"],
         ),
     ] {

@@ -28,11 +28,16 @@ fn table(place: &Path, name: &str) -> Value {
 #[test]
 fn a_table_is_made_once_and_gone_on_with() {
     let place = empty();
-    let list = format!("--ambiguous {}/ambiguous.json", phoenix().display());
+    let best = r#"{"hands_and_mouth": {"ambiguous_accuracy": 0.85, "exact_sentences": 0.7741},
+        "hands_alone": {"ambiguous_accuracy": 0.5, "exact_sentences": 0.394}}"#;
+    std::fs::write(place.path().join("best.json"), best).expect("written");
+    let list = format!("--ambiguous {}/ambiguous.json --best best.json", phoenix().display());
     ablate(place.path(), &format!("--seeds 1 {list}")).exits(0).says(&[
         "| both+vt+sm |",
         "ambiguous words",
         "6 of 6",
+        "| *best possible, hands and mouth* | – | – | – | – | 77.4 % | 85.0 % |",
+        "out/ablation.svg",
     ]);
     let json = table(place.path(), "ablation.json");
     let rows = json["rows"].as_array().expect("rows");
@@ -51,6 +56,13 @@ fn a_table_is_made_once_and_gone_on_with() {
         assert_eq!(row["bleu4"], scores["bleu"][3], "{name}");
         assert_eq!(json["signatures"][0], scores["signature"], "{name}");
         assert!(row["bleu4_deviation"].is_null());
+        // The floor, as evaluate wrote it, and translations that are right to the letter.
+        let floor = &read("train/metrics.json")["floor"]["other_features"]["bleu"]["bleu"];
+        assert_eq!(row["bleu4_of_others"], floor[3], "{name}");
+        let lines = std::fs::read_to_string(folder.join("train/predictions.jsonl")).expect("predictions");
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let right = lines.iter().filter(|line| line["hypothesis"] == line["reference"]).count();
+        assert_eq!(row["exact"].as_f64(), Some(right as f64 / lines.len() as f64), "{name}");
         let accuracy = row["ambiguous_accuracy"].as_f64().expect("an accuracy");
         assert!((0.0..=1.0).contains(&accuracy), "{name}: {accuracy}");
         // The runs are what their rows say.

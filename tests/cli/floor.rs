@@ -8,7 +8,8 @@ use std::fmt::Write;
 #[test]
 fn the_floor_is_what_is_reached_without_looking() {
     let place = empty();
-    let line = format!("--features {} --run run --preset tiny --gpus cpu", features().display());
+    let line = format!("--features {} --run run", features().display());
+    // Those of the helper come first: the last one counts.
     train(place.path(), &format!("{line} --set optimiser.epochs=60 --set validate_every=60")).exits(0);
     let evaluate = |arguments: &str| -> Done { run(place.path(), "evaluate", words(arguments)) };
     let of_run = |name: &str| -> Value {

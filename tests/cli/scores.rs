@@ -158,11 +158,23 @@ fn runs_are_compared() {
     assert_eq!((&chrf["low"], &chrf["high"], &chrf["equal"]), (&json!(0.0), &json!(0.0), &json!(3)));
 
     // Several runs a side, of which each has every sentence.
-    let line = "compare run run b.jsonl --with b.jsonl b.jsonl --split dev --json";
+    write(place.path(), "c.jsonl", predictions(&[HYPOTHESES[0], "", HYPOTHESES[2]]).concat());
+    write(place.path(), "d.jsonl", predictions(&["", "", REFERENCES[2]]).concat());
+    let alone = evaluate(place.path(), "compare run c.jsonl --split dev --json").exits(0).json();
+    let line = "compare run c.jsonl --with b.jsonl d.jsonl --split dev --json";
     let several = evaluate(place.path(), line).exits(0).json();
     let bleu4 = &several["differences"]["bleu4"];
-    close(&bleu4["a"], (2.0 * 55.199058915111856 + bleu4["b"].as_f64().expect("a number")) / 3.0);
-    assert_eq!((&bleu4["seeds_known"], several["a"].as_array().map(Vec::len)), (&json!(true), Some(3)));
+    let of_c = alone["differences"]["bleu4"]["b"].as_f64().expect("a number");
+    close(&bleu4["a"], (55.199058915111856 + of_c) / 2.0);
+    assert_eq!((&bleu4["seeds_known"], several["a"].as_array().map(Vec::len)), (&json!(true), Some(2)));
+    // A copy is no other seed.
+    write(place.path(), "copy.jsonl", a.concat());
+    for (line, file) in
+        [("run copy.jsonl --with b.jsonl d.jsonl", "copy.jsonl"), ("run b.jsonl --with b.jsonl", "b.jsonl")]
+    {
+        let refused = format!("{file}: the same translations as");
+        evaluate(place.path(), &format!("compare {line} --split dev")).refuses(&[&[&refused, "once"]]);
+    }
 }
 
 /// Translations for other scorers, for a reader, and the study's statements without a study.
@@ -181,11 +193,13 @@ fn translations_go_elsewhere() {
 
     evaluate(place.path(), "beside hands=a.jsonl both=b.jsonl --clips clip2,clip1").exits(0).says(&[
         "| clip2 | reference | heute nacht zwölf grad an der nordsee vier grad in der eifel. |",
-        "| | hands | heute nacht **elf** grad an der **ostsee und** vier grad **im erzgebirge**. |",
-        "| | both | *(empty)* |",
+        "| | hands | heute nacht <b>elf</b> grad an der <b>ostsee und</b> vier grad <b>im erzgebirge</b>. |",
+        "| | both | <i>(empty)</i> |",
         "| | both | am nachmittag wird es dann freundlicher. |",
     ]);
     evaluate(place.path(), "beside a=a.jsonl --clips nosuch").refuses(&[&["--clips nosuch", "no such clip"]]);
+    evaluate(place.path(), "beside a=a.jsonl a=b.jsonl --clips clip1").refuses(&[&["a: two runs", "own"]]);
+    evaluate(place.path(), "beside a=a.jsonl --clips clip1,clip1").refuses(&[&["--clips clip1", "twice"]]);
     evaluate(place.path(), "beside a.jsonl --clips clip1").exits(2).says(&["NAME=RUN"]);
 
     evaluate(place.path(), "verdicts").refuses(&[&["no table", "--noisy"]]);
@@ -235,7 +249,7 @@ fn a_run_is_scored_both_ways_and_beside_others() {
     train(place.path(), &format!("--features {} --run run", features().display())).exits(0);
     let screen = evaluate(place.path(), "--run run --gpus cpu");
     screen.exits(0).says(&["BLEU-1", "BLEU-4", "chrF", "ROUGE-L", "24.71", "642 clips, this is 2", "--all"]);
-    assert!(screen.stdout.lines().count() <= 15 && !screen.stdout.contains("nrefs:1"), "{screen}");
+    assert!(screen.stdout.lines().count() <= 16 && !screen.stdout.contains("nrefs:1"), "{screen}");
     evaluate(place.path(), "--run run --gpus cpu --all").exits(0).says(&[
         "|dot:added",
         "|dot:removed",

@@ -310,7 +310,8 @@ mod tests {
         ]);
         let lagged = table(&[("both+vt+sm", "both+vt", 1.0, [-0.5, 2.5], false)]);
         let random = table(&[("spatial+vt", "spatial", 60.0, [50.0, 70.0], true)]);
-        let clean = table(&[("both+vt+sm", "both+vt", 3.0, [2.0, 4.0], true)]);
+        let both_vt = ("both+vt", "spatial", 9.0, [5.0, 13.0], true);
+        let clean = table(&[both_vt, ("both+vt+sm", "both+vt", 3.0, [2.0, 4.0], true)]);
         let of = |tables: &Tables| verdicts(tables).iter().map(|judged| judged.verdict).collect::<Vec<_>>();
         // Nothing is known of nothing.
         assert_eq!(of(&Tables::default()), [Undecided; 5]);
@@ -332,7 +333,7 @@ mod tests {
             // The interval is above 0, but not after the correction.
             ("both+vt+sm", "both+vt", 2.0, [0.1, 3.9], false),
         ]));
-        tables.clean = Some(table(&[("both+vt+sm", "both+vt", 0.0, [-1.0, 1.0], false)]));
+        tables.clean = Some(table(&[both_vt, ("both+vt+sm", "both+vt", 0.0, [-1.0, 1.0], false)]));
         tables.lagged = Some(table(&[("both+vt+sm", "both+vt", 2.0, [1.0, 3.0], true)]));
         assert_eq!(of(&tables), [Refuted, Refuted, Refuted, Confirmed, Undecided]);
         let page = markdown(&verdicts(&tables));
