@@ -115,6 +115,10 @@ demo: build
 wheel *options: setup
     @python3 scripts/wheel.py {{ options }}
 
+# all tests beside another torch, in a copy of the sources (`just test-beside torch=2.11`: half an hour, gigabytes)
+test-beside *options: setup
+    @python3 scripts/test_beside.py {{ options }}
+
 # what checks and measures a GPU, for a machine with nothing but a driver and torch, into dist/ (docs/gpu.md)
 gpu-bundle *options: setup
     @python3 scripts/gpu_bundle.py {{ options }}

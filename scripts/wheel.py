@@ -71,14 +71,19 @@ def commit():
     return known.stdout.strip() or "unknown"
 
 
+def environment(folder):
+    """Of programs that build or run the sources in a folder of `sources`."""
+    variables = {**os.environ, "SIGNCLIP_COMMIT": commit()}
+    if folder != ROOT:
+        # Set for the ROOT's own libtorch, they would win over the copy's settings.
+        for variable in ("LIBTORCH", "LD_LIBRARY_PATH", "CARGO_TARGET_DIR"):
+            variables.pop(variable, None)
+    return variables
+
+
 def cargo(folder, *arguments):
     """What `cargo` prints, for the sources in a folder of `sources`. The C++ parts are those of `just build`, and built once."""
-    environment = {**os.environ, "SIGNCLIP_COMMIT": commit()}
-    if folder != ROOT:
-        # Set for the ROOT's own libtorch, it would win over the copy's settings.
-        for variable in ("LIBTORCH", "LD_LIBRARY_PATH", "CARGO_TARGET_DIR"):
-            environment.pop(variable, None)
-    return output("cargo", *arguments, "--release", "--workspace", cwd=folder, env=environment)
+    return output("cargo", *arguments, "--release", "--workspace", cwd=folder, env=environment(folder))
 
 
 def build(folder):
