@@ -55,9 +55,15 @@ impl RunInfo {
         let having = stores.iter().find(|(_, info)| info.streams.contains_key(&stream)).or(stores.first());
         let folder = having.map_or(Path::new(""), |(folder, _)| folder);
         let what = format!("{there}, where the features that the run was trained on had {trained}");
-        let like = self.features.display();
-        let remedy =
-            format!("extract them with --like {like}, as those were made, or train a new run on these");
+        let is_imported =
+            |info: &StoreInfo| info.streams.get(&stream).is_some_and(|s| s.imported().is_some());
+        let remedy = match having.is_some_and(|(_, info)| is_imported(info)) {
+            true => "import the files of the same network, or train a new run on these".to_owned(),
+            false => {
+                let like = self.features.display();
+                format!("extract them with --like {like}, as those were made, or train a new run on these")
+            }
+        };
         Err(Error::input(folder.join(STORE_FILE), field, what, remedy))
     }
 
