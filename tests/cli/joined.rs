@@ -137,7 +137,11 @@ fn stores_that_do_not_belong_together() {
     let said = "mouths/train: no stream of head.streams is in it";
     train(place.path(), &format!("{both} --set head.streams=spatial")).exits(0).says(&[said]);
     train(place.path(), &format!("--features hands --run run --check {BOTH}")).refuses(&[
-        &["hands/train, streams", "there is no mouthing stream, only spatial"],
+        &[
+            "hands/train, streams",
+            "there is no mouthing stream, only spatial",
+            "extract --dataset phoenix --streams mouthing --out hands-mouthing",
+        ],
         &["hands/dev, streams"],
     ]);
 }

@@ -203,7 +203,7 @@ fn what_a_preset_needs_is_named() {
     store(&place.path().join("hands"), &[SPATIAL], "German");
     let line = "--features hands --run run --preset";
     for (preset, stream) in [("spamo", "motion"), ("authors", "mouthing"), ("paper", "mouthing")] {
-        let command = format!("extract --dataset signs --streams {stream} --out hands-{stream}");
+        let command = format!("extract --dataset FILE.jsonl --streams {stream} --out hands-{stream}");
         let wanted: &[&str] =
             &["there is no", stream, "only spatial", &command, "--features hands-", "head.streams=spatial"];
         train(place.path(), &format!("{line} {preset}"))
