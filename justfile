@@ -228,9 +228,9 @@ components layout="phoenix" *options: build
 check-kills: build
     cargo test --release --workspace --test cli -- --ignored --nocapture twenty_kills
 
-# the study's recipe as small as it can be, twice (a minute)
+# the recipes of the study and of the presets as small as they can be, the study from nothing twice (minutes)
 check-study: build
-    cargo test --release --workspace --test cli -- --ignored --nocapture from_nothing_to_verdicts
+    cargo test --release --workspace --test cli -- --ignored --nocapture from_nothing_to_verdicts recipes_beside_their_controls
 
 # training under mpirun on two processes, with Open MPI from Debian's packages; afterwards train is built as before
 check-mpi:
