@@ -38,8 +38,8 @@ Examples:
   ablate --features demo/cache --preset tiny --table models    small ones, trained from nothing
   ablate --features cache/phoenix --set optimiser.epochs=10 --gpus 0
 
-Writes <out>/ablation.md, ablation.json and ablation.svg (readings, control, models, recipe, study: likewise) and keeps each run in
-<out>/<row>/seed-<n>. The same command resumes where it was interrupted; a run that is done is not
+Writes <out>/ablation.md, ablation.json and ablation.svg (readings, control, models, recipe, study: likewise) and
+keeps each run in <out>/<row>/seed-<n>. The same command resumes where it was interrupted; a run that is done is not
 done again. All rows have the same settings, data and number of steps but for what the row is about.
 
 Exit codes: 0 done; 2 could not run; 130 interrupted by Ctrl-C or SIGTERM, with the runs in flight.";

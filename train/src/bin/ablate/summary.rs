@@ -227,7 +227,8 @@ pub(crate) fn markdown(ablation: &Ablation) -> String {
     let _ = writeln!(
         out,
         "\nMeans over the seeds ± standard deviation. Exact: sentences that are their reference. With other clips: BLEU-4 where \
-         each clip has another one's features, which is reached without looking. In brackets: 95 % interval of the bootstrap over seeds and sentences, \
+         each clip has another one's features, which is reached without looking. In brackets: 95 % interval of the \
+         bootstrap over seeds and sentences, \
          {} resamples; not certain: may be chance, by Holm's correction for all differences of the table, or because one \
          seed says nothing of the spread between seeds. BLEU-4: `{}`. ROUGE-L: `{}`.",
         bootstrap.resamples, signatures[0], signatures[1]
