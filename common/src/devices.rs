@@ -7,7 +7,7 @@ use crate::regular_file::{self, SETTINGS};
 use crate::{Error, Result, libtorch, machine};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::path::Path;
-use std::sync::{LazyLock, Once};
+use std::sync::Once;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -167,25 +167,22 @@ fn has_bf16(flags: &str, limit: &str) -> bool {
     hardware && !WITHOUT.contains(&limit.to_uppercase().as_str())
 }
 
-/// How many times as long this CPU takes for a matrix product in bf16 as for the same one in float32, measured once (some
-/// 100 ms at most). About 0.5 with bf16 arithmetic; 2 to 3 where AVX-512 does it with conversions; 100 and more with AVX2
-/// alone, where libtorch multiplies bf16 in a scalar loop.
-pub fn bf16_slowdown() -> f64 {
-    static SLOWDOWN: LazyLock<f64> = LazyLock::new(|| {
-        let seconds = |kind: Kind| {
-            let [x, w] = [[64, 512], [512, 256]].map(|size| Tensor::ones(size, (kind, Device::Cpu)));
-            // The first product prepares the kernel; the faster of two is the one that nothing disturbed.
+/// How many times as long this CPU takes for a matrix product in `kind` as for the same one in float32, measured now (some
+/// 100 ms at most). In bf16 about 0.5 with arithmetic for it; 2 to 3 where AVX-512 does it with conversions; 100 and more with
+/// AVX2 alone, where libtorch multiplies in a scalar loop.
+pub fn slowdown(kind: Kind) -> f64 {
+    let seconds = |kind: Kind| {
+        let [x, w] = [[64, 512], [512, 256]].map(|size| Tensor::ones(size, (kind, Device::Cpu)));
+        // The first product prepares the kernel; the faster of two is the one that nothing disturbed.
+        let _ = x.matmul(&w);
+        let timed = || {
+            let begun = Instant::now();
             let _ = x.matmul(&w);
-            let timed = || {
-                let begun = Instant::now();
-                let _ = x.matmul(&w);
-                begun.elapsed().as_secs_f64()
-            };
-            timed().min(timed())
+            begun.elapsed().as_secs_f64()
         };
-        seconds(Kind::BFloat16) / seconds(Kind::Float).max(1e-9)
-    });
-    *SLOWDOWN
+        timed().min(timed())
+    };
+    seconds(kind) / seconds(Kind::Float).max(1e-9)
 }
 
 /// Warns, once a process, where networks compute in bf16 on a CPU that is slower in it than in float32. The log must have
@@ -194,7 +191,7 @@ pub fn warn_of_slow_bf16(kind: Kind, devices: &[Device]) {
     static WARNED: Once = Once::new();
     if kind == Kind::BFloat16 && devices.contains(&Device::Cpu) && !cpu_has_bf16() {
         WARNED.call_once(|| {
-            let slowdown = bf16_slowdown();
+            let slowdown = slowdown(kind);
             tracing::warn!(
                 "this CPU has no bf16 arithmetic: a matrix product takes {slowdown:.1} times as long in bf16 as in f32 \
                  (measured now)"

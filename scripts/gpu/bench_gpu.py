@@ -93,12 +93,12 @@ def corpora(sizes, place):
             "PNG 210x260": ["--dataset", "phoenix", "--root", place / "corpus", "--split", "train", "--limit", sizes.limit]}
 
 
-def whole(report, sizes, place, name, lists, options, **variables):
+def whole(report, sizes, place, name, lists, options):
     """Both streams from files on: seconds without loading."""
     def work():
         with Watch() as watch:
             said, _ = call("extract", *options, "--preset", sizes.preset, "--weights", HERE / "data" / "weights", "--gpus", lists,
-                           "--dtype", sizes.dtype, "--out", place / f"{name}-{lists}".replace(",", "-"), "--json", codes=(0, 1), **variables)
+                           "--dtype", sizes.dtype, "--out", place / f"{name}-{lists}".replace(",", "-"), "--json", codes=(0, 1))
         done = list(last_json(said).values())[0]
         stages = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in done["stages"].items() if stage != "waiting" and share)
         smi = "" if watch.busy is None else f", nvidia-smi {100 * watch.busy:.0f} %"
@@ -157,8 +157,7 @@ def main():
     for name, words in clips.items():
         whole(report, sizes, place, name, ",".join([device] * 3), words)
     if device != "cpu":
-        # What face networks in TF32 would gain; their features are not those of float32.
-        whole(report, sizes, place, "mp4, faces in TF32", device, clips["mp4"], NVIDIA_TF32_OVERRIDE=1)
+        whole(report, sizes, place, "mp4, faces in f16", device, [*clips["mp4"], "--face-dtype", "f16"])
     for batch in sizes.peer_batches[1:]:
         clip_peer(report, device, sizes, batch, ours)
     for what in ("spatial", "motion"):

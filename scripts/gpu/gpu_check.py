@@ -119,6 +119,10 @@ def extraction(report, device, place, frames):
                 ours = extract(place / f"device-{key}-{dtype}", device, *options, "--dtype", dtype)[0]
                 return compare(ours, on_cpu(key, options), **bounds)
             report.measure(f"extract, {name}, {dtype}, against the CPU", work)
+    def half_faces():
+        ours = extract(place / "device-half-faces", device, *whole, "--dtype", "f32", "--face-dtype", "f16")[0]
+        return compare(ours, on_cpu("small", whole), cosine=COSINE)
+    report.measure("extract, small networks, faces in f16, against the CPU's in f32", half_faces)
     for list_of in dict.fromkeys((f"{device},{device}", f"{device},cpu")):
         def work(list_of=list_of):
             ours = extract(place / f"replicas-{list_of.replace(',', '-')}", list_of, *whole, "--dtype", "f32")[0]

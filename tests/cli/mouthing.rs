@@ -6,6 +6,7 @@ use crate::real_data::{detector_weights, folder};
 use npyz::WriterBuilder;
 use serde_json::json;
 use signclip_common::safetensors_file::SafetensorsFile;
+use signclip_common::store::Store;
 use std::path::{Path, PathBuf};
 
 /// Landmarks `[frames, points, 2]` as a NumPy file.
@@ -108,8 +109,8 @@ fn flags_without_an_effect() {
             &["--detect-every has no effect: no face", "--preview has no effect: no face"],
         ),
         (
-            "--landmarks . --detector resnet50",
-            &["--detector has no effect: no face", "landmarks come from files"],
+            "--landmarks . --detector resnet50 --face-dtype f16",
+            &["--detector has no effect: no face", "--face-dtype has no effect", "landmarks come from files"],
         ),
         // With preset tiny the points are the detector's.
         ("--fan 2dfan4", &["--fan has no effect", "--landmark-source"]),
@@ -372,4 +373,26 @@ fn detection_now_and_then() {
     let out = store(&place.path().join("out"), "all");
     assert!(out.clips[0].facts.face_coverage > Some(0.9));
     assert_eq!(out.info.streams["mouthing"].config["detect_every"], 3);
+}
+
+/// `--face-dtype f16` is another recipe: the store names it, `--like` takes it, and a run does not go on in another type.
+#[test]
+fn faces_in_half_precision() {
+    let place = empty();
+    let made = |flags: &str| {
+        let line =
+            format!("--dataset phoenix --root {} --split test --limit 1 --gpus cpu", phoenix().display());
+        run(place.path(), "extract", words(&format!("{line} {flags}")))
+    };
+    made("--preset tiny --streams mouthing --out exact").exits(0);
+    made("--preset tiny --streams mouthing --face-dtype f16 --out half").exits(0);
+    made("--like half --out like").exits(0);
+    let [exact, half, like] = ["exact", "half", "like"].map(|out| store(&place.path().join(out), "test"));
+    let said = |store: &Store| store.info.streams["mouthing"].config.get("face_dtype").cloned();
+    assert_eq!((said(&exact), said(&half)), (None, Some("f16".into())));
+    assert!(half.info == like.info && payloads(&half) == payloads(&like));
+    made("--preset tiny --streams mouthing --out half").refuses(&[&["store.json", "face_dtype", "f16"]]);
+    made("--preset tiny --streams mouthing --face-dtype bf16 --out x")
+        .exits(2)
+        .says(&["--face-dtype", "f32, f16"]);
 }

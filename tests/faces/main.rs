@@ -32,9 +32,9 @@ fn data() -> Option<PathBuf> {
     Some(folder)
 }
 
-fn detector(data: &Path) -> RetinaFace {
+fn detector(data: &Path, kind: Kind) -> RetinaFace {
     let path = data.join("weights/mobilenet0.25_Final.pth");
-    let weights = Weights::open(&path, Device::Cpu, Kind::Float).unwrap_or_else(|e| panic!("{e}"));
+    let weights = Weights::open(&path, Device::Cpu, kind).unwrap_or_else(|e| panic!("{e}"));
     let built = weights.build(&[], |root| RetinaFace::new(root, &RetinaFaceConfig::mobilenet025()));
     built.unwrap_or_else(|e| panic!("{e}"))
 }
@@ -108,19 +108,28 @@ fn videos(folder: &Path) -> Vec<PathBuf> {
     videos
 }
 
+/// Whether all clips are asked for.
+fn all() -> bool {
+    std::env::var_os("SIGNCLIP_FACES").is_some_and(|value| value == "all")
+}
+
+/// So many clips of each folder, or all.
+fn clips<const N: usize>(data: &Path, folders: [(&str, usize); N]) -> Vec<PathBuf> {
+    let taken = |(folder, few)| {
+        let videos = videos(&data.join(folder));
+        let count = if all() { videos.len() } else { few };
+        videos.into_iter().take(count)
+    };
+    folders.into_iter().flat_map(taken).collect()
+}
+
 #[test]
 fn faces_are_found_and_followed() {
     let Some(data) = data() else { return };
-    let networks = Networks { detector: Some(detector(&data)), ..Networks::default() };
+    let networks = Networks { detector: Some(detector(&data, Kind::Float)), ..Networks::default() };
     let (queue, requests) = queue(1, &Arc::new(Stages::new(1, 1)));
     std::thread::spawn(move || networks.serve(&requests));
-    let all = std::env::var_os("SIGNCLIP_FACES").is_some_and(|value| value == "all");
-    let mut clips = Vec::new();
-    for (folder, few) in [("sign/slovak_sentences", 2), ("faces/grid", 1), ("faces/talking", 0)] {
-        let videos = videos(&data.join(folder));
-        let taken = if all { videos.len() } else { few.min(videos.len()) };
-        clips.extend(videos.into_iter().take(taken));
-    }
+    let clips = clips(&data, [("sign/slovak_sentences", 2), ("faces/grid", 1), ("faces/talking", 0)]);
     let (mut frames, mut covered, mut gaps) = (0, 0, Vec::new());
     for clip in &clips {
         let seen = watch(&queue, clip);
@@ -151,7 +160,7 @@ fn faces_are_found_and_followed() {
 #[test]
 fn no_face_where_there_is_none() {
     let Some(data) = data() else { return };
-    let net = detector(&data);
+    let net = detector(&data, Kind::Float);
     let media = Media::Frames(data.join("faces/negative"));
     let mut stream = FrameReader::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
     let pictures = stream.next_window(1000).unwrap_or_else(|e| panic!("{e}"));
@@ -168,7 +177,7 @@ fn no_face_where_there_is_none() {
 fn a_batch_gives_what_each_frame_gives() {
     let Some(data) = data() else { return };
     let Some(path) = videos(&data.join("faces/grid")).into_iter().next() else { return };
-    let net = detector(&data);
+    let net = detector(&data, Kind::Float);
     let media = Media::Video { path, start: None, end: None };
     let mut stream = FrameReader::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
     let window = stream.next_window(5).unwrap_or_else(|e| panic!("{e}"));
@@ -184,5 +193,37 @@ fn a_batch_gives_what_each_frame_gives() {
             let gap = a.bounds.iter().zip(&b.bounds).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(gap < 0.01, "{gap} pixels");
         }
+    }
+}
+
+/// `--face-dtype f16` finds the same faces, with boxes and points within fractions of a pixel of those of float32.
+#[test]
+fn half_precision_finds_the_same_faces() {
+    let Some(data) = data() else { return };
+    let (exact, half) = (detector(&data, Kind::Float), detector(&data, Kind::Half));
+    let frames = if all() { 8 } else { 2 };
+    let gap = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let (mut boxes, mut points) = (Vec::new(), Vec::new());
+    let folders =
+        [("sign/slovak_sentences", 1), ("faces/grid", 1), ("sign/how2sign", 1), ("faces/talking", 0)];
+    for path in clips(&data, folders) {
+        let media = Media::Video { path, start: None, end: None };
+        let mut stream = FrameReader::open(&media, 25.0, 25.0).unwrap_or_else(|e| panic!("{e}"));
+        let window = stream.next_window(frames).unwrap_or_else(|e| panic!("{e}"));
+        let frames: Vec<&Frame> = window.iter().map(|shown| &shown.frame).collect();
+        let found = |net: &RetinaFace| net.detect(&frames, THRESHOLD).unwrap_or_else(|e| panic!("{e}"));
+        for (exact, half) in found(&exact).iter().zip(&found(&half)) {
+            assert_eq!(exact.len(), half.len(), "{exact:?} {half:?}");
+            for (a, b) in exact.iter().zip(half) {
+                boxes.push(gap(&a.bounds, &b.bounds));
+                points.push(gap(a.points.as_flattened(), b.points.as_flattened()));
+            }
+        }
+    }
+    for (what, mut gaps) in [("boxes", boxes), ("points", points)] {
+        gaps.sort_by(f32::total_cmp);
+        let (most, middle) = (gaps[gaps.len() - 1], gaps[gaps.len() / 2]);
+        println!("{what} of {} faces in float16: {middle:.3} pixels off, at most {most:.3}", gaps.len());
+        assert!(most < 0.5, "{what}");
     }
 }

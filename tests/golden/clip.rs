@@ -102,7 +102,7 @@ fn from_frames(name: &str) {
 
     // The same through the encoder that the program runs, frame by frame, in both compute types.
     let mut kinds = vec![(Kind::Float, 0.999_999)];
-    match devices::bf16_slowdown() {
+    match devices::slowdown(Kind::BFloat16) {
         factor if factor > 8.0 && device() == Device::Cpu => println!(
             "skipped: {name} in bf16: this CPU multiplies it {factor:.0} times slower than f32; clip_tiny checks bf16 here"
         ),

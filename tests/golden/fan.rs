@@ -2,10 +2,12 @@
 
 #![allow(clippy::print_stdout)]
 
-use crate::case::{Case, Difference, further, on_cpu};
+use crate::case::{Case, Difference, device, further, on_cpu};
+use crate::pictures::{frame, same_direction};
+use signclip_common::devices;
 use signclip_extract::media::frame::Frame;
 use signclip_extract::streams::mouthing::landmarks::fan::{FaceCrop, Fan, FanConfig};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 #[test]
 fn fan() {
@@ -30,6 +32,33 @@ fn configurations() {
             assert_eq!(config(&case), known, "{name}");
         }
     }
+}
+
+/// `--face-dtype f16`: the heat maps and, where a map has one peak, the landmarks of one face. The weights are computed, so that
+/// maps have broader peaks than trained ones.
+#[test]
+fn fan_in_half_precision() {
+    let Some(case) = Case::load("fan_2dfan2") else { return };
+    let slowdown = devices::slowdown(Kind::Half);
+    if slowdown > 8.0 && device() == Device::Cpu {
+        println!("skipped: {} in f16: this CPU multiplies it {slowdown:.0} times slower than f32", case.name);
+        return;
+    }
+    let _frozen = tch::no_grad_guard();
+    let config = config(&case);
+    let fan = case.weights(Kind::Half).build(&[], |root| Fan::new(root, &config)).expect("all keys");
+    let boxes = Vec::<f32>::try_from(case.tensor("face_boxes").view(-1)).expect("boxes");
+    let cut = config.cut(&frame(&case.tensor("image")), boxes.as_chunks::<4>().0[0]).expect("a crop");
+    let maps = fan.heatmaps(&fan.input(&[&cut.picture]));
+    let (got, want) = (maps.slice(1, 0, None, 8), case.tensor("heatmaps_sub").narrow(0, 0, 1));
+    same_direction(&case, "heat maps in f16", &got, &want, 0.9999);
+    let (points, _) = fan.decode(&maps);
+    let safe = case.tensor("decode_safe").narrow(0, 0, 1).to_kind(Kind::Bool);
+    let gap = (on_cpu(&points) - case.tensor("landmarks_heatmap").narrow(0, 0, 1)).abs().amax([2i64], false);
+    let gap = gap.masked_select(&safe);
+    let (middle, most) = (gap.median().double_value(&[]), gap.max().double_value(&[]));
+    println!("{}: landmarks in f16 {middle:.4} cells off, at most {most:.4}", case.name);
+    assert!(middle < 0.05, "{middle} cells");
 }
 
 fn config(case: &Case) -> FanConfig {
@@ -98,10 +127,4 @@ fn check_points(case: &Case, name: &str, got: &Tensor, safe: &Tensor) {
     let [got, want] =
         [got, &case.tensor(name)].map(|points| points.masked_select(&safe.unsqueeze(-1)).view([-1, 2]));
     case.check_with(name, &got, &want, case.tolerance("landmarks_px"), f64::INFINITY);
-}
-
-fn frame(rgb_hw3: &Tensor) -> Frame {
-    let size = rgb_hw3.size();
-    let rgb = Vec::<u8>::try_from(rgb_hw3.contiguous().view(-1)).expect("8-bit image");
-    Frame { rgb, width: size[1] as usize, height: size[0] as usize }
 }

@@ -3,9 +3,9 @@
 #![allow(clippy::print_stdout)]
 
 use crate::case::{Case, device, further, on_cpu};
+use crate::pictures::{frame, same_direction};
 use signclip_common::checksum;
 use signclip_common::weights::Weights;
-use signclip_extract::media::frame::Frame;
 use signclip_extract::streams::mouthing::faces::Face;
 use signclip_extract::streams::mouthing::faces::priors::priors;
 use signclip_extract::streams::mouthing::faces::retina_face::{RetinaFace, RetinaFaceConfig};
@@ -138,8 +138,17 @@ fn raw_heads(case: &Case) {
     case.check("landm", &heads.landm_np10.i(0), abs, rel);
 }
 
-fn frame(rgb_hw3: &Tensor) -> Frame {
-    let size = rgb_hw3.size();
-    let rgb = Vec::<u8>::try_from(rgb_hw3.contiguous().view(-1)).expect("8-bit image");
-    Frame { rgb, width: size[1] as usize, height: size[0] as usize }
+/// `--face-dtype f16`: what the large network says about every prior box.
+#[test]
+fn retinaface_in_half_precision() {
+    let Some(case) = Case::load("retinaface_resnet50") else { return };
+    let _frozen = tch::no_grad_guard();
+    let config = config(&case);
+    let net = case.weights(Kind::Half).build(&[], |root| RetinaFace::new(root, &config)).expect("all keys");
+    let heads = net.heads(&net.pyramid(&net.body(&net.input(&[&frame(&case.tensor("image"))]))));
+    for (name, head) in
+        [("loc", &heads.loc_np4), ("class_logits", &heads.class_np2), ("landm", &heads.landm_np10)]
+    {
+        same_direction(&case, &format!("{name} in f16"), &head.i(0), &case.tensor(name), 0.9999);
+    }
 }

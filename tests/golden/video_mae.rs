@@ -92,7 +92,7 @@ fn check(name: &str) {
 
     // The same through the stream of the program, in both compute types.
     let mut kinds = vec![Kind::Float];
-    match devices::bf16_slowdown() {
+    match devices::slowdown(Kind::BFloat16) {
         factor if factor > 8.0 && network.num_hidden_layers > 3 && device() == Device::Cpu => println!(
             "skipped: {name} in bf16: this CPU multiplies it {factor:.0} times slower than f32; videomae_tiny checks bf16 here"
         ),

@@ -5,7 +5,7 @@ use crate::recipe::{Recipe, StreamRecipe};
 use crate::streams::config::{Network, StreamConfig, StreamName};
 use crate::streams::motion::encoder::{MotionConfig, STRIDE};
 use crate::streams::motion::video_mae::VideoMaeConfig;
-use crate::streams::mouthing::config::{LandmarkSource, MouthingConfig};
+use crate::streams::mouthing::config::{FaceDtype, LandmarkSource, MouthingConfig};
 use crate::streams::mouthing::faces::retina_face::{RetinaFaceConfig, THRESHOLD};
 use crate::streams::mouthing::landmarks::fan::FanConfig;
 use crate::streams::mouthing::lips::config::LipConfig;
@@ -163,6 +163,10 @@ pub struct RecipeFlags {
     /// Compute type of the encoders: f32, bf16, or auto (bf16 on GPUs and on CPUs that multiply it natively)
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: String,
+    /// Compute type of the face detector and the landmark network: f32, or f16, which is faster on GPUs and moves faces and
+    /// landmarks by fractions of a pixel
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
+    pub face_dtype: FaceDtype,
     /// Element type of the stored features
     #[arg(long, value_enum, default_value = "f16")]
     pub store_dtype: StoreType,
@@ -291,6 +295,7 @@ impl RecipeFlags {
             threshold: detector.map(|_| THRESHOLD),
             detect_every: detector.map(|_| self.detect_every.get()),
             fan: fan.map(FanModel::config),
+            face_dtype: if detector.is_some() { self.face_dtype } else { FaceDtype::F32 },
             lips,
             layer: self.lip_layer,
             max_gap: self.max_gap,

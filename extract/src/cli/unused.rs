@@ -43,6 +43,7 @@ pub fn unused_flags(args: &RunArgs, like: Option<&Recipe>, given: impl Fn(&str) 
                 "detector",
                 "fan",
                 "detect_every",
+                "face_dtype",
                 "lip_encoder",
                 "lip_layer",
                 "max_gap",
@@ -53,7 +54,7 @@ pub fn unused_flags(args: &RunArgs, like: Option<&Recipe>, given: impl Fn(&str) 
             "no face is looked for: the stream mouthing is not made",
         ),
         (
-            &["detector", "detect_every"],
+            &["detector", "detect_every", "face_dtype"],
             !mouthing || source != LandmarkSource::Files,
             "no face is looked for: landmarks come from files",
         ),

@@ -33,8 +33,7 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// Loads the networks onto a device. Faces are found in float32 whatever the compute type of the encoders, as their
-    /// places are pixels.
+    /// Loads the networks onto a device. Faces have a compute type of their own, as their places are pixels.
     fn load(recipe: &Recipe, sources: &Sources, device: Device) -> Result<Self> {
         let mut networks = Self { device: Some(device), ..Self::default() };
         if let Some((config, kind)) = recipe.spatial() {
@@ -46,12 +45,13 @@ impl Networks {
             networks.motion = Some(MotionEncoder::load(&weights, config, device)?);
         }
         let Some((config, kind)) = recipe.mouthing() else { return Ok(networks) };
+        let faces = config.face_dtype.kind();
         if let Some(config) = &config.detector {
-            let weights = sources.on(Network::RetinaFace, device, Kind::Float)?;
+            let weights = sources.on(Network::RetinaFace, device, faces)?;
             networks.detector = Some(weights.build(&[], |root| RetinaFace::new(root, config))?);
         }
         if let Some(config) = &config.fan {
-            let weights = sources.on(Network::Fan, device, Kind::Float)?;
+            let weights = sources.on(Network::Fan, device, faces)?;
             networks.fan = Some(weights.build(&[], |root| Fan::new(root, config))?);
         }
         let lips = LipEncoder::load(&sources.on(Network::AvHubert, device, kind)?, &config.lips)?;

@@ -28,7 +28,21 @@ pub(crate) fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> (Frozen, Frozen
     let mut outputs_only = vec![1; shape.len()];
     outputs_only[0] = channels;
     let weight = conv.get("weight", shape) * scale.view(outputs_only.as_slice());
-    (weight.to_kind(kind).into(), bias.to_kind(kind).into())
+    (laid_out(weight.to_kind(kind)).into(), bias.to_kind(kind).into())
+}
+
+/// The weight of a convolution as its kernels read it best. On a GPU the products of half-precision types want channels last in
+/// memory; the input of a convolution and what follows it are laid out as the weight is.
+fn laid_out(weight: Tensor) -> Tensor {
+    match weight.device().is_cuda() && weight.kind() != Kind::Float && weight.dim() == 4 {
+        true => channels_last(&weight),
+        false => weight,
+    }
+}
+
+/// The same `[o, c, h, w]` with the values of one place next to each other.
+fn channels_last(weight_ochw: &Tensor) -> Tensor {
+    weight_ochw.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 /// A two-dimensional convolution with a square kernel, padded so that stride 1 keeps the size.
@@ -42,8 +56,8 @@ pub(crate) struct Conv {
 impl Conv {
     /// Without bias: the usual form behind a normalisation.
     pub(crate) fn new(part: &Part, inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Self {
-        let weight = part.get("weight", &[outputs, inputs, kernel, kernel]).into();
-        Self { weight, bias: None, stride, groups: 1 }
+        let weight = laid_out(part.get("weight", &[outputs, inputs, kernel, kernel]));
+        Self { weight: weight.into(), bias: None, stride, groups: 1 }
     }
 
     pub(crate) fn with_bias(part: &Part, inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Self {
@@ -88,6 +102,8 @@ pub(crate) struct BatchNorm {
 impl BatchNorm {
     pub(crate) fn new(part: &Part, channels: i64) -> Self {
         part.skip("num_batches_tracked");
+        // Kernels take them so beside inputs of any type, and a variance may be more than float16 can say.
+        let part = part.in_kind(Kind::Float);
         let get = |name| part.get(name, &[channels]).into();
         Self {
             weight: get("weight"),
@@ -108,4 +124,29 @@ impl BatchNorm {
 pub(crate) fn double(x_nchw: &Tensor) -> Tensor {
     let size = x_nchw.size();
     x_nchw.upsample_nearest2d([size[2] * 2, size[3] * 2], None, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    /// What a GPU reads, on the CPU: other places in memory, the same result laid out the same way.
+    #[test]
+    fn a_convolution_follows_the_layout_of_its_weight() {
+        let wave = |shape: &[i64], step: f64| {
+            let x = Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu));
+            (x * step).sin().reshape(shape)
+        };
+        let (x, weight) = (wave(&[2, 6, 9, 10], 1.3), wave(&[4, 6, 3, 3], 0.37));
+        let last = channels_last(&weight);
+        assert_eq!(last, weight);
+        assert_eq!(last.stride(), [54, 1, 18, 6]);
+        let run =
+            |weight: Tensor| Conv { weight: weight.into(), bias: None, stride: 1, groups: 1 }.forward(&x);
+        let (got, want) = (run(last), run(weight));
+        assert_eq!((got.size(), got.stride()[1]), (want.size(), 1));
+        let gap = (got - want).abs().max().double_value(&[]);
+        assert!(gap < 1e-5, "{gap}");
+    }
 }

@@ -5,6 +5,7 @@ use crate::streams::mouthing::landmarks::fan::FanConfig;
 use crate::streams::mouthing::lips::config::LipConfig;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use tch::Kind;
 
 /// Where the points come from that the mouth is aligned by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -16,6 +17,29 @@ pub enum LandmarkSource {
     Retinaface5,
     /// 68 points from files (--landmarks DIR).
     Files,
+}
+
+/// Compute type of the networks that find faces and landmarks, whose results are pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum FaceDtype {
+    #[default]
+    F32,
+    /// Ten bits of a number are kept, as TF32 does.
+    F16,
+}
+
+impl FaceDtype {
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::F16 => Kind::Half,
+        }
+    }
+
+    fn is_exact(&self) -> bool {
+        *self == Self::F32
+    }
 }
 
 /// How the mouthing stream is made; part of the store's description.
@@ -30,6 +54,9 @@ pub struct MouthingConfig {
     /// A face is looked for in every so many frames.
     pub detect_every: Option<usize>,
     pub fan: Option<FanConfig>,
+    /// Of the detector and FAN; absent: float32.
+    #[serde(default, skip_serializing_if = "FaceDtype::is_exact")]
+    pub face_dtype: FaceDtype,
     pub lips: LipConfig,
     /// Layer whose output is taken, counted from 1; absent: the last one after the final layer norm.
     pub layer: Option<usize>,
@@ -60,6 +87,9 @@ impl MouthingConfig {
         let fan = self.landmarks == LandmarkSource::Fan;
         if self.fan.is_some() != fan || self.fan.iter().any(|config| !fans.contains(config)) {
             return unknown("fan", "a landmark network");
+        }
+        if !detects && !self.face_dtype.is_exact() {
+            return unknown("face_dtype", "a compute type");
         }
         // Of a file, its tensors tell the sizes.
         if computed && !lips.contains(&self.lips) {
