@@ -385,7 +385,7 @@ fn faces_in_half_precision() {
         run(place.path(), "extract", words(&format!("{line} {flags}")))
     };
     made("--preset tiny --streams mouthing --out exact").exits(0);
-    made("--preset tiny --streams mouthing --face-dtype f16 --out half").exits(0);
+    made("--preset tiny --streams mouthing --face-dtype f16 --out half").exits(0).says(&["faces in f16"]);
     made("--like half --out like").exits(0);
     let [exact, half, like] = ["exact", "half", "like"].map(|out| store(&place.path().join(out), "test"));
     let said = |store: &Store| store.info.streams["mouthing"].config.get("face_dtype").cloned();

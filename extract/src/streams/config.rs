@@ -2,7 +2,7 @@
 
 use crate::streams::motion::encoder::{MotionConfig, STRIDE};
 use crate::streams::motion::video_mae::VideoMaeConfig;
-use crate::streams::mouthing::config::MouthingConfig;
+use crate::streams::mouthing::config::{FaceDtype, MouthingConfig};
 use crate::streams::spatial::clip_vision::ClipVisionConfig;
 use crate::streams::spatial::encoder::SpatialConfig;
 use clap::ValueEnum;
@@ -146,7 +146,8 @@ impl StreamConfig {
             }
             Self::Mouthing(config) => {
                 let (layers, width) = (config.lips.encoder_layers, config.lips.encoder_embed_dim);
-                format!("mouthing: AV-HuBERT ({layers} layers, width {width})")
+                let faces = if config.face_dtype == FaceDtype::F16 { "faces in f16, " } else { "" };
+                format!("mouthing: {faces}AV-HuBERT ({layers} layers, width {width})")
             }
             Self::Spatial(config) => {
                 let t = &config.tower;

@@ -76,7 +76,7 @@ impl MotionEncoder {
         let parts = windows.chunks(self.windows_at_once());
         let rows = parts.map(|windows| {
             let rows = self.forward(&card::filled(windows, self.device));
-            finite_rows(&rows.narrow(0, 0, windows.len() as i64), "motion encoder")
+            finite_rows(&rows.narrow(0, 0, windows.len() as i64), "motion encoder", "--dtype f32")
         });
         Ok(rows.collect::<Result<Vec<_>>>()?.concat())
     }

@@ -71,7 +71,7 @@ impl SpatialEncoder {
         let parts = frames.chunks(self.frames_at_once());
         let rows = parts.map(|frames| {
             let rows = self.forward(&card::filled(frames, self.device));
-            finite_rows(&rows.narrow(0, 0, frames.len() as i64), "spatial encoder")
+            finite_rows(&rows.narrow(0, 0, frames.len() as i64), "spatial encoder", "--dtype f32")
         });
         Ok(rows.collect::<Result<Vec<_>>>()?.concat())
     }

@@ -3,6 +3,7 @@
 use super::config::RetinaFaceConfig;
 use super::face::Face;
 use super::{nms, priors};
+use crate::streams::layers::rows::not_finite;
 use signclip_common::Result;
 use tch::{Kind, Tensor};
 
@@ -26,9 +27,13 @@ impl FaceDecoder {
         Self { config: config.clone(), priors: None }
     }
 
-    /// The faces with at least the score `threshold`, best first.
+    /// The faces with at least the score `threshold`, best first. Errors: an output that is not finite, beside which no face
+    /// would be found.
     pub fn faces(&mut self, outputs: &Outputs, threshold: f32) -> Result<Vec<Face>> {
         let (width, height) = (outputs.width, outputs.height);
+        if let Some(&value) = outputs.values.iter().find(|value| !value.is_finite()) {
+            return Err(not_finite("face detector", value, "a picture", "--face-dtype f32"));
+        }
         let config = &self.config;
         if self.priors.as_ref().is_none_or(|(size, _)| *size != (width, height)) {
             let priors = priors::priors(width, height, &config.min_sizes, &config.steps, config.clip);
@@ -73,4 +78,21 @@ fn decode(loc_p4: &Tensor, landm_p10: &Tensor, priors_p4: &Tensor, variance: [f6
     let landm_p52 = landm_p10.view([-1, 5, 2]);
     let points_p52 = moved(&landm_p52, &place_p2.unsqueeze(1), &size_p2.unsqueeze(1));
     (Tensor::cat(&[low_p2, high_p2], 1), points_p52.view([-1, 10]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A damaged detector does not pass for one that sees no face.
+    #[test]
+    fn outputs_that_are_no_numbers_are_refused() {
+        let mut decoder = FaceDecoder::new(&RetinaFaceConfig::mobilenet025());
+        // Cells of strides 8, 16 and 32, with two prior boxes each.
+        let mut outputs = Outputs { values: vec![0.0; (16 + 4 + 1) * 2 * 16], width: 32, height: 32 };
+        assert!(decoder.faces(&outputs, 0.8).expect("no face").is_empty());
+        outputs.values[40] = f32::NAN;
+        let error = decoder.faces(&outputs, 0.8).expect_err("not a number").to_string();
+        assert!(error.contains("face detector gives NaN") && error.contains("--face-dtype f32"), "{error}");
+    }
 }

@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 use super::crop::CropBox;
 use crate::card;
 use crate::media::frame::Frame;
+use crate::streams::layers::rows::finite_rows;
 use crate::streams::layers::{BatchNorm, Conv, double};
 
 /// The reference's configuration, with its own field names.
@@ -125,7 +126,7 @@ impl Fan {
         }
     }
 
-    /// Landmarks of the faces that were cut out, in their order.
+    /// Landmarks of the faces that were cut out, in their order. Errors: one that is not finite.
     pub fn landmarks(&self, faces: &[FaceCrop]) -> Result<Vec<Landmarks>> {
         let _frozen = tch::no_grad_guard();
         let at_once = if self.device == Device::Cpu { FACES_AT_ONCE } else { card::FACES };
@@ -139,8 +140,8 @@ impl Fan {
         let heatmaps_nkhw = self.heatmaps(&self.input(&crops));
         let (height, width) = (heatmaps_nkhw.size()[2] as f32, heatmaps_nkhw.size()[3] as f32);
         let (points_nk2, scores_nk) = self.decode(&heatmaps_nkhw);
-        let points = Vec::<f32>::try_from(points_nk2.to_device(Device::Cpu).contiguous().view(-1))?;
-        let scores = Vec::<f32>::try_from(scores_nk.to_device(Device::Cpu).contiguous().view(-1))?;
+        let finite = |x: &Tensor| finite_rows(x, "landmark network", "--face-dtype f32");
+        let (points, scores) = (finite(&points_nk2.flatten(1, 2))?, finite(&scores_nk)?);
         let count = self.config.num_landmarks as usize;
         let results = faces.iter().zip(points.chunks_exact(count * 2)).zip(scores.chunks_exact(count));
         Ok(results

@@ -74,7 +74,7 @@ impl LipEncoder {
         };
         let resnet_ntc = self.frontend.in_windows((levels.len() / picture) as i64, part);
         let features = self.transformer.forward(&self.joined(&resnet_ntc), None, self.layer);
-        finite_rows(&features.squeeze_dim(0), "lip encoder")
+        finite_rows(&features.squeeze_dim(0), "lip encoder", "--dtype f32")
     }
 
     /// Features of normalised mouth crops `[n, 1, t, height, width]`: `[n, t, d]`.
