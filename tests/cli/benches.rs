@@ -78,35 +78,42 @@ fn results_without_provenance_are_refused() {
     }
 }
 
-/// Every row of the study's tables is on its page with the numbers that its files have.
+/// Every row of the tables of the study and of the recipes is on its page with the numbers that its file has.
 #[test]
-fn the_page_of_results_has_the_numbers_of_the_files() {
+fn pages_have_the_numbers_of_the_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let page = std::fs::read_to_string(root.join("docs/results.md")).expect("a page");
-    let files = std::fs::read_dir(root.join("benches"))
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path());
-    let of_study = |file: &std::path::PathBuf| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("study-") && name.ends_with(".json")
-    };
-    for file in files.filter(of_study) {
-        let text = std::fs::read_to_string(&file).expect("a file");
-        let result: Value = serde_json::from_str(&text).expect("JSON");
-        // Tables of the first study, which had no such column, are written in another way.
-        let is_new = |row: &&Value| row["exact"].is_number();
-        for row in result["rows"].as_array().into_iter().flatten().filter(is_new) {
-            let number = |value: &Value| value.as_f64().expect("a number");
-            let [name, differences] = [&row["name"], &row["against"]];
-            let [bleu4, deviation] = [&row["bleu4"], &row["bleu4_deviation"]].map(number);
-            let begin = format!("| {} | {bleu4:.2} ± {deviation:.2} |", name.as_str().expect("a name"));
-            let line = page.lines().find(|line| line.starts_with(&begin));
-            let line = line.unwrap_or_else(|| panic!("{}: no line {begin:?} on the page", file.display()));
-            for other in differences.as_array().into_iter().flatten() {
-                let [low, high] = [0, 1].map(|end| number(&other["interval"][end]));
-                let shown = format!("{:+.2} [{low:+.2}, {high:+.2}]", number(&other["difference"]));
-                assert!(line.contains(&shown), "{}: {shown} is not in {line}", file.display());
-            }
+    for (begin, page) in [("study-", "docs/results.md"), ("presets-", "docs/recipes.md")] {
+        let text = std::fs::read_to_string(root.join(page)).expect("a page");
+        let files = std::fs::read_dir(root.join("benches")).expect("a folder");
+        let files = files.map(|entry| entry.expect("an entry").path());
+        let mut seen = 0;
+        for file in files.filter(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(begin) && name.ends_with(".json")
+        }) {
+            rows_are_on(&text, &file);
+            seen += 1;
+        }
+        assert!(seen > 0, "no file for {page}");
+    }
+}
+
+fn rows_are_on(page: &str, file: &Path) {
+    let text = std::fs::read_to_string(file).expect("a file");
+    let result: Value = serde_json::from_str(&text).expect("JSON");
+    // Tables of the first study, which had no such column, are written in another way.
+    let is_new = |row: &&Value| row["exact"].is_number();
+    for row in result["rows"].as_array().into_iter().flatten().filter(is_new) {
+        let number = |value: &Value| value.as_f64().expect("a number");
+        let [name, differences] = [&row["name"], &row["against"]];
+        let [bleu4, deviation] = [&row["bleu4"], &row["bleu4_deviation"]].map(number);
+        let begin = format!("| {} | {bleu4:.2} ± {deviation:.2} |", name.as_str().expect("a name"));
+        let line = page.lines().find(|line| line.contains(&begin));
+        let line = line.unwrap_or_else(|| panic!("{}: no line with {begin:?} on the page", file.display()));
+        for other in differences.as_array().into_iter().flatten() {
+            let [low, high] = [0, 1].map(|end| number(&other["interval"][end]));
+            let shown = format!("{:+.2} [{low:+.2}, {high:+.2}]", number(&other["difference"]));
+            assert!(line.contains(&shown), "{}: {shown} is not in {line}", file.display());
         }
     }
 }
