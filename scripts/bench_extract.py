@@ -114,7 +114,8 @@ if default == "f32":
     print("this CPU has no bf16 arithmetic: the default is fp32 here, and bf16 is emulated on both sides")
 
 report = {"frames": FRAMES, "clips": [video.name for video in videos], "turns": turns, "medians": median, "result": result}
-path = record.write("extract", report, "just bench-extract", ("torch", "transformers", "face-alignment", "av"))
+shortened = [f"{name}={value} " for name, value in sorted(os.environ.items()) if name.startswith("SIGNCLIP_BENCH_")]
+path = record.write("extract", report, "".join(shortened) + "just bench-extract", ("torch", "transformers", "face-alignment", "av"))
 subprocess.run(["rm", "-rf", place], check=True)
 print(f"all turns: {path}")
 print(json.dumps(result))
