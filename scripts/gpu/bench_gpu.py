@@ -27,7 +27,7 @@ class Sizes:
         self.language_model = "xl" if card else "small"
         self.batch, self.steps, self.new_tokens = (16, 10, 40) if card else (2, 1, 4)
         self.repeats, self.seconds = (60, None) if card else (1, 0.08)
-        self.clips, self.limit = (150, 50) if card else (4, 1)
+        self.clips, self.limit = (150, 50) if card else (16, 1)
         self.preset = "synthetic" if card else "tiny"
         self.dtype = "bf16" if card else "f32"
         self.peer_batches = (32, 64, 128, 256) if card else (2,)
