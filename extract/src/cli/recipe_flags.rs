@@ -163,8 +163,8 @@ pub struct RecipeFlags {
     /// Compute type of the encoders: f32, bf16, or auto (bf16 on GPUs and on CPUs that multiply it natively)
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub dtype: String,
-    /// Compute type of the face detector and the landmark network: f32, or f16, which is faster on GPUs and moves faces
-    /// by up to a tenth of a pixel
+    /// Compute type of the face detector and the landmark network: f32, or f16, which is for GPUs. It moved boxes of
+    /// the small detector by up to 0.07 pixels; the others were not checked (docs/gpu.md)
     #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
     pub face_dtype: FaceDtype,
     /// Element type of the stored features

@@ -25,7 +25,7 @@ pub enum LandmarkSource {
 pub enum FaceDtype {
     #[default]
     F32,
-    /// Ten bits of a number are kept, as TF32 does.
+    /// Ten bits of every number are kept.
     F16,
 }
 
