@@ -170,16 +170,14 @@ impl LayerNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::streams::layers::tests::wave;
 
     /// Short and long sequences in bfloat16 are what the definition gives in float32, within its rounding.
     #[test]
     fn short_and_long_sequences_attend_alike() {
         for tokens in [SHORT, SHORT + 1, 3 * SHORT] {
-            let wave = |factor: f64| {
-                let values = Tensor::arange(2 * tokens * 8, (Kind::Float, Device::Cpu)) * factor;
-                values.sin().view([1, 2, tokens, 8]).to_kind(Kind::BFloat16)
-            };
-            let (q, k, v) = (wave(0.37), wave(0.11), wave(0.23));
+            let values = |step: f64| wave(&[1, 2, tokens, 8], step).to_kind(Kind::BFloat16);
+            let (q, k, v) = (values(0.37), values(0.11), values(0.23));
             let [wide_q, wide_k, wide_v] = [&q, &k, &v].map(|x| x.to_kind(Kind::Float));
             let scores = wide_q.matmul(&wide_k.transpose(-1, -2)) * 8_f64.powf(-0.5);
             let want = scores.softmax(-1, Kind::Float).matmul(&wide_v);

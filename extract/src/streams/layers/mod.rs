@@ -127,17 +127,19 @@ pub(crate) fn double(x_nchw: &Tensor) -> Tensor {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use tch::Device;
+
+    /// Values from -1 to 1 without a pattern.
+    pub(crate) fn wave(shape: &[i64], step: f64) -> Tensor {
+        let x = Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu));
+        (x * step).sin().reshape(shape)
+    }
 
     /// What a GPU reads, on the CPU: other places in memory, the same result laid out the same way.
     #[test]
     fn a_convolution_follows_the_layout_of_its_weight() {
-        let wave = |shape: &[i64], step: f64| {
-            let x = Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu));
-            (x * step).sin().reshape(shape)
-        };
         let (x, weight) = (wave(&[2, 6, 9, 10], 1.3), wave(&[4, 6, 3, 3], 0.37));
         let last = channels_last(&weight);
         assert_eq!(last, weight);

@@ -83,21 +83,17 @@ pub(crate) fn hidden_states(layers: &[PreNormLayer], x_ntd: Tensor) -> Vec<Tenso
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Kind;
+    use crate::streams::layers::tests::wave;
 
     /// What a GPU computes, on the CPU.
     #[test]
     fn the_factor_of_the_activation_may_be_in_the_weights() {
-        let wave = |shape: [i64; 2], step: f64| {
-            let x = Tensor::arange(shape[0] * shape[1], (Kind::Float, Device::Cpu));
-            (x * step).sin().reshape(shape)
-        };
         let maps = || {
-            let [wide, back] = [wave([24, 8], 0.37), wave([8, 24], 0.11)];
-            let bias = |n: i64| wave([1, n], 0.7).view([n]);
+            let [wide, back] = [wave(&[24, 8], 0.37), wave(&[8, 24], 0.11)];
+            let bias = |n: i64| wave(&[1, n], 0.7).view([n]);
             [Linear::of(wide, bias(24)), Linear::of(back, bias(8))]
         };
-        let x = wave([5, 8], 1.3) * 3.0;
+        let x = wave(&[5, 8], 1.3) * 3.0;
         let ([wide, back], _) = quick_gelu_mlp(maps(), Device::Cpu);
         let want = back.forward(&wide.quick_gelu(&x));
         let ([wide, back], activation) = quick_gelu_mlp(maps(), Device::Cuda(0));

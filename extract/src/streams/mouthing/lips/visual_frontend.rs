@@ -6,8 +6,8 @@
 //!
 //! Shapes: n clips, t frames, c channels, h and w height and width; m = n·t frames of all clips.
 
-use crate::streams::layers::folded;
 use crate::streams::layers::frozen::Frozen;
+use crate::streams::layers::{Conv, folded};
 use signclip_common::weights::Part;
 use tch::{Device, Tensor};
 
@@ -24,7 +24,7 @@ const WINDOW: usize = 64;
 
 /// The stem and the ResNet.
 pub struct VisualFrontend {
-    stem: Convolution,
+    stem: Stem,
     stem_slopes: Frozen,
     blocks: Vec<Block>,
     outputs: i64,
@@ -44,7 +44,7 @@ impl VisualFrontend {
             Block::new(&part.sub(&format!("trunk.layer{}.{block}", stage + 1)), inputs, stages[stage])
         };
         Self {
-            stem: Convolution::folded(&stem.sub("0"), &stem.sub("1"), &kernel),
+            stem: Stem::new(&stem.sub("0"), &stem.sub("1"), &kernel),
             stem_slopes: stem.get("2.weight", &[channels]).into(),
             blocks: blocks.map(block).collect(),
             outputs: stages[3],
@@ -92,54 +92,53 @@ impl VisualFrontend {
 /// Two 3×3 convolutions beside a shortcut. Where the channels change, the size is halved and the shortcut is a 1×1
 /// convolution.
 struct Block {
-    conv1: Convolution,
+    conv1: Conv,
     slopes1: Frozen,
-    conv2: Convolution,
+    conv2: Conv,
     slopes2: Frozen,
-    shortcut: Option<Convolution>,
-    stride: i64,
+    shortcut: Option<Conv>,
 }
 
 impl Block {
     fn new(part: &Part, inputs: i64, outputs: i64) -> Self {
-        let convolution = |conv: &str, norm: &str, inputs: i64, kernel: i64| {
-            Convolution::folded(&part.sub(conv), &part.sub(norm), &[outputs, inputs, kernel, kernel])
+        let convolution = |conv: &str, norm: &str, inputs: i64, kernel: i64, stride: i64| {
+            Conv::normed(&part.sub(conv), &part.sub(norm), inputs, outputs, kernel, stride)
         };
         let halves = inputs != outputs;
+        let stride = if halves { 2 } else { 1 };
         Self {
-            conv1: convolution("conv1", "bn1", inputs, 3),
+            conv1: convolution("conv1", "bn1", inputs, 3, stride),
             slopes1: part.get("relu1.weight", &[outputs]).into(),
-            conv2: convolution("conv2", "bn2", outputs, 3),
+            conv2: convolution("conv2", "bn2", outputs, 3, 1),
             slopes2: part.get("relu2.weight", &[outputs]).into(),
-            shortcut: halves.then(|| convolution("downsample.0", "downsample.1", inputs, 1)),
-            stride: if halves { 2 } else { 1 },
+            shortcut: halves.then(|| convolution("downsample.0", "downsample.1", inputs, 1, stride)),
         }
     }
 
     fn forward(&self, x_mchw: &Tensor) -> Tensor {
-        let inner = self.conv1.forward(x_mchw, self.stride, 1).prelu(&self.slopes1);
-        let outer = self.conv2.forward(&inner, 1, 1);
+        let inner = self.conv1.forward(x_mchw).prelu(&self.slopes1);
+        let outer = self.conv2.forward(&inner);
         let sum = match &self.shortcut {
-            Some(shortcut) => outer + shortcut.forward(x_mchw, self.stride, 0),
+            Some(shortcut) => outer + shortcut.forward(x_mchw),
             None => outer + x_mchw,
         };
         sum.prelu(&self.slopes2)
     }
 }
 
-/// A convolution together with the batch normalisation behind it.
-struct Convolution {
+/// The convolution over five frames, together with the batch normalisation behind it.
+struct Stem {
     weight: Frozen,
     bias: Frozen,
 }
 
-impl Convolution {
-    fn folded(conv: &Part, norm: &Part, shape: &[i64]) -> Self {
+impl Stem {
+    fn new(conv: &Part, norm: &Part, shape: &[i64]) -> Self {
         let (weight, bias) = folded(conv, norm, shape);
         Self { weight, bias }
     }
 
-    /// That of the stem: gray video `[n, 1, t, h, w]` to `[n·(t - 4), c, h/2, w/2]`.
+    /// Gray video `[n, 1, t, h, w]` to `[n·(t - 4), c, h/2, w/2]`.
     fn over_time(&self, video_n1thw: &Tensor) -> Tensor {
         match video_n1thw.device() {
             Device::Cpu => {
@@ -159,25 +158,17 @@ impl Convolution {
         let weight_ckhw = self.weight.squeeze_dim(1);
         shifted_mkhw.conv2d(&weight_ckhw, Some(&*self.bias), [2, 2], [3, 3], [1, 1], 1)
     }
-
-    fn forward(&self, x_mchw: &Tensor, stride: i64, padding: i64) -> Tensor {
-        x_mchw.conv2d(&self.weight, Some(&*self.bias), [stride; 2], [padding; 2], [1, 1], 1)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Kind;
+    use crate::streams::layers::tests::wave;
 
     /// What a GPU computes, on the CPU.
     #[test]
     fn shifted_frames_are_the_third_dimension() {
-        let wave = |shape: &[i64], step: f64| {
-            let x = Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu));
-            (x * step).sin().reshape(shape)
-        };
-        let stem = Convolution { weight: wave(&[6, 1, 5, 7, 7], 0.37).into(), bias: wave(&[6], 0.7).into() };
+        let stem = Stem { weight: wave(&[6, 1, 5, 7, 7], 0.37).into(), bias: wave(&[6], 0.7).into() };
         let video = wave(&[2, 1, 9, 16, 20], 1.3);
         let (got, want) = (stem.over_shifted(&video), stem.over_time(&video));
         assert_eq!(got.size(), [10, 6, 8, 10]);
